@@ -1,0 +1,1 @@
+"""Positions from score maps, and how good they are."""

@@ -1,0 +1,1 @@
+"""Instrument files in, `ConductanceMaps` out."""

@@ -1,0 +1,1 @@
+"""The network: attention over voltages, losses, the trained model."""

@@ -1,0 +1,1 @@
+"""Simulated dI/dV maps: formulas, scenes, experiment effects."""

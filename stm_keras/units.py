@@ -1,0 +1,22 @@
+"""Physical constants and the units that numbers carry here.
+
+Files and results carry nm and V; energies are in eV; the simulation counts
+lengths in pixels and wave numbers in rad/px.
+"""
+
+import math
+
+from scipy import constants
+
+ELECTRON_MASS_KG: float = constants.m_e
+HBAR_J_S: float = constants.hbar
+ELEMENTARY_CHARGE_C: float = constants.e
+BOLTZMANN_EV_PER_K: float = constants.k / constants.e
+
+WAVE_NUMBER_PER_NM_PER_SQRT_EV: float = (
+    math.sqrt(2 * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C) / HBAR_J_S * 1e-9
+)
+"""k [rad/nm] of a free electron is this times sqrt(E [eV]): 5.1232 (CODATA)."""
+
+THERMAL_WIDTH_KT: float = 3.5
+"""Full width at half maximum of the thermal broadening of dI/dV, in k_B T."""
