@@ -1,0 +1,1 @@
+"""The `stmk` command line."""

@@ -1,0 +1,15 @@
+"""`stmk build-data`: data sets as TFRecord shards."""
+
+import typer
+
+from cli.build_friedel import friedel
+
+app = typer.Typer(
+    help="Write a data set as TFRecord shards.", no_args_is_help=True
+)
+app.command()(friedel)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `build-data` a group of commands, however few there are."""

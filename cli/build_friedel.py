@@ -1,0 +1,72 @@
+"""`stmk build-data friedel`: fields of Eq. 3 as TFRecord shards."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import Overwrite, counts_of_splits, number_range
+from cli.quiet import quiet_imports
+
+
+def friedel(
+    out: Annotated[Path, typer.Option(help="Directory of data sets.")],
+    config: Annotated[
+        str, typer.Option(help="Variant: au111, demo or bench32.")
+    ] = "au111",
+    size: Annotated[int | None, typer.Option(help="Side L [px].")] = None,
+    voltages: Annotated[int | None, typer.Option(help="Maps a field.")] = None,
+    k0: Annotated[
+        float | None, typer.Option(help="Middle wave number [rad/px].")
+    ] = None,
+    k_spread: Annotated[
+        float | None, typer.Option(help="Half its range [rad/px].")
+    ] = None,
+    impurities: Annotated[
+        str | None, typer.Option(help="Fewest,most impurities.")
+    ] = None,
+    eps: Annotated[float | None, typer.Option(help="Cutoff [px].")] = None,
+    on_grid: Annotated[
+        bool | None,
+        typer.Option(
+            "--on-grid/--continuous", help="Impurities on pixel centres?"
+        ),
+    ] = None,
+    amplitude: Annotated[
+        str | None, typer.Option(help="Range of A: LOW,HIGH.")
+    ] = None,
+    phase: Annotated[
+        str | None, typer.Option(help="Range of alpha [rad]: LOW,HIGH.")
+    ] = None,
+    margin: Annotated[
+        int | None, typer.Option(help="Border with impurities [px].")
+    ] = None,
+    examples: Annotated[
+        str | None, typer.Option(help="Train,validation,test fields.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all randomness.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate Friedel oscillations (arXiv:2006.15898, Eq. 3).
+
+    Example: stmk build-data friedel --out data --voltages 8 --seed 1
+    """
+    with quiet_imports():
+        from data_builders.building import build, named_config
+        from data_builders.friedel.friedel_dataset_builder import Builder
+    counts = number_range(impurities, "--impurities")
+    chosen = named_config(Builder, config).changed(
+        n_examples=counts_of_splits(examples),
+        seed=seed,
+        size_px=size,
+        n_voltages=voltages,
+        k0_rad_px=k0,
+        k_spread_rad_px=k_spread,
+        n_impurities=counts and (int(counts[0]), int(counts[1])),
+        eps_px=eps,
+        on_grid=on_grid,
+        amplitude=number_range(amplitude, "--amplitude"),
+        phase_rad=number_range(phase, "--phase"),
+        margin_px=margin,
+    )
+    typer.echo(f"data set: {build(Builder, chosen, out, overwrite=overwrite)}")

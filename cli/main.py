@@ -1,0 +1,66 @@
+"""The program `stmk`: its commands, and how it says that something is wrong."""
+
+import os
+import sys
+
+import typer
+
+from cli import build_data, demo, evaluate, fit, predict
+from stm_keras import __version__
+from stm_keras.errors import InputError
+
+app = typer.Typer(
+    name="stmk",
+    help=(
+        "Find impurities in scanning tunnelling microscopy maps.\n\n"
+        "Start with `stmk demo`, or with a file of your own: "
+        "`stmk predict scan.sxm --surface cu111 --out found`."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(build_data.app, name="build-data")
+app.command("fit")(fit.fit)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"stm-keras {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Print the version and stop.",
+    ),
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run `stmk`: exit code 2 and one line for a user's mistake."""
+    # Read by TensorFlow when a command imports it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    try:
+        app()
+    except InputError as error:
+        message = str(error)
+    except KeyboardInterrupt:
+        sys.exit("stmk: stopped.")
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        message = f"{error.strerror or error}{where}."
+    print(f"stmk: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,79 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stm_keras.errors import InputError
+
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is there.")
+]
+Surface = Annotated[
+    str | None,
+    typer.Option(
+        help="Material of the files: au111, cu111 or ag111. Its k(V) sets the "
+        "scale. Without it, the ring in the Fourier transform is measured.",
+        show_default=False,
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        help="Channel of the file to read. By default dI/dV where it was "
+        "recorded, else the topograph.",
+        show_default=False,
+    ),
+]
+DEFAULT_MODEL = Path("saved_models/wang2020")
+
+
+def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    """Numbers from text such as "-0.2,-0.1,0" or "-0.23:0.02:0.002".
+
+    Args:
+        text: numbers with commas, or FIRST:LAST:STEP with both ends in it.
+        option: its name, for the error.
+
+    Raises:
+        InputError: where the text is neither.
+    """
+    if text is None:
+        return None
+    try:
+        if ":" not in text:
+            return tuple(float(part) for part in text.split(","))
+        first, last, step = (float(part) for part in text.split(":"))
+        count = round((last - first) / step) + 1
+        if not 1 <= count <= 100_000:
+            raise ValueError
+        return tuple(first + i * step for i in range(count))
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise InputError(
+            f"{option} {text!r} is no list of numbers: write 0.1,0.2 or "
+            "FIRST:LAST:STEP."
+        ) from error
+
+
+def number_range(text: str | None, option: str) -> tuple[float, float] | None:
+    """Two numbers from text such as "0.5,1.5"; see `numbers`."""
+    values = numbers(text, option)
+    if values is None:
+        return None
+    if len(values) != 2:
+        raise InputError(f"{option} {text!r}: give two numbers, such as 1,6.")
+    return values[0], values[1]
+
+
+def counts_of_splits(text: str | None) -> tuple[int, int, int] | None:
+    """Numbers of train, validation and test examples from "20000,500,500"."""
+    values = numbers(text, "--examples")
+    if values is None:
+        return None
+    if len(values) != 3 or not all(v >= 1 and v == int(v) for v in values):
+        raise InputError(
+            f"--examples {text!r}: give three whole numbers from 1, such as "
+            "20000,500,500."
+        )
+    return int(values[0]), int(values[1]), int(values[2])

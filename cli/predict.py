@@ -1,0 +1,67 @@
+"""`stmk predict`: positions of the impurities in a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import (
+    DEFAULT_MODEL,
+    Channel,
+    Surface,
+    number_range,
+    numbers,
+)
+from cli.quiet import quiet_imports
+
+
+def predict(
+    files: Annotated[list[Path], typer.Argument(help=".sxm, .npz or .npy")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Directory for the result; with several files, one folder "
+            "a file in it."
+        ),
+    ],
+    model: Annotated[Path, typer.Option(help="Model.")] = DEFAULT_MODEL,
+    surface: Surface = None,
+    channel: Channel = None,
+    direction: Annotated[
+        str, typer.Option(help="Fast scan: forward or backward.")
+    ] = "forward",
+    bias: Annotated[
+        str | None,
+        typer.Option(help="Biases [V]: 0.1,0.2 or FIRST:LAST:STEP."),
+    ] = None,
+    extent_nm: Annotated[
+        str | None, typer.Option(help="Height,width of the frame [nm].")
+    ] = None,
+    level: Annotated[
+        str, typer.Option(help="Levelling: plane, lines or none.")
+    ] = "plane",
+    tiling: Annotated[
+        str, typer.Option(help="overlap, or the paper's: paper.")
+    ] = "overlap",
+    threshold: Annotated[
+        float | None, typer.Option(help="Least S; by default the model's.")
+    ] = None,
+) -> None:
+    """Find the impurities in instrument files.
+
+    Writes positions.csv (px and nm), overview.png and S.npy.
+
+    Example: stmk predict scan.sxm --surface cu111 --out found
+    """
+    with quiet_imports():
+        from stm_keras.io.options import ReadOptions
+        from stm_keras.prediction import PredictOptions, predict_files
+    read = ReadOptions(
+        channel=channel,
+        direction=direction,
+        bias_v=numbers(bias, "--bias"),
+        extent_nm=number_range(extent_nm, "--extent-nm"),
+    )
+    options = PredictOptions(surface, level, tiling, threshold)
+    for line in predict_files(files, model, out, read, options):
+        typer.echo(line)

@@ -1,0 +1,26 @@
+"""Keep TensorFlow's start-up lines out of a user's terminal."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Discard what libraries write to standard error while they load.
+
+    TensorFlow's C++ parts write there past Python and past their own log
+    level, so the file descriptor itself is turned away. An exception still
+    arrives whole.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -1,0 +1,1 @@
+"""The `friedel` data set."""

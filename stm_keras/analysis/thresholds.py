@@ -1,0 +1,90 @@
+"""Choose how high a peak must be to count as a detection."""
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from typing import NamedTuple
+
+import numpy as np
+
+from stm_keras.analysis.metrics import Score, score_positions
+from stm_keras.analysis.peaks import Peaks
+
+N_THRESHOLDS = 32
+
+
+class Threshold(NamedTuple):
+    """A threshold and what it gives.
+
+    Attributes:
+        value: peaks with a score above it count, in the score's unit.
+        score: of the maps that it was chosen on, pooled.
+    """
+
+    value: float
+    score: Score
+
+
+def best_threshold(
+    found: Sequence[Peaks], truth: Sequence[np.ndarray], *, tolerance: float
+) -> Threshold | None:
+    """Find the threshold with the highest pooled Jaccard index.
+
+    Give maps that will not be tested on: a threshold chosen on the test set
+    makes any method look better than it is.
+
+    Args:
+        found: all peaks of every map.
+        truth: for each map the true positions [n, 2], row and column [px].
+        tolerance: of the matching [px].
+
+    Returns:
+        The best of `N_THRESHOLDS` that keep from a quarter to four times as
+        many peaks as there are true positions; None without any peak.
+    """
+    trials = [
+        Threshold(value, pooled_score(found, truth, value, tolerance))
+        for value in _candidates(found, sum(map(len, truth)))
+    ]
+    if not trials:
+        return None
+    return max(trials, key=lambda trial: trial.score.jaccard)
+
+
+def pooled_score(
+    found: Sequence[Peaks],
+    truth: Sequence[np.ndarray],
+    threshold: float,
+    tolerance: float,
+) -> Score:
+    """The score of all maps together at one threshold.
+
+    Args:
+        found: peaks of every map.
+        truth: for each map the true positions [n, 2], row and column [px].
+        threshold: peaks with a score above it count.
+        tolerance: of the matching [px].
+    """
+    return reduce(
+        add,
+        (
+            score_positions(
+                peaks.positions[peaks.scores > threshold],
+                positions,
+                tolerance=tolerance,
+            )
+            for peaks, positions in zip(found, truth, strict=True)
+        ),
+        Score(tolerance=tolerance),
+    )
+
+
+def _candidates(found: Sequence[Peaks], n_truth: int) -> list[float]:
+    heights = np.sort(np.concatenate([peaks.scores for peaks in found]))[::-1]
+    if not len(heights):
+        return []
+    kept = np.geomspace(max(n_truth / 4, 1), 4 * max(n_truth, 1), N_THRESHOLDS)
+    kept = np.unique(np.minimum(kept.round().astype(int), len(heights)))
+    below = np.append(heights, heights[-1] - 1.0)
+    # Half-way to the next peak, so that rounding cannot decide.
+    return ((below[kept - 1] + below[kept]) / 2).tolist()

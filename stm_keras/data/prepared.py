@@ -1,0 +1,139 @@
+"""Prepared data sets on disk: find one, open it, say clearly if it is hurt."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from google.protobuf import message, text_format
+
+from stm_keras.errors import InputError
+
+_INFO = "dataset_info.json"
+
+
+def find_prepared(path: str | Path) -> Path:
+    """Find the one prepared data set in a directory.
+
+    Args:
+        path: the version directory of a TFDS data set, or any directory above
+            it that holds no other.
+
+    Returns:
+        The directory with the shards.
+
+    Raises:
+        InputError: where there is none, or more than one to choose from.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(
+            f"No such data directory: {path}. Make one with "
+            "`stmk build-data friedel --out DIR`."
+        )
+    found = sorted(
+        info.parent
+        for info in path.rglob(_INFO)
+        # An unfinished build; TFDS renames it once it is whole.
+        if not any("incomplete" in part for part in info.parts)
+    )
+    if not found:
+        raise InputError(
+            f"No data set in {path}: it holds no {_INFO}. Make one with "
+            "`stmk build-data friedel --out DIR`."
+        )
+    if len(found) > 1:
+        names = ", ".join(str(f.relative_to(path)) for f in found)
+        raise InputError(
+            f"{path} holds {len(found)} data sets: name one of {names}."
+        )
+    return found[0]
+
+
+@contextmanager
+def damage_as_input_error(path: Path) -> Iterator[None]:
+    """Turn what TFDS and TensorFlow raise on damaged data into `InputError`."""
+    try:
+        yield
+    except (
+        tf.errors.DataLossError,  # truncated shard, flipped byte
+        tf.errors.FailedPreconditionError,  # fewer records than promised
+        tf.errors.InvalidArgumentError,  # a record of another shape
+        tf.errors.NotFoundError,  # shard gone
+        message.DecodeError,
+        text_format.ParseError,
+        AssertionError,  # TFDS: "dataset ... could not be found"
+        KeyError,
+        OSError,
+        ValueError,  # damaged JSON
+    ) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            f"The data set in {path} is damaged ({reason[0][:160]}). "
+            "Build it again."
+        ) from error
+
+
+def open_prepared(path: str | Path) -> Any:
+    """Open a prepared data set, without the code that made it.
+
+    Args:
+        path: see `find_prepared`.
+
+    Returns:
+        A read-only `tfds.core.DatasetBuilder`.
+
+    Raises:
+        InputError: where there is no data set or it is damaged.
+    """
+    directory = find_prepared(path)
+    with damage_as_input_error(directory):
+        return tfds.builder_from_directory(directory)
+
+
+def load_split(path: str | Path, split: str) -> tf.data.Dataset:
+    """Read one split of a prepared data set in its stored order.
+
+    Args:
+        path: see `find_prepared`.
+        split: "train", "validation", "test", or TFDS's slicing of one.
+
+    Returns:
+        A finite `tf.data.Dataset` of examples as they are stored.
+
+    Raises:
+        InputError: where the data set lacks the split or is damaged.
+    """
+    builder = open_prepared(path)
+    name = split.partition("[")[0]
+    if name not in builder.info.splits:
+        known = ", ".join(builder.info.splits)
+        raise InputError(
+            f"The data set in {path} has no split {name!r}; it has: {known}."
+        )
+    with damage_as_input_error(Path(path)):
+        dataset = builder.as_dataset(
+            split=split,
+            read_config=tfds.ReadConfig(
+                # In order, from one shard after the other: examples then come
+                # the same way every time.
+                interleave_cycle_length=1,
+                try_autocache=False,
+            ),
+        )
+    return dataset.with_options(steady_options())
+
+
+def steady_options() -> tf.data.Options:
+    """Options under which a pipeline neither tunes itself nor lingers.
+
+    With autotuning on, deleting an iterator sometimes blocks for many seconds.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    return options

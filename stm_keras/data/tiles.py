@@ -1,0 +1,127 @@
+"""Cut a large map into tiles and put what a network makes of them together."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from stm_keras.errors import InputError
+
+ScoreTiles = Callable[[np.ndarray], np.ndarray]
+"""From tiles [B, V, h, w] to their scores [B, h, w]."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How to cut.
+
+    Attributes:
+        size_px: side of a tile [px].
+        overlap_px: rows and columns that neighbours share [px]. In the shared
+            part one tile fades out while the other fades in, so that no seam
+            shows. 0 puts tiles edge to edge, as the paper does.
+    """
+
+    size_px: int
+    overlap_px: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap_px < self.size_px:
+            raise InputError(
+                "`overlap_px` must lie in [0, size_px). Received: "
+                f"overlap_px={self.overlap_px}, size_px={self.size_px}"
+            )
+
+    def starts(self, length: int) -> list[int]:
+        """First pixels of the tiles along an axis of `length` [px].
+
+        The last tile ends with the axis; it then shares more with the one
+        before it.
+        """
+        if length <= self.size_px:
+            return [0]
+        step = self.size_px - self.overlap_px
+        starts = list(range(0, length - self.size_px, step))
+        return [*starts, length - self.size_px]
+
+    def corners(self, height: int, width: int) -> Iterator[tuple[int, int]]:
+        """First row and column of every tile of a map."""
+        for row in self.starts(height):
+            for col in self.starts(width):
+                yield row, col
+
+
+def cut_tiles(maps: np.ndarray, tiling: Tiling) -> np.ndarray:
+    """Cut a stack of maps.
+
+    Args:
+        maps: [V, H, W].
+        tiling: how.
+
+    Returns:
+        [n, V, h, w], h and w at most `size_px`, in rows of tiles.
+    """
+    size = tiling.size_px
+    return np.stack(
+        [
+            maps[:, row : row + size, col : col + size]
+            for row, col in tiling.corners(*maps.shape[1:])
+        ]
+    )
+
+
+def score_in_tiles(
+    maps: np.ndarray,
+    score_tiles: ScoreTiles,
+    tiling: Tiling,
+    *,
+    batch_size: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """Score a map tile by tile and stitch the scores.
+
+    Args:
+        maps: float32 [V, H, W].
+        score_tiles: the network.
+        tiling: how to cut.
+        batch_size: tiles for the network at once.
+        progress: told the number of tiles done and of all tiles.
+
+    Returns:
+        S, float32 [H, W].
+    """
+    height, width = maps.shape[1:]
+    corners = list(tiling.corners(height, width))
+    tiles = cut_tiles(maps, tiling)
+    total = np.zeros((height, width))
+    weight = np.zeros((height, width))
+    for start in range(0, len(tiles), batch_size):
+        batch = slice(start, start + batch_size)
+        scores = score_tiles(tiles[batch])
+        for (row, col), score in zip(corners[batch], scores, strict=True):
+            rows = slice(row, row + score.shape[0])
+            cols = slice(col, col + score.shape[1])
+            if tiling.overlap_px == 0:  # the last tile written stays
+                total[rows, cols], weight[rows, cols] = score, 1.0
+                continue
+            fade = np.outer(
+                _fade(row, score.shape[0], height, tiling.overlap_px),
+                _fade(col, score.shape[1], width, tiling.overlap_px),
+            )
+            total[rows, cols] += fade * score
+            weight[rows, cols] += fade
+        progress(min(start + batch_size, len(tiles)), len(tiles))
+    return (total / weight).astype(np.float32)
+
+
+def _fade(start: int, size: int, length: int, overlap: int) -> np.ndarray:
+    """Weights of a tile along one axis: full inside, fading where shared.
+
+    The outermost third of the shared part counts next to nothing: there the
+    network saw the tile's edge in place of what lies beyond.
+    """
+    distance = np.arange(size) + 0.5
+    before = distance if start > 0 else np.full(size, np.inf)
+    after = distance[::-1] if start + size < length else np.full(size, np.inf)
+    depth = np.minimum(before, after) / overlap
+    return np.clip(1.5 * depth - 0.5, 1e-6, 1.0)

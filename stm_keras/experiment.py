@@ -1,0 +1,53 @@
+"""The experiment that the entropy loss is shown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stm_keras.data.prepared import load_split
+from stm_keras.errors import InputError
+from stm_keras.io.reader import read_maps
+from stm_keras.preparation import level, tiles_of, to_network_pixel
+
+
+def experiment_tiles(
+    paths: Sequence[Path],
+    *,
+    size_px: int,
+    n_voltages: int,
+    ring_rad_px: tuple[float, float],
+    surface: str | None = None,
+) -> list[np.ndarray]:
+    """Read an experiment and cut it into tiles.
+
+    Args:
+        paths: instrument files, or directories of prepared data sets, whose
+            maps must already have the network's pixel.
+        size_px: side of a tile [px].
+        n_voltages: maps to keep of each stack.
+        ring_rad_px: least and greatest 2k of the training [rad/px].
+        surface: material of the files; None measures the ring.
+
+    Returns:
+        Tiles, float32 [V, size, size], all of one shape.
+
+    Raises:
+        InputError: for a file or data set that cannot be used.
+    """
+    stacks: list[np.ndarray] = []
+    for path in paths:
+        if path.is_dir():
+            stacks += _prepared_stacks(path)
+        else:
+            maps = level(read_maps(path).sorted_by_bias(), "plane")
+            stacks.append(to_network_pixel(maps, ring_rad_px, surface).data)
+    return tiles_of(stacks, size_px=size_px, n_voltages=n_voltages)
+
+
+def _prepared_stacks(path: Path) -> list[np.ndarray]:
+    examples = load_split(path, "train").as_numpy_iterator()
+    stacks = [example["maps"] for example in examples if "maps" in example]
+    if not stacks:
+        raise InputError(f"The data set in {path} has no feature `maps`.")
+    return stacks

@@ -1,0 +1,151 @@
+"""Cleaning steps for maps: each takes and gives maps and records itself.
+
+NaN is "not measured": it never weighs in a fit, and no step fills it in.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+from stm_keras.errors import InputError
+from stm_keras.io.maps import ConductanceMaps
+
+# A line is noisy where the median size of its curvature (Laplacian of
+# Gaussian, so about one pixel in scale) stands out from that of the lines
+# around it by this factor and this many robust standard deviations.
+_NOISE_SIGMA_PX = 1.0
+_NOISY_FACTOR = 1.5
+_NOISY_DEVIATIONS = 5.0
+_LINES_AROUND = 31
+_MIN_LINES = 16  # with fewer there is no telling what is usual
+_MAX_MASKED_SHARE = 0.25
+_MAD_TO_STD = 1.4826  # of a normal distribution
+
+
+def level_plane(maps: ConductanceMaps) -> ConductanceMaps:
+    """Subtract from every map the plane that fits it in least squares.
+
+    Args:
+        maps: the maps; the fit uses their measured pixels alone.
+
+    Raises:
+        InputError: where a map is a plane and nothing is left.
+    """
+    _, height, width = maps.shape
+    rows, cols = np.indices((height, width), dtype=np.float64)
+    terms = np.stack(
+        [np.ones_like(rows), rows / height - 0.5, cols / width - 0.5], axis=-1
+    )
+
+    def without_plane(image: np.ndarray) -> np.ndarray:
+        measured = ~np.isnan(image)
+        # Tiny numbers such as heights in m would be lost in the fit's limits.
+        scale = np.nanmax(np.abs(image)) or 1.0
+        solution = np.linalg.lstsq(terms[measured], image[measured] / scale)[0]
+        return image - terms @ solution * scale
+
+    return _map_by_map(maps, without_plane, "plane subtracted")
+
+
+def level_lines(maps: ConductanceMaps) -> ConductanceMaps:
+    """Subtract from every scan line its median.
+
+    Args:
+        maps: the maps; lines without a measured pixel stay NaN.
+
+    Raises:
+        InputError: where nothing but line offsets is in a map.
+    """
+
+    def without_offsets(image: np.ndarray) -> np.ndarray:
+        measured = ~np.isnan(image).all(axis=1)
+        levelled = image.copy()
+        levelled[measured] -= np.nanmedian(
+            image[measured], axis=1, keepdims=True
+        )
+        return levelled
+
+    return _map_by_map(maps, without_offsets, "median of each line subtracted")
+
+
+def mask_bad_lines(maps: ConductanceMaps) -> ConductanceMaps:
+    """Take noisy and dead scan lines as not measured, and report the rest.
+
+    A dead line holds one value from end to end. A noisy line's median
+    curvature stands out from that of the lines around it; the median is not
+    moved by impurities, which cover a small part of a line. Where more than
+    a quarter of a map's lines would go, its noisy ones stay.
+
+    Args:
+        maps: the maps. Bands that are NaN stay so and are reported.
+
+    Returns:
+        Maps with those lines NaN; `provenance` names the lines of each map.
+    """
+    data = maps.data.copy()
+    found: list[str] = []
+    for index, image in enumerate(data):
+        unmeasured = np.isnan(image).all(axis=1)
+        dead = ~unmeasured & (np.ptp(image, axis=1) == 0)
+        noisy = _noisy_lines(image, ~unmeasured & ~dead)
+        image[dead | noisy] = np.nan
+        for lines, name in (
+            (unmeasured, "not measured"),
+            (dead, "dead"),
+            (noisy, "noisy"),
+        ):
+            if lines.any():
+                found.append(f"map {index}: lines {_ranges(lines)} {name}")
+    if not found:
+        return maps.with_data(data, "no bad lines found")
+    return maps.with_data(data, "bad lines masked: " + "; ".join(found))
+
+
+def _noisy_lines(image: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Lines whose noise stands out from the lines around them, bool [H]."""
+    noisy = np.zeros(usable.size, dtype=bool)
+    if usable.sum() < _MIN_LINES:
+        return noisy
+    lines = image[usable].astype(np.float64)
+    lines -= np.nanmedian(lines, axis=1, keepdims=True)
+    curvature = np.abs(
+        ndimage.gaussian_laplace(np.nan_to_num(lines), _NOISE_SIGMA_PX)
+    )
+    level = np.log(np.median(curvature, axis=1) + np.finfo(np.float64).tiny)
+    excess = level - ndimage.median_filter(level, _LINES_AROUND, mode="nearest")
+    spread = _MAD_TO_STD * np.median(np.abs(excess))
+    stands_out = excess > max(np.log(_NOISY_FACTOR), _NOISY_DEVIATIONS * spread)
+    if stands_out.sum() <= _MAX_MASKED_SHARE * stands_out.size:
+        noisy[np.flatnonzero(usable)[stands_out]] = True
+    return noisy
+
+
+def _ranges(lines: np.ndarray) -> str:
+    """Runs of lines as text, such as "0-3, 7"."""
+    edges = np.flatnonzero(np.diff(lines.astype(np.int8), prepend=0, append=0))
+    return ", ".join(
+        f"{first}-{end - 1}" if end - first > 1 else f"{first}"
+        for first, end in edges.reshape(-1, 2)
+    )
+
+
+def _map_by_map(
+    maps: ConductanceMaps,
+    step: Callable[[np.ndarray], np.ndarray],
+    note: str,
+) -> ConductanceMaps:
+    """Apply a step to every map in float64, refusing to level all away."""
+    result = np.empty_like(maps.data)
+    for index, image in enumerate(maps.data.astype(np.float64)):
+        levelled = step(image)
+        # What float32 cannot tell from nothing would be noise made large.
+        rounding = 4 * np.finfo(np.float32).eps * np.nanmax(np.abs(image))
+        if np.nanmax(np.abs(levelled)) <= rounding:
+            raise InputError(
+                f"{maps.source}: map {index} ({maps.bias_v[index]:g} V) is "
+                f"flat once levelled ({note}). Choose another channel or "
+                "leave this map out."
+            )
+        result[index] = levelled
+    return maps.with_data(result, note)

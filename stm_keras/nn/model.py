@@ -1,0 +1,136 @@
+"""The trained thing: a network, its losses and its training step."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from stm_keras.nn.losses import cross_entropy, entropy
+from stm_keras.nn.metrics import HitRatio
+from stm_keras.nn.networks import Wang2020
+
+
+@keras.saving.register_keras_serializable("stm_keras")
+class ImpurityFinder(keras.Model):
+    """A network from maps to S, trained with L0 + alpha Lreg.
+
+    L0 (Eq. 2) is the mean over a batch of simulated maps, Lreg (Eq. 4) the
+    mean over a batch of experimental ones (arXiv:2006.15898). The paper writes
+    sums; means keep alpha's meaning when a batch size changes.
+
+    Args:
+        network: layer from maps [B, V, H, W] to S [B, H, W].
+        alpha: weight of the entropy on the experimental batch (paper: 0.03).
+            0 needs no experiment.
+
+    Batches for `fit` are dictionaries of `maps` [B, V, H, W], `label`
+    [B, H, W], with alpha > 0 also `experiment` [M, V', H', W'], and for
+    validation `positions` [B, n, 2], padded with NaN.
+    """
+
+    def __init__(
+        self, network: keras.layers.Layer, alpha: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if not alpha >= 0:
+            raise ValueError(f"`alpha` must be >= 0. Received: alpha={alpha}")
+        self.network = network
+        self.alpha = alpha
+        # Owned, and listed in `metrics`: Keras would show a loss that
+        # `train_step` only returns as 0.
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.l0_tracker = keras.metrics.Mean(name="l0")
+        self.lreg_tracker = keras.metrics.Mean(name="lreg")
+        self.hit_ratio = HitRatio()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Reset by Keras at the start of every epoch."""
+        return [
+            self.loss_tracker,
+            self.l0_tracker,
+            self.lreg_tracker,
+            self.hit_ratio,
+        ]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the network's weights."""
+        self.network.build(input_shape)
+        self.built = True
+
+    def call(self, maps: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Score S [B, H, W] of maps [B, V, H, W]."""
+        return self.network(maps, training=training)
+
+    def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step on L0 + alpha Lreg."""
+        with tf.GradientTape() as tape:
+            l0 = tf.reduce_mean(
+                cross_entropy(data["label"], self(data["maps"], training=True))
+            )
+            loss = l0
+            if self.alpha > 0:
+                lreg = tf.reduce_mean(
+                    entropy(self(data["experiment"], training=True))
+                )
+                self.lreg_tracker.update_state(lreg)
+                loss += self.alpha * lreg
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.trainable_variables, strict=True)
+        )
+        self.loss_tracker.update_state(loss)
+        self.l0_tracker.update_state(l0)
+        return self._results(self.lreg_tracker if self.alpha > 0 else None)
+
+    def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """L0 and hit ratio on held-out maps."""
+        score = self(data["maps"], training=False)
+        l0 = cross_entropy(data["label"], score)
+        self.loss_tracker.update_state(l0)
+        self.l0_tracker.update_state(l0)
+        self.hit_ratio.update_state(data["positions"], score)
+        return self._results(self.hit_ratio)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of `__init__`."""
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "alpha": self.alpha,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "ImpurityFinder":
+        """Undo `get_config`."""
+        network = keras.saving.deserialize_keras_object(
+            config.pop("network"), custom_objects=custom_objects
+        )
+        return cls(network=network, **config)
+
+    def _results(
+        self, extra: keras.metrics.Metric | None
+    ) -> dict[str, tf.Tensor]:
+        shown = [
+            self.loss_tracker,
+            self.l0_tracker,
+            *([extra] if extra else []),
+        ]
+        return {metric.name: metric.result() for metric in shown}
+
+
+def wang2020(alpha: float = 0.0, **sizes: Any) -> ImpurityFinder:
+    """Build the paper's network, ready to train or to load weights into.
+
+    Args:
+        alpha: see `ImpurityFinder`.
+        **sizes: see `Wang2020`.
+
+    Returns:
+        A model whose weights exist.
+    """
+    model = ImpurityFinder(Wang2020(**sizes, name="wang2020"), alpha)
+    model.build((None, None, None, None))
+    return model

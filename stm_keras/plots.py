@@ -1,0 +1,132 @@
+"""Pictures of what was found."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from stm_keras.analysis.baselines import rms_map
+from stm_keras.io.maps import ConductanceMaps
+
+_DPI = 200
+_FOUND_COLOUR = "#e63946"
+_NICE_LENGTHS_NM = np.outer([1.0, 2.0, 5.0], 10.0 ** np.arange(-2, 5))
+_OUTLINE = [withStroke(linewidth=1.5, foreground="black")]
+_STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.linewidth": 0.6,
+    "image.interpolation": "nearest",
+}
+
+
+def plot_overview(
+    path: str | Path,
+    *,
+    maps: ConductanceMaps,
+    score: np.ndarray,
+    threshold: float,
+    positions_nm: np.ndarray,
+    truth_nm: np.ndarray | None = None,
+) -> None:
+    """Draw a map, the score S and the positions side by side.
+
+    Args:
+        path: PNG, PDF or SVG to write.
+        maps: at the network's pixel.
+        score: S, [H, W]; NaN where not measured.
+        threshold: the least S of a detection.
+        positions_nm: y and x of what was found [nm], [n, 2].
+        truth_nm: y and x of the true positions [nm], where they are known.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10.2, 3.9), layout="constrained")
+        FigureCanvasAgg(figure)
+        first, second, third = figure.subplots(1, 3)
+        middle = maps.data[len(maps.data) // 2]
+        extent = _extent(maps)
+        _show(first, middle, extent, "gray", _unit(maps))
+        bias = maps.bias_v[len(maps.bias_v) // 2] * 1e3
+        first.set_title(f"{maps.channel or 'map'}, {bias:.4g} mV")
+        _show(second, score, extent, "magma", "S")
+        second.set_title(f"score S of {len(maps.data)} map(s)")
+        background = rms_map(maps.data) if len(maps.data) > 1 else middle
+        _show(third, background, extent, "gray", "RMS over bias")
+        _mark(third, positions_nm, truth_nm)
+        third.set_title(f"{len(positions_nm)} impurities, S > {threshold:.3g}")
+        for axes in (first, second, third):
+            _scale_bar(axes, maps.extent_nm)
+        figure.savefig(path, dpi=_DPI)
+
+
+def _show(
+    axes: Axes,
+    image: np.ndarray,
+    extent: tuple[float, float, float, float],
+    colours: str,
+    label: str,
+) -> None:
+    # A few extreme pixels must not take the contrast from all the others.
+    low, high = np.nanpercentile(image, (0.5, 99.5))
+    shown = axes.imshow(image, cmap=colours, extent=extent, vmin=low, vmax=high)
+    axes.set_facecolor("#7f9c9c")  # not measured
+    axes.set_xticks([])
+    axes.set_yticks([])
+    bar = axes.figure.colorbar(shown, ax=axes, shrink=0.82, pad=0.02)
+    bar.ax.tick_params(labelsize=7, width=0.5)
+    bar.set_label(label, fontsize=8)
+
+
+def _mark(
+    axes: Axes, positions_nm: np.ndarray, truth_nm: np.ndarray | None
+) -> None:
+    if truth_nm is not None:
+        axes.scatter(*truth_nm.T[::-1], s=9, c="#1d9bf0", lw=0, label="truth")
+    axes.scatter(
+        *positions_nm.T[::-1],
+        s=60,
+        marker="s",
+        facecolors="none",
+        edgecolors=_FOUND_COLOUR,
+        lw=1.0,
+        label="found",
+    )
+    if truth_nm is not None:
+        axes.legend(loc="upper right", fontsize=7, framealpha=0.85)
+
+
+def _scale_bar(axes: Axes, extent_nm: tuple[float, float]) -> None:
+    """A bar of a round length, about a fifth of the frame's width."""
+    height, width = extent_nm
+    lengths = _NICE_LENGTHS_NM.ravel()
+    length = lengths[np.argmin(np.abs(np.log(lengths / (width / 5))))]
+    left, bottom = 0.05 * width, 0.94 * height
+    thick = 0.012 * height
+    axes.add_patch(
+        Rectangle(
+            (left, bottom), length, thick, color="white", ec="black", lw=0.4
+        )
+    )
+    axes.text(
+        left + length / 2,
+        bottom - 0.4 * thick,
+        f"{length:g} nm",
+        ha="center",
+        va="bottom",
+        fontsize=8,
+        color="white",
+    ).set_path_effects(_OUTLINE)
+
+
+def _extent(maps: ConductanceMaps) -> tuple[float, float, float, float]:
+    height, width = maps.extent_nm
+    return 0.0, width, height, 0.0
+
+
+def _unit(maps: ConductanceMaps) -> str:
+    return f"levelled [{maps.unit}]" if maps.unit else "levelled"

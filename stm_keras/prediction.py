@@ -1,0 +1,173 @@
+"""Find the impurities in a stack of maps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from stm_keras.analysis.peaks import Peaks, find_peaks
+from stm_keras.analysis.positions_file import to_nm
+from stm_keras.data.tiles import Tiling, score_in_tiles
+from stm_keras.errors import InputError
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preparation import Levelling, level, to_network_pixel
+from stm_keras.saved_finder import SavedFinder
+
+TilingName = Literal["overlap", "paper"]
+TILINGS: tuple[TilingName, ...] = ("overlap", "paper")
+
+_OVERLAP_TILE_PX = 64
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to find impurities.
+
+    Attributes:
+        surface: a key of `SURFACES`, whose k(V) sets the pixel; None measures
+            the ring.
+        levelling: see `stm_keras.preparation.level`.
+        tiling: "overlap" blends large tiles that share a border; "paper" puts
+            tiles of the training's size edge to edge (arXiv:2006.15898).
+        threshold: least S of a detection; None takes the model card's.
+    """
+
+    surface: str | None = None
+    levelling: Levelling = "plane"
+    tiling: TilingName = "overlap"
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tiling not in TILINGS:
+            raise InputError(
+                f"Unknown tiling: {self.tiling!r}. Known: {', '.join(TILINGS)}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What was found.
+
+    Attributes:
+        file_maps: the maps as they were read.
+        maps: the same levelled, at the network's pixel.
+        score: S, float32 [H, W] at the network's pixel; NaN where a map has
+            no measurement.
+        positions_px: row, column in pixels of `file_maps`, float64 [n, 2],
+            the highest score first.
+        scores: S at each position, float64 [n].
+        threshold: the least S that counted.
+        notes: all that was done, and what to know about it.
+    """
+
+    file_maps: ConductanceMaps
+    maps: ConductanceMaps
+    score: np.ndarray
+    positions_px: np.ndarray
+    scores: np.ndarray
+    threshold: float
+    notes: tuple[str, ...]
+
+    @property
+    def positions_nm(self) -> np.ndarray:
+        """The y and x [nm] of each position from the frame's top left."""
+        return to_nm(self.positions_px, self.file_maps.pixel_nm)
+
+
+def predict_maps(
+    maps: ConductanceMaps,
+    finder: SavedFinder,
+    options: PredictOptions,
+    *,
+    progress: Progress = lambda done, total: None,
+) -> Prediction:
+    """Find the impurities in a stack of maps.
+
+    Args:
+        maps: as they were read.
+        finder: the trained network.
+        options: how.
+        progress: told the number of tiles scored and of all tiles.
+
+    Returns:
+        The positions and all that a picture of them needs.
+
+    Raises:
+        InputError: see `level` and `to_network_pixel`, and where the frame
+            is smaller than the network's reach.
+    """
+    card = finder.card
+    levelled = level(maps.sorted_by_bias(), options.levelling)
+    ready = to_network_pixel(levelled, card.ring_rad_px, options.surface)
+    n_maps, height, width = ready.shape
+    if min(height, width) <= card.reach_px:
+        raise InputError(
+            f"{maps.source}: at the network's pixel the frame is only "
+            f"{height} x {width} px, and the network looks {card.reach_px} px "
+            "far: give a larger frame."
+        )
+    tiling = _tiling(options.tiling, card.tile_px, card.reach_px)
+    score = score_in_tiles(
+        ready.data,
+        finder.score,
+        tiling,
+        batch_size=finder.tiles_at_once(n_maps, tiling.size_px),
+        progress=progress,
+    )
+    score[~ready.mask] = np.nan
+    threshold = (
+        card.threshold(n_maps)
+        if options.threshold is None
+        else options.threshold
+    )
+    peaks = find_peaks(score, threshold=threshold)
+    return Prediction(
+        maps,
+        ready,
+        score,
+        _to_file_pixels(peaks, maps, ready),
+        peaks.scores,
+        threshold,
+        (*ready.provenance, *_warnings(ready, options, card.thresholds)),
+    )
+
+
+def _tiling(name: TilingName, tile_px: int, reach_px: int) -> Tiling:
+    if name == "paper":
+        return Tiling(tile_px)
+    size = max(_OVERLAP_TILE_PX, 4 * reach_px)
+    # In the outer third of the shared part a tile counts for nothing
+    # (see `tiles.py`): three times the reach keeps its edge out of the score.
+    return Tiling(size, overlap_px=min(3 * reach_px, size // 2))
+
+
+def _to_file_pixels(
+    peaks: Peaks, maps: ConductanceMaps, ready: ConductanceMaps
+) -> np.ndarray:
+    scale = np.asarray(ready.pixel_nm) / np.asarray(maps.pixel_nm)
+    positions = (peaks.positions + 0.5) * scale - 0.5
+    # A maximum at the border may be refined to beyond the frame.
+    return np.clip(positions, -0.5, np.asarray(maps.shape[1:]) - 0.5)
+
+
+def _warnings(
+    ready: ConductanceMaps, options: PredictOptions, counts: dict[int, float]
+) -> list[str]:
+    n_maps = ready.shape[0]
+    warnings = []
+    if n_maps not in counts and options.threshold is None:
+        trained = ", ".join(map(str, counts))
+        warnings.append(
+            f"warning: the threshold was chosen for stacks of {trained} maps; "
+            f"this one has {n_maps}"
+        )
+    missing = 1 - ready.mask.mean()
+    if missing > 0:
+        warnings.append(
+            f"warning: {missing:.1%} of the frame is not measured in every "
+            "map; nothing is found there"
+        )
+    return warnings

@@ -1,0 +1,140 @@
+"""From a file's maps to what a network takes: levelled, at its pixel."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from stm_keras import surfaces
+from stm_keras.analysis.ring import measure_ring
+from stm_keras.errors import InputError
+from stm_keras.io.cleaning import level_lines, level_plane, mask_bad_lines
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.io.resampling import resample
+
+Levelling = Literal["plane", "lines", "none"]
+LEVELLINGS: tuple[Levelling, ...] = ("plane", "lines", "none")
+
+
+def level(maps: ConductanceMaps, levelling: Levelling) -> ConductanceMaps:
+    """Level maps and take their noisy scan lines as not measured.
+
+    Args:
+        maps: the maps.
+        levelling: "plane" subtracts a plane from every map; "lines" also the
+            median of every scan line; "none" leaves the maps as they are.
+
+    Raises:
+        InputError: for another word, or where nothing is left of a map.
+    """
+    if levelling not in LEVELLINGS:
+        raise InputError(
+            f"Unknown levelling: {levelling!r}. Known: {', '.join(LEVELLINGS)}."
+        )
+    if levelling == "none":
+        return maps
+    maps = level_plane(maps)
+    if levelling == "lines":
+        maps = level_lines(maps)
+    return mask_bad_lines(maps)
+
+
+def ring_wave_numbers(
+    maps: ConductanceMaps, surface: str | None
+) -> tuple[np.ndarray, str]:
+    """Wave number 2k of the ring in every map.
+
+    Args:
+        maps: levelled maps.
+        surface: a key of `SURFACES`, whose k(V) then counts; None measures
+            the ring in the maps.
+
+    Returns:
+        2k [rad/nm], float64 [V], and how it was had, for `provenance`.
+
+    Raises:
+        InputError: for an unknown surface, a bias below its band edge, or
+            where no surface is given and no map shows a ring.
+    """
+    if surface is not None:
+        chosen = surfaces.surface(surface)
+        return (
+            2 * chosen.wave_number(maps.bias_v),
+            f"ring 2k(V) of {chosen.name}",
+        )
+    rings = [measure_ring(image, maps.pixel_nm) for image in maps.data]
+    seen = [ring.q_per_nm for ring in rings if ring is not None]
+    if not seen:
+        raise InputError(
+            f"{maps.source}: no ring of standing waves stands out in the "
+            "Fourier transform, so the pixel cannot be chosen. Name the "
+            f"surface: --surface {'|'.join(surfaces.SURFACES)}."
+        )
+    # A wrong ring in one map must not drag the rest with it.
+    q = float(np.median(seen))
+    note = f"ring 2k = {q:.3g}/nm measured in {len(seen)} of {len(rings)} maps"
+    return np.full(len(rings), q), note
+
+
+def to_network_pixel(
+    maps: ConductanceMaps,
+    ring_rad_px: tuple[float, float],
+    surface: str | None,
+) -> ConductanceMaps:
+    """Resample so that the rings have the wave number of the training.
+
+    Args:
+        maps: levelled maps.
+        ring_rad_px: least and greatest 2k of the training [rad/px].
+        surface: see `ring_wave_numbers`.
+
+    Returns:
+        Maps whose middle 2k is the middle of `ring_rad_px`, in rad/px.
+
+    Raises:
+        InputError: see `ring_wave_numbers`, and where the frame is too small.
+    """
+    ring_per_nm, note = ring_wave_numbers(maps, surface)
+    middle = (ring_per_nm.min() + ring_per_nm.max()) / 2
+    pixel_nm = sum(ring_rad_px) / 2 / middle
+    maps = maps.with_data(maps.data, note)
+    return resample(maps, float(pixel_nm))
+
+
+def tiles_of(
+    maps: Sequence[np.ndarray], *, size_px: int, n_voltages: int
+) -> list[np.ndarray]:
+    """Cut stacks into the square tiles that the entropy loss is shown.
+
+    Tiles overlap by half, so that every place is seen in more than one
+    surrounding; tiles with unmeasured pixels are left out.
+
+    Args:
+        maps: stacks [V, H, W], of differing V perhaps.
+        size_px: side of a tile [px].
+        n_voltages: maps to keep of each stack, evenly spaced; the smallest
+            stack may have fewer, and then all keep as few.
+
+    Returns:
+        Tiles, float32 [V', size, size].
+
+    Raises:
+        InputError: where no whole tile fits.
+    """
+    kept = min(n_voltages, *(len(stack) for stack in maps))
+    tiles = []
+    for stack in maps:
+        chosen = np.linspace(0, len(stack) - 1, kept).round().astype(int)
+        height, width = stack.shape[1:]
+        step = max(size_px // 2, 1)
+        for row in range(0, height - size_px + 1, step):
+            for col in range(0, width - size_px + 1, step):
+                tile = stack[chosen, row : row + size_px, col : col + size_px]
+                if np.isfinite(tile).all():
+                    tiles.append(tile.astype(np.float32))
+    if not tiles:
+        raise InputError(
+            f"The experiment has no measured area of {size_px} x {size_px} px "
+            "at the network's pixel: give a larger frame."
+        )
+    return tiles

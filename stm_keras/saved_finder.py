@@ -1,0 +1,88 @@
+"""A model directory, loaded and ready to score maps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from stm_keras.errors import InputError
+from stm_keras.model_card import ModelCard, read_card
+
+_BYTES_AT_ONCE = 2**29
+"""Memory for the features of one batch of tiles."""
+
+
+@dataclass(frozen=True, eq=False)
+class SavedFinder:
+    """A trained network with its card.
+
+    Attributes:
+        card: how it was made and what it expects.
+        signature: the SavedModel's `serving_default`.
+    """
+
+    card: ModelCard
+    signature: Any
+
+    def score(self, maps: np.ndarray) -> np.ndarray:
+        """Score S of maps.
+
+        Args:
+            maps: float32 [B, V, H, W] at the network's pixel, any unit; NaN
+                where not measured.
+
+        Returns:
+            S, float32 [B, H, W].
+        """
+        return self.score_tensor(tf.constant(maps, tf.float32)).numpy()
+
+    def score_tensor(self, maps: tf.Tensor) -> tf.Tensor:
+        """`score` from tensor to tensor."""
+        return self.signature(maps=maps)["score"]
+
+    def tiles_at_once(self, n_maps: int, size_px: int) -> int:
+        """How many tiles [V, size, size] fit into memory at once."""
+        channels = self.card.network.get("filters", 32)
+        tile = n_maps * size_px**2 * 4 * (3 * channels + n_maps)
+        return max(1, _BYTES_AT_ONCE // tile)
+
+
+def load_finder(directory: str | Path) -> SavedFinder:
+    """Load a model directory.
+
+    Args:
+        directory: what `stmk fit --out` wrote.
+
+    Raises:
+        InputError: where it is missing, is no model directory, or is damaged.
+    """
+    path = Path(directory)
+    if not path.is_dir():
+        raise InputError(
+            f"No such model directory: {path}. Train one with `stmk fit`, or "
+            "give --model saved_models/wang2020 from the project's folder."
+        )
+    card = read_card(path)
+    try:
+        module = tf.saved_model.load(str(path))
+        signature = module.signatures["serving_default"]
+        # The module owns the weights: it must live as long as the signature.
+        signature.owner = module
+        finder = SavedFinder(card, signature)
+        finder.score(np.ones((1, 1, 4, 4), np.float32))
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        tf.errors.OpError,
+    ) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"The model in {path} is damaged ({reason[:160]}). Restore it or "
+            "train it again."
+        ) from error
+    return finder

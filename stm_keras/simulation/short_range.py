@@ -1,0 +1,168 @@
+"""Near an impurity: a core the scattering formulas know nothing of, decoys.
+
+Within about 1/k of an impurity the s-wave formulas do not hold: the wave is
+damped there and a smooth core of random shape put in its place. Decoys are
+blobs with no waves around them (adsorbates, charge): a finder must not call
+them impurities. Design note physics.md, section 4.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from stm_keras.errors import InputError
+from stm_keras.simulation.blobs import BlobRanges, add_blob, window_at
+from stm_keras.simulation.ranges import (
+    Range,
+    check_maps,
+    check_ranges,
+    draw,
+    spread,
+)
+
+_CUT_DAMPING = 2.0
+"""Damping ends here, in its radius: exp(-2^4) = 1e-7 is left of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreRanges(BlobRanges):
+    """Ranges of what lies within about 1/k of an impurity.
+
+    Attributes:
+        damping_radius: within it the wave is damped, as 1 - exp(-(r/R)^4)
+            [1/k of each map]; zero leaves the wave alone.
+        shift: from the impurity to the middle of its core [1/k at the mean
+            k], in a uniform direction.
+    """
+
+    damping_radius: Range = (0.5, 1.2)
+    shift: Range = (0.0, 0.3)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, damping_radius=(0.0, 5.0), shift=(0.0, 5.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoyRanges(BlobRanges):
+    """Ranges of blobs with no waves around them.
+
+    Attributes:
+        density_per_px: decoys for each pixel of the frame; the number is
+            rounded. 8 in 80 x 80 px are 0.00125.
+    """
+
+    amplitude: Range = (1.0, 6.0)
+    sigma: Range = (0.4, 1.5)
+    density_per_px: Range = (0.0, 0.002)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, density_per_px=(0.0, 1.0))
+
+
+def _damp(maps: np.ndarray, centre: np.ndarray, radius_px: np.ndarray) -> None:
+    """Damp the wave within a radius [V] of a centre, in place."""
+    window = window_at(centre, _CUT_DAMPING * radius_px.max(), maps.shape[1:])
+    if window is None or radius_px.min() == 0:
+        return
+    slices, row, col = window
+    ratio = np.hypot(row, col) / radius_px[:, None, None]
+    maps[:, *slices] *= -np.expm1(-(ratio**4))
+
+
+def _checked(
+    maps: np.ndarray, wave_numbers: np.ndarray, scale: float | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Check the arguments; give a copy of the maps and the unit."""
+    check_maps(maps)
+    k = np.asarray(wave_numbers, np.float64)
+    if k.shape != maps.shape[:1] or not (np.isfinite(k) & (k > 0)).all():
+        raise InputError(
+            "Wave numbers must be positive, one for each map. Received: "
+            f"{k.size} of them for {len(maps)} maps, the least {k.min():g}."
+        )
+    copy = np.array(maps, np.float32)
+    return copy, k, spread(maps) if scale is None else scale
+
+
+def add_cores(
+    maps: np.ndarray,
+    positions: np.ndarray,
+    wave_numbers: np.ndarray,
+    rng: np.random.Generator,
+    ranges: CoreRanges | None = None,
+    *,
+    scale: float | None = None,
+) -> np.ndarray:
+    """Damp the wave near impurities and put a core in each.
+
+    Args:
+        maps: float32 [V, H, W], modulation of the LDOS about zero.
+        positions: float [n, 2] impurities (row, column) [px], those in the
+            frame and near it.
+        wave_numbers: float [V] wave number k of each map [rad/px].
+        rng: source of randomness.
+        ranges: what is drawn from; None takes the defaults.
+        scale: what amplitudes are multiples of, in the maps' unit; None
+            takes the standard deviation of `maps`.
+
+    Returns:
+        float32 [V, H, W]: a new array, unchanged beyond a few 1/k from every
+        impurity.
+
+    Raises:
+        InputError: where shapes do not fit or a wave number is not positive.
+    """
+    ranges = ranges or CoreRanges()
+    maps, k, scale = _checked(maps, wave_numbers, scale)
+    positions = np.asarray(positions, np.float64).reshape(-1, 2)
+    # All waves first: a damping must not take away a neighbour's core.
+    for centre, radius in zip(
+        positions,
+        draw(ranges.damping_radius, rng, len(positions)),
+        strict=True,
+    ):
+        _damp(maps, centre, radius / k)
+    for centre in positions:
+        angle = rng.uniform(0, 2 * math.pi)
+        step = float(draw(ranges.shift, rng)) / k.mean()
+        core = centre + step * np.array([math.sin(angle), math.cos(angle)])
+        add_blob(maps, core, k, rng, ranges, scale)
+    return maps
+
+
+def add_decoys(
+    maps: np.ndarray,
+    wave_numbers: np.ndarray,
+    rng: np.random.Generator,
+    ranges: DecoyRanges | None = None,
+    *,
+    scale: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add blobs with no waves around them, at uniform places.
+
+    Args:
+        maps: float32 [V, H, W], modulation of the LDOS about zero.
+        wave_numbers: float [V] wave number k of each map [rad/px].
+        rng: source of randomness.
+        ranges: what is drawn from; None takes the defaults.
+        scale: what amplitudes are multiples of, in the maps' unit; None
+            takes the standard deviation of `maps`.
+
+    Returns:
+        The maps, a new array float32 [V, H, W], and the decoys' positions,
+        float64 [m, 2] (row, column) [px].
+
+    Raises:
+        InputError: where shapes do not fit or a wave number is not positive.
+    """
+    ranges = ranges or DecoyRanges()
+    maps, k, scale = _checked(maps, wave_numbers, scale)
+    height, width = maps.shape[1:]
+    count = round(float(draw(ranges.density_per_px, rng)) * height * width)
+    places = rng.uniform((-0.5, -0.5), (height - 0.5, width - 0.5), (count, 2))
+    for centre in places:
+        add_blob(maps, centre, k, rng, ranges, scale)
+    return maps, places

@@ -1,0 +1,329 @@
+"""Train the paper's network on a prepared data set."""
+
+import dataclasses
+import datetime
+import os
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stm_keras.analysis.metrics import Score
+from stm_keras.assessment import Assessment, assess
+from stm_keras.data.pipeline import (
+    BatchConfig,
+    batches_per_epoch,
+    evaluation_batches,
+    experiment_batches,
+    maps_shape,
+    training_batches,
+)
+from stm_keras.data.prepared import find_prepared, load_split, open_prepared
+from stm_keras.errors import InputError
+from stm_keras.evaluation import format_table
+from stm_keras.experiment import experiment_tiles
+from stm_keras.export import export_saved_model
+from stm_keras.files import writable_directory
+from stm_keras.model_card import ModelCard, package_versions, write_card
+from stm_keras.nn.model import ImpurityFinder, wang2020
+from stm_keras.training_log import BEST, TrainingLog
+
+TRAINING = "training"
+"""Folder of checkpoints and logs inside the model's directory."""
+
+Verbosity = Literal["bar", "lines", "silent"]
+_KERAS_VERBOSE: dict[Verbosity, int] = {"bar": 1, "lines": 2, "silent": 0}
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """A training.
+
+    Attributes:
+        data: prepared data set of simulated maps.
+        out: directory of the model.
+        experiment: files, or one prepared data set, for the entropy loss.
+        surface: material of the experiment's files; None measures the ring.
+        alpha: weight of the entropy loss (paper: 0.03).
+        epochs: passes over the training split.
+        learning_rate: Adam's at the start; it falls to 0 along a cosine.
+        batches: batch size, noise, numbers of voltages and seed.
+        network: sizes of `Wang2020`.
+        command: what the user typed, for the card.
+    """
+
+    data: Path
+    out: Path
+    experiment: tuple[Path, ...] = ()
+    surface: str | None = None
+    alpha: float = 0.0
+    epochs: int = 10
+    learning_rate: float = 2e-3
+    batches: BatchConfig = field(default_factory=BatchConfig)
+    network: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.alpha < 0:
+            raise InputError(f"`alpha` must be >= 0. Received: {self.alpha}")
+        if self.alpha > 0 and not self.experiment:
+            raise InputError(
+                f"alpha = {self.alpha:g} weighs the entropy on an experiment, "
+                "and there is none: give --experiment, or --alpha 0."
+            )
+        if self.epochs < 1:
+            raise InputError(f"`epochs` must be >= 1. Received: {self.epochs}")
+        if not self.learning_rate > 0:
+            raise InputError(
+                "`learning_rate` must be positive. "
+                f"Received: {self.learning_rate}"
+            )
+
+    def course(self) -> dict[str, Any]:
+        """The options that decide how the training goes, as plain values."""
+        fields = dataclasses.asdict(self)
+        del fields["out"], fields["command"]
+        fields["data"] = str(self.data)
+        fields["experiment"] = [str(path) for path in self.experiment]
+        return fields
+
+
+def fit(
+    config: FitConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    verbosity: Verbosity = "silent",
+) -> ModelCard:
+    """Train, test and write a model.
+
+    Args:
+        config: what to train on, and how.
+        resume: continue a training that was stopped.
+        overwrite: discard what `config.out` holds.
+        verbosity: Keras's progress bar, its lines, or nothing.
+
+    Returns:
+        The card that was written beside the SavedModel.
+
+    Raises:
+        InputError: for anything wrong with the data, the experiment or the
+            directory, before anything is written.
+    """
+    started = time.monotonic()
+    shape = maps_shape(config.data)
+    steps = batches_per_epoch(config.data, config.batches)
+    ring = _ring_range(config.data)
+    tiles = _experiment(config, shape, ring)
+    directory = _training_directory(config.out, resume, overwrite)
+    log = TrainingLog(directory, config.course(), steps)
+    model = (log.resume() if resume else None) or _new_model(config, steps)
+    _run(model, config, log, tiles, verbosity)
+    best = keras.saving.load_model(directory / BEST)
+    assert isinstance(best, ImpurityFinder)
+    assessments = _assess(best, config, shape[0])
+    card = _card(config, best, log, shape, ring, assessments, started)
+    export_saved_model(best, directory / "export")
+    _publish(directory / "export", config.out)
+    shutil.copyfile(directory / BEST, config.out / "model.keras")
+    write_card(card, config.out)
+    return card
+
+
+def report(card: ModelCard, directory: Path) -> str:
+    """A table of a card's scores, and where the model is.
+
+    Args:
+        card: of the model.
+        directory: of the model.
+    """
+    rows = {
+        f"{case}: {method}": Score.from_dict(score)
+        for case, methods in card.scores.items()
+        for method, score in methods.items()
+    }
+    return f"{format_table(rows)}\nmodel: {directory}"
+
+
+def _run(
+    model: ImpurityFinder,
+    config: FitConfig,
+    log: TrainingLog,
+    tiles: Sequence[np.ndarray],
+    verbosity: Verbosity,
+) -> None:
+    done = len(log.history)
+    if done >= config.epochs:
+        return
+    batches = training_batches(
+        config.data, config.batches, first_epoch=done, last_epoch=config.epochs
+    )
+    if tiles:
+        drawn = experiment_batches(
+            tiles,
+            batch_size=config.batches.batch_size,
+            seed=config.batches.seed,
+            first=done * log.steps_per_epoch,
+        )
+        batches = tf.data.Dataset.zip(batches, drawn).map(
+            lambda batch, experiment: batch | {"experiment": experiment}
+        )
+    model.fit(
+        batches,
+        epochs=config.epochs,
+        initial_epoch=done,
+        steps_per_epoch=log.steps_per_epoch,
+        validation_data=evaluation_batches(
+            config.data, config.batches, split="validation"
+        ),
+        callbacks=[
+            keras.callbacks.TerminateOnNaN(),
+            keras.callbacks.TensorBoard(
+                str(log.directory / "tensorboard"), write_graph=False
+            ),
+            log,
+        ],
+        verbose=_KERAS_VERBOSE[verbosity],
+        shuffle=False,  # the pipeline does
+    )
+
+
+def _new_model(config: FitConfig, steps: int) -> ImpurityFinder:
+    keras.utils.set_random_seed(config.batches.seed)
+    model = wang2020(config.alpha, **config.network)
+    decay = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate, config.epochs * steps
+    )
+    model.compile(optimizer=keras.optimizers.Adam(decay))
+    return model
+
+
+def _experiment(
+    config: FitConfig, shape: tuple[int, int, int], ring: tuple[float, float]
+) -> list[np.ndarray]:
+    if config.alpha == 0:
+        return []
+    return experiment_tiles(
+        config.experiment,
+        size_px=shape[1],
+        n_voltages=max(config.batches.voltages or shape[:1]),
+        ring_rad_px=ring,
+        surface=config.surface,
+    )
+
+
+def _ring_range(data: Path) -> tuple[float, float]:
+    """Least and greatest 2k [rad/px] in the validation split."""
+    k = np.stack(
+        [
+            np.percentile(example["wave_numbers"], (0, 100))
+            for example in load_split(data, "validation").as_numpy_iterator()
+        ]
+    )
+    return float(2 * k.min()), float(2 * k.max())
+
+
+def _training_directory(out: Path, resume: bool, overwrite: bool) -> Path:
+    directory = out / TRAINING
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: name a directory.")
+    if out.is_dir() and any(out.iterdir()) and not (resume or overwrite):
+        raise InputError(
+            f"{out} is not empty. Continue the training in it with --resume, "
+            "replace it with --overwrite, or choose another --out."
+        )
+    if overwrite and not resume:
+        shutil.rmtree(directory, ignore_errors=True)
+    return writable_directory(directory)
+
+
+def _publish(export: Path, out: Path) -> None:
+    """Move a SavedModel's parts to their place, `saved_model.pb` last.
+
+    Until that file is there, the directory is not a SavedModel, and no other
+    program takes it for one.
+    """
+    parts = sorted(export.iterdir(), key=lambda p: p.name == "saved_model.pb")
+    (out / "saved_model.pb").unlink(missing_ok=True)
+    for part in parts:
+        target = out / part.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        part.replace(target)
+    export.rmdir()
+
+
+def _assess(
+    model: ImpurityFinder, config: FitConfig, n_voltages: int
+) -> dict[int, Assessment]:
+    score = tf.function(
+        lambda maps: model(maps, training=False), reduce_retracing=True
+    )
+    counts = config.batches.voltages or (n_voltages,)
+    return {
+        n: assess(score, config.data, config.batches, n_voltages=n)
+        for n in counts
+    }
+
+
+def _card(
+    config: FitConfig,
+    model: ImpurityFinder,
+    log: TrainingLog,
+    shape: tuple[int, int, int],
+    ring: tuple[float, float],
+    assessments: dict[int, Assessment],
+    started: float,
+) -> ModelCard:
+    builder = open_prepared(config.data)
+    network = keras.saving.serialize_keras_object(model.network)
+    return ModelCard(
+        name=config.out.name,
+        network={
+            "class": network["class_name"],
+            "parameters": model.count_params(),
+            **{
+                k: v
+                for k, v in network["config"].items()
+                if k not in ("name", "dtype", "trainable")
+            },
+        },
+        command=config.command,
+        data={
+            "name": builder.info.full_name,
+            "path": str(find_prepared(config.data)),
+            "n_examples": {
+                name: split.num_examples
+                for name, split in builder.info.splits.items()
+            },
+            **(builder.info.metadata or {}),
+        },
+        training={
+            **config.course(),
+            "steps_per_epoch": log.steps_per_epoch,
+            "best": log.best,
+        },
+        tile_px=shape[1],
+        reach_px=model.network.reach_px,
+        ring_rad_px=ring,
+        thresholds={n: a.threshold for n, a in assessments.items()},
+        scores={
+            f"{n} maps, noise {config.batches.noise:g}": {
+                method: score.as_dict() for method, score in a.scores.items()
+            }
+            for n, a in assessments.items()
+        },
+        made={
+            "date": datetime.date.today().isoformat(),
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+            "seconds": round(time.monotonic() - started),
+        },
+        versions=package_versions(),
+    )

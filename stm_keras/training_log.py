@@ -1,0 +1,110 @@
+"""Checkpoints and log of a training, written so that a kill costs an epoch."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from stm_keras.errors import InputError
+from stm_keras.files import atomic_file
+
+LAST = "last.keras"
+BEST = "best.keras"
+_STATE = "state.json"
+_CSV = "log.csv"
+
+
+class TrainingLog(keras.callbacks.Callback):
+    """Writes the state after every epoch: model, optimizer, history.
+
+    The best checkpoint is the one with the lowest L0 on held-out simulated
+    maps. It uses no truth of an experiment, for a user's has none.
+
+    Args:
+        directory: where to write.
+        config: options that decide the training's course; a resumed training
+            must have the same.
+        steps_per_epoch: optimizer steps in an epoch.
+    """
+
+    def __init__(
+        self, directory: Path, config: dict[str, Any], steps_per_epoch: int
+    ) -> None:
+        super().__init__()
+        self.directory = directory
+        self.config = config
+        self.steps_per_epoch = steps_per_epoch
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The history's row with the lowest `val_l0`."""
+        return min(self.history, key=lambda row: row["val_l0"])
+
+    def resume(self) -> keras.Model | None:
+        """Load the last checkpoint.
+
+        Returns:
+            The model with its optimizer, or None where there is none yet.
+
+        Raises:
+            InputError: where the stored training had other options, or its
+                files are damaged.
+        """
+        path = self.directory / _STATE
+        if not path.exists() or not (self.directory / LAST).exists():
+            return None
+        try:
+            state = json.loads(path.read_text())
+            stored, history = state["config"], state["history"]
+            model = keras.saving.load_model(self.directory / LAST)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"The training in {self.directory} is damaged ({error}). "
+                "Start anew with --overwrite."
+            ) from error
+        current = json.loads(json.dumps(self.config))
+        differing = [k for k in current if stored.get(k) != current[k]]
+        if differing:
+            raise InputError(
+                f"The training in {self.directory} was begun with other "
+                f"options ({', '.join(differing)}). Resume with the same, or "
+                "start anew with --overwrite."
+            )
+        # The state is written before the checkpoint: a kill between the two
+        # leaves an epoch in the history that the weights have not seen.
+        done = int(model.optimizer.iterations) // self.steps_per_epoch
+        self.history = history[:done]
+        return model
+
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Write everything; see the class."""
+        row = {"epoch": epoch + 1} | {
+            k: float(v) for k, v in (logs or {}).items()
+        }
+        self.history.append(row)
+        with atomic_file(self.directory / _STATE) as temporary:
+            temporary.write_text(
+                json.dumps({"config": self.config, "history": self.history})
+            )
+        if self.best is row:
+            self._save(BEST)
+        self._save(LAST)
+        self._write_csv()
+
+    def _save(self, name: str) -> None:
+        with atomic_file(self.directory / name) as temporary:
+            self.model.save(temporary)
+
+    def _write_csv(self) -> None:
+        with (
+            atomic_file(self.directory / _CSV) as temporary,
+            temporary.open("w", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, list(self.history[-1]))
+            writer.writeheader()
+            writer.writerows(self.history)

@@ -1,0 +1,198 @@
+"""Randomised fields: what is drawn, and that seeds settle it."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+
+from stm_keras.errors import InputError
+from stm_keras.simulation.randomised import (
+    ScatteringConfig,
+    ScatteringField,
+    field_rng,
+    simulate_fields,
+    simulate_many,
+)
+from stm_keras.simulation.scatterers import Scatterers
+from stm_keras.simulation.scattering import ldos
+
+SMALL = ScatteringConfig(
+    size_px=12, n_voltages=4, margin_px=8.0, density_per_px2=(3e-3, 1e-2)
+)
+
+
+def _many(n, config=SMALL, seed=0, **options):
+    return list(simulate_many(config, seed, range(n), **options))
+
+
+def _assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def fields():
+    return _many(120)
+
+
+def test_the_same_seed_gives_the_same_data_on_any_number_of_processes(fields):
+    for mine, other in zip(fields[:40], _many(40, processes=2), strict=True):
+        _assert_same(mine, other)
+
+
+def test_a_field_depends_on_its_index_only(fields):
+    (alone,) = simulate_many(SMALL, 0, [7])
+    _assert_same(alone, fields[7])
+    assert not np.array_equal(fields[7].maps, fields[8].maps)
+    (other,) = simulate_many(SMALL, 1, [7])
+    assert not np.array_equal(other.maps, alone.maps)
+
+
+def test_maps_are_the_scattering_of_what_is_told(fields):
+    field = fields[3]
+    maps = ldos(
+        Scatterers(field.positions, field.delta, field.absorption),
+        wave_number=field.wave_numbers,
+        shape=(12, 12),
+        mean_free_path=field.mean_free_path,
+    )
+    np.testing.assert_array_equal(field.maps, maps - 1)
+    assert field.maps.dtype == np.float32
+    assert field.maps.shape == (4, 12, 12)
+
+
+def test_draws_stay_in_their_ranges_and_fill_them(fields):
+    rings = 2 * np.array([f.wave_numbers for f in fields])
+    assert rings.min() >= 0.6
+    assert rings.max() <= 2.2
+    assert rings.min() < 0.65
+    assert rings.max() > 2.0
+    assert (np.diff(rings, axis=1) > 0).all()
+    ratios = rings[:, -1] / rings[:, 0]
+    assert ((ratios >= 1.05 - 1e-9) & (ratios <= 1.8 + 1e-9)).all()
+    lengths = [f.mean_free_path for f in fields]
+    assert 20 <= min(lengths) < 30
+    assert 350 < max(lengths) <= 500
+    assert (
+        min(pdist(f.positions).min() for f in fields if len(f.delta) > 1) >= 2
+    )
+    assert all(f.in_frame.any() for f in fields)
+    assert any((~f.in_frame).any() for f in fields)
+    assert all(len(f.positions) / 28**2 < 1.1e-2 for f in fields)
+
+
+def test_strengths_are_of_all_kinds(fields):
+    absorption = np.concatenate([f.absorption for f in fields])
+    assert np.isinf(absorption).mean() == pytest.approx(0.15, abs=0.06)
+    assert (absorption == 0).mean() == pytest.approx(0.3, abs=0.08)
+    delta = np.concatenate([f.delta.mean(axis=0) for f in fields])
+    assert (delta > 0).mean() == pytest.approx(0.5, abs=0.1)
+    assert np.abs(delta).min() < 0.3
+    assert np.abs(delta).max() > 1.4
+
+
+def test_the_band_bends_as_asked():
+    straight = ScatteringConfig(
+        size_px=4, n_voltages=9, band_curvature=(0.0, 0.0), min_in_frame=0
+    )
+    (field,) = simulate_many(straight, 0, [0])
+    steps = np.diff(field.wave_numbers**2)
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-9)
+
+
+def test_rings_up_to_the_limit_of_the_pixel_are_allowed():
+    coarse = ScatteringConfig(
+        size_px=8,
+        n_voltages=3,
+        ring_rad_px=(1.0, math.pi),
+        ring_ratio=(math.pi - 1e-9, math.pi),
+        min_in_frame=0,
+    )
+    for field in _many(10, coarse):
+        assert field.wave_numbers.max() <= math.pi / 2
+
+
+def test_finish_gets_each_field_with_its_own_randomness():
+    def shifted(field: ScatteringField, rng: np.random.Generator):
+        return field._replace(maps=field.maps + rng.normal())
+
+    plain = _many(3)
+    for order in ([0, 1, 2], [2, 0]):
+        done = simulate_many(SMALL, 0, order, finish=shifted)
+        first = {
+            i: f.maps - plain[i].maps for i, f in zip(order, done, strict=True)
+        }
+        assert np.ptp(first[0]) < 1e-6
+        assert first[0].mean() != pytest.approx(first[2].mean())
+    again = next(simulate_many(SMALL, 0, [2], finish=shifted))
+    np.testing.assert_allclose(again.maps - plain[2].maps, first[2])
+
+
+def test_seeds_give_independent_randomness():
+    draws = {
+        field_rng(seed, index).integers(2**63)
+        for seed in range(20)
+        for index in range(20)
+    }
+    assert len(draws) == 400
+
+
+def test_a_batch_is_filled_up_to_one_shape():
+    batch = simulate_fields(SMALL, np.random.default_rng(2), 6)
+    assert batch["maps"].shape == (6, 4, 12, 12)
+    assert batch["wave_numbers"].shape == (6, 4)
+    n = np.isfinite(batch["positions"]).all(axis=-1)
+    assert (n == ~np.isnan(batch["absorption"])).all()
+    assert (n == np.isfinite(batch["delta"]).all(axis=1)).all()
+    counts = np.count_nonzero(n, axis=1)
+    assert counts.min() < counts.max() == batch["positions"].shape[1]
+    assert not (batch["in_frame"] & ~n).any()
+    again = simulate_fields(SMALL, np.random.default_rng(2), 6)
+    np.testing.assert_array_equal(batch["maps"], again["maps"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size_px": 0}, "size_px"),
+        ({"n_voltages": 0}, "n_voltages"),
+        ({"margin_px": -1.0}, "margin_px"),
+        ({"min_distance_px": 0.0}, "min_distance_px"),
+        ({"density_per_px2": (0.01, 0.001)}, "density_per_px2"),
+        ({"density_per_px2": (0.0, 0.001)}, "density_per_px2"),
+        ({"density_per_px2": (0.01, 0.2)}, "cannot be placed 2 px apart"),
+        ({"density_per_px2": (1e-5, 1e-3)}, "too few for `min_in_frame`"),
+        ({"delta_rad": (0.0, 3.0)}, "delta_rad"),
+        ({"absorption": (-1.0, 1.0)}, "absorption"),
+        ({"elastic_share": 0.7, "black_share": 0.5}, "add up to 1"),
+        ({"black_share": -0.1}, "black_share"),
+        ({"ring_rad_px": (0.6, 3.3)}, "ring_rad_px"),
+        ({"ring_ratio": (1.0, 5.0)}, "3.666 or less"),
+        ({"band_curvature": (-2.0, 0.0)}, "band_curvature"),
+        ({"mean_free_path_px": (0.0, 10.0)}, "mean_free_path_px"),
+        ({"mean_free_path_px": (10.0, math.inf)}, "mean_free_path_px"),
+    ],
+)
+def test_refuses_ranges_that_make_no_sense(options, message):
+    with pytest.raises(InputError, match=message):
+        ScatteringConfig(**options)
+
+
+def test_refuses_no_process_and_a_negative_seed():
+    with pytest.raises(InputError, match="processes"):
+        simulate_many(SMALL, 0, [0], processes=0)
+    with pytest.raises(InputError, match="seed"):
+        simulate_many(SMALL, -1, [0])
+
+
+def test_an_error_in_a_process_comes_back_as_itself():
+    crowded = ScatteringConfig(
+        size_px=4,
+        n_voltages=1,
+        margin_px=0.0,
+        min_in_frame=8,
+        density_per_px2=(0.125, 0.127),
+    )
+    with pytest.raises(InputError, match="min_in_frame"):
+        list(simulate_many(crowded, 0, range(2), processes=2))
