@@ -2,12 +2,16 @@
 
 import typer
 
+from cli.build_au111 import au111
 from cli.build_friedel import friedel
+from cli.build_scattering import scattering
 
 app = typer.Typer(
     help="Write a data set as TFRecord shards.", no_args_is_help=True
 )
 app.command()(friedel)
+app.command()(au111)
+app.command()(scattering)
 
 
 @app.callback()

@@ -1,16 +1,22 @@
 """`stmk build-data friedel`: fields of Eq. 3 as TFRecord shards."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.options import Overwrite, counts_of_splits, number_range
+from cli.options import (
+    DEFAULT_DATA,
+    BeamOptions,
+    DataOut,
+    Overwrite,
+    counts_of_splits,
+    number_range,
+)
 from cli.quiet import quiet_imports
 
 
 def friedel(
-    out: Annotated[Path, typer.Option(help="Directory of data sets.")],
+    out: DataOut = DEFAULT_DATA,
     config: Annotated[
         str, typer.Option(help="Variant: au111, demo or bench32.")
     ] = "au111",
@@ -46,10 +52,11 @@ def friedel(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of all randomness.")] = None,
     overwrite: Overwrite = False,
+    beam_pipeline_options: BeamOptions = None,
 ) -> None:
     """Simulate Friedel oscillations (arXiv:2006.15898, Eq. 3).
 
-    Example: stmk build-data friedel --out data --voltages 8 --seed 1
+    Example: stmk build-data friedel --voltages 8 --seed 1
     """
     with quiet_imports():
         from data_builders.building import build, named_config
@@ -69,4 +76,11 @@ def friedel(
         phase_rad=number_range(phase, "--phase"),
         margin_px=margin,
     )
-    typer.echo(f"data set: {build(Builder, chosen, out, overwrite=overwrite)}")
+    target = build(
+        Builder,
+        chosen,
+        out,
+        overwrite=overwrite,
+        beam_options=beam_pipeline_options,
+    )
+    typer.echo(f"data set: {target}")

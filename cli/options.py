@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,26 @@ import typer
 
 from stm_keras.errors import InputError
 
+DataOut = Annotated[Path, typer.Option(help="Directory of data sets.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is there.")
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        help="Processes that simulate at once; the data do not depend on it. "
+        "By default as many as there are cores.",
+        show_default=False,
+    ),
+]
+BeamOptions = Annotated[
+    str | None,
+    typer.Option(
+        help="Build with Apache Beam and these of its options, such as "
+        '"--runner=DirectRunner --direct_num_workers=2 '
+        '--direct_running_mode=multi_processing". See docs/scale.md.',
+        show_default=False,
+    ),
 ]
 Surface = Annotated[
     str | None,
@@ -26,7 +45,15 @@ Channel = Annotated[
         show_default=False,
     ),
 ]
+DEFAULT_DATA = Path("data")
 DEFAULT_MODEL = Path("saved_models/wang2020")
+
+
+def all_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: fewer than the machine has
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def numbers(text: str | None, option: str) -> tuple[float, ...] | None:

@@ -54,8 +54,9 @@ def predict(
     Example: stmk predict scan.sxm --surface cu111 --out found
     """
     with quiet_imports():
+        from stm_keras.file_prediction import predict_files
         from stm_keras.io.options import ReadOptions
-        from stm_keras.prediction import PredictOptions, predict_files
+        from stm_keras.prediction import PredictOptions
     read = ReadOptions(
         channel=channel,
         direction=direction,

@@ -1,15 +1,26 @@
 """Run a builder so that a data set is either whole or not there."""
 
 import errno
-import shutil
+import io
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
+from data_builders.beam import pipeline_options
+from data_builders.generation import Generation
+from data_builders.scratch import move_into_place, scratch_directory
 from stm_keras.errors import InputError
 from stm_keras.files import writable_directory
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def build(
@@ -18,11 +29,13 @@ def build(
     out: str | Path,
     *,
     overwrite: bool = False,
+    processes: int = 1,
+    beam_options: str | None = None,
 ) -> Path:
     """Write a data set as TFRecord shards, or find it written already.
 
-    Shards are written to a temporary directory that takes its name at the
-    end; what an earlier, killed build left behind is removed first.
+    Shards are written to a directory of their own that takes its place at
+    the end; what an earlier, killed build left behind is removed first.
 
     Args:
         builder_class: the data set's TFDS builder.
@@ -30,47 +43,100 @@ def build(
             names, for a set is known by its name alone.
         out: directory that holds data sets.
         overwrite: build again what is there already.
+        processes: how many simulate at once, for builders that can.
+        beam_options: leave the work to Apache Beam with these options; see
+            `data_builders.beam`. The examples stay the same.
 
     Returns:
         The directory of the shards.
 
     Raises:
-        InputError: where `out` cannot be written to or the disk is full.
+        InputError: where `out` cannot be written to, the disk is full, or
+            the options are wrong.
     """
+    if processes < 1:
+        raise InputError(f"--processes must be 1 or more, not {processes}.")
+    options = None if beam_options is None else pipeline_options(beam_options)
     out = writable_directory(out)
-    builder = builder_class(config=config, data_dir=out)
-    target = Path(builder.data_path)
-    if overwrite:
-        shutil.rmtree(target, ignore_errors=True)
-    if target.is_dir():
+    with _quiet():
+        return _build(builder_class, config, out, overwrite, processes, options)
+
+
+def _build(
+    builder_class: type[tfds.core.DatasetBuilder],
+    config: Any,
+    out: Path,
+    overwrite: bool,
+    processes: int,
+    options: Any,
+) -> Path:
+    target = Path(builder_class(config=config, data_dir=out).data_path)
+    if target.is_dir() and not overwrite:
         return target
-    _remove_unfinished(target)
-    try:
-        builder.download_and_prepare()
-    except (OSError, tf.errors.OpError) as error:
-        raise InputError(_reason(error, out)) from error
-    finally:
-        _remove_unfinished(target)
-    _check_counts(builder, config)
+    with scratch_directory(out) as scratch:
+        builder = builder_class(config=config, data_dir=scratch)
+        setattr(  # noqa: B010 (TFDS's own builders do not declare it)
+            builder, "generation", Generation(processes, options is not None)
+        )
+        _prepare(builder, out, options)
+        _check_counts(builder, config)
+        move_into_place(Path(builder.data_path), target)
     return target
 
 
-def _remove_unfinished(target: Path) -> None:
-    for leftover in target.parent.glob(f"incomplete.*_{target.name}"):
-        shutil.rmtree(leftover, ignore_errors=True)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out TFDS's lines, which tell of the scratch directory.
+
+    Progress bars stay where someone can watch them.
+    """
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
-def _reason(error: Exception, out: Path) -> str:
-    full = isinstance(error, tf.errors.ResourceExhaustedError) or (
-        isinstance(error, OSError)
-        and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    )
-    if full:
+def _prepare(
+    builder: tfds.core.DatasetBuilder, out: Path, options: Any
+) -> None:
+    try:
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(beam_options=options)
+        )
+    except Exception as error:
+        # TFDS wraps what stopped it, once or twice.
+        for cause in _causes(error):
+            if isinstance(cause, InputError):
+                raise cause from error
+            if isinstance(cause, (OSError, tf.errors.OpError, BrokenExecutor)):
+                raise InputError(_reason(cause, out)) from error
+        if options is None:
+            raise
+        # From another process only the text arrives.
+        raise InputError(_reason(error, out)) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _reason(error: BaseException, out: Path) -> str:
+    full = isinstance(error, OSError) and error.errno in _FULL
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if full or any(os.strerror(errno.ENOSPC) in line for line in lines):
         return (
             f"The disk of {out} is full. The unfinished data set was removed: "
             "free some space or choose another --out."
         )
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    # TensorFlow begins with the path, which has gone.
+    text = lines[0].rpartition("; ")[2]
     return f"Could not write the data set to {out}: {text[:200]}."
 
 
@@ -80,7 +146,6 @@ def _check_counts(builder: tfds.core.DatasetBuilder, config: Any) -> None:
         name: split.num_examples for name, split in builder.info.splits.items()
     }
     if tuple(built.values()) != tuple(config.n_examples):
-        shutil.rmtree(builder.data_path, ignore_errors=True)
         raise RuntimeError(
             f"Examples were lost: {config.n_examples} asked for, {built} "
             "written. The data set was removed."

@@ -12,6 +12,7 @@ from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks, find_peaks
 from stm_keras.analysis.thresholds import best_threshold, pooled_score
 from stm_keras.data.pipeline import BatchConfig, evaluation_batches
+from stm_keras.data.prepared import reading
 from stm_keras.errors import InputError
 
 TOLERANCE_PX = 1.0
@@ -63,11 +64,14 @@ def assess(
         InputError: where the data set is damaged or the network finds no
             peak at all.
     """
-    validation = _run(score_maps, data, batches, "validation", n_voltages)
+    with reading(data):
+        validation, test = (
+            _run(score_maps, data, batches, split, n_voltages)
+            for split in ("validation", "test")
+        )
     if threshold is None:
         threshold = _choose_threshold(validation)
     blobs = tune_log(validation.maps, validation.truth, tolerance=TOLERANCE_PX)
-    test = _run(score_maps, data, batches, "test", n_voltages)
     found_by_log = [
         find_blobs_log(
             maps,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.data.prepared import load_split
+from stm_keras.data.prepared import load_split, reading
 from stm_keras.errors import InputError
 from stm_keras.io.reader import read_maps
 from stm_keras.preparation import level, tiles_of, to_network_pixel
@@ -46,8 +46,9 @@ def experiment_tiles(
 
 
 def _prepared_stacks(path: Path) -> list[np.ndarray]:
-    examples = load_split(path, "train").as_numpy_iterator()
-    stacks = [example["maps"] for example in examples if "maps" in example]
+    with reading(path):
+        examples = load_split(path, "train").as_numpy_iterator()
+        stacks = [e["maps"] for e in examples if "maps" in e]
     if not stacks:
         raise InputError(f"The data set in {path} has no feature `maps`.")
     return stacks

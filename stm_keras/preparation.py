@@ -95,10 +95,24 @@ def to_network_pixel(
         InputError: see `ring_wave_numbers`, and where the frame is too small.
     """
     ring_per_nm, note = ring_wave_numbers(maps, surface)
-    middle = (ring_per_nm.min() + ring_per_nm.max()) / 2
-    pixel_nm = sum(ring_rad_px) / 2 / middle
     maps = maps.with_data(maps.data, note)
-    return resample(maps, float(pixel_nm))
+    return resample(maps, network_pixel_nm(ring_per_nm, ring_rad_px))
+
+
+def network_pixel_nm(
+    ring_per_nm: np.ndarray, ring_rad_px: tuple[float, float]
+) -> float:
+    """The pixel at which rings have the wave number of the training.
+
+    Args:
+        ring_per_nm: 2k of each map [rad/nm].
+        ring_rad_px: least and greatest 2k of the training [rad/px].
+
+    Returns:
+        Side of a pixel [nm]; the middle of one range is that of the other.
+    """
+    middle = (ring_per_nm.min() + ring_per_nm.max()) / 2
+    return float(sum(ring_rad_px) / 2 / middle)
 
 
 def tiles_of(

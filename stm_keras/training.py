@@ -25,7 +25,12 @@ from stm_keras.data.pipeline import (
     maps_shape,
     training_batches,
 )
-from stm_keras.data.prepared import find_prepared, load_split, open_prepared
+from stm_keras.data.prepared import (
+    find_prepared,
+    load_split,
+    open_prepared,
+    reading,
+)
 from stm_keras.errors import InputError
 from stm_keras.evaluation import format_table
 from stm_keras.experiment import experiment_tiles
@@ -125,7 +130,8 @@ def fit(
     directory = _training_directory(config.out, resume, overwrite)
     log = TrainingLog(directory, config.course(), steps)
     model = (log.resume() if resume else None) or _new_model(config, steps)
-    _run(model, config, log, tiles, verbosity)
+    with reading(config.data):
+        _run(model, config, log, tiles, verbosity)
     best = keras.saving.load_model(directory / BEST)
     assert isinstance(best, ImpurityFinder)
     assessments = _assess(best, config, shape[0])
@@ -221,12 +227,15 @@ def _experiment(
 
 def _ring_range(data: Path) -> tuple[float, float]:
     """Least and greatest 2k [rad/px] in the validation split."""
-    k = np.stack(
-        [
-            np.percentile(example["wave_numbers"], (0, 100))
-            for example in load_split(data, "validation").as_numpy_iterator()
-        ]
-    )
+    with reading(data):
+        k = np.concatenate(
+            [
+                example["wave_numbers"]
+                for example in load_split(
+                    data, "validation"
+                ).as_numpy_iterator()
+            ]
+        )
     return float(2 * k.min()), float(2 * k.max())
 
 

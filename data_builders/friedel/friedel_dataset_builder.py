@@ -1,75 +1,72 @@
 """TFDS builder of Friedel oscillations (arXiv:2006.15898, Eq. 3)."""
 
 import dataclasses
-import hashlib
+import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_builders.generation import (
+    Example,
+    Make,
+    SimulatedBuilder,
+    SimulatedConfig,
+)
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 
 _CHUNK = 64
 """Examples drawn from one random stream: the data do not depend on who draws
 which chunk, or in what order."""
 
-_SPLITS = ("train", "validation", "test")
-_DIGEST_LENGTH = 8
-
 
 @dataclasses.dataclass
-class FriedelBuilderConfig(tfds.core.BuilderConfig):
-    """One variant of the set.
-
-    Attributes:
-        simulation: what a field is drawn from.
-        n_examples: number of train, validation and test fields.
-        seed: of all randomness; splits draw from streams of their own.
-    """
+class FriedelBuilderConfig(SimulatedConfig):
+    """One variant of the set; see `SimulatedConfig`."""
 
     simulation: FriedelConfig = dataclasses.field(default_factory=FriedelConfig)
-    n_examples: tuple[int, int, int] = (20_000, 500, 500)
-    seed: int = 0
-
-    def changed(
-        self,
-        *,
-        n_examples: tuple[int, int, int] | None = None,
-        seed: int | None = None,
-        **simulation: Any,
-    ) -> "FriedelBuilderConfig":
-        """This variant with some options replaced, under a name of its own.
-
-        Args:
-            n_examples: see the class; None keeps it.
-            seed: likewise.
-            **simulation: fields of `FriedelConfig`; None keeps a field.
-
-        Returns:
-            A variant whose name ends in a digest of all its options, or this
-            one where nothing changes.
-        """
-        given = {k: v for k, v in simulation.items() if v is not None}
-        changed = dataclasses.replace(
-            self,
-            simulation=dataclasses.replace(self.simulation, **given),
-            n_examples=n_examples or self.n_examples,
-            seed=self.seed if seed is None else seed,
-        )
-        if changed == self:
-            return self
-        options = repr((changed.simulation, changed.n_examples, changed.seed))
-        digest = hashlib.sha256(options.encode()).hexdigest()
-        changed.name = f"{self.name}-{digest[:_DIGEST_LENGTH]}"
-        return changed
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+def make_examples(
+    simulation: FriedelConfig,
+    seed: int,
+    split: int,
+    numbers: range,
+    processes: int = 1,
+) -> Iterator[Example]:
+    """Simulate examples of the set.
+
+    Args:
+        simulation: what a field is drawn from.
+        seed: of the set.
+        split: number of the split, from 0.
+        numbers: which examples of the split, from a multiple of 64 on.
+        processes: not used: writing takes longer than the simulation.
+
+    Yields:
+        `maps` float32 [V, L, L], `positions` float32 [n, 2] [px] and
+        `wave_numbers` float32 [V] [rad/px] of each field.
+    """
+    del processes
+    for start in range(numbers.start, numbers.stop, _CHUNK):
+        rng = np.random.default_rng([seed, split, start])
+        # Whole chunks always: a shorter one would draw other numbers.
+        fields = simulate_friedel(simulation, rng, _CHUNK)
+        for i in range(min(_CHUNK, numbers.stop - start)):
+            yield {
+                "maps": fields.maps[i],
+                "positions": fields.positions[i],
+                "wave_numbers": fields.wave_numbers[i],
+            }
+
+
+class Builder(SimulatedBuilder):
     """Clean fields of Eq. 3 with the positions that made them."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS's own)
+    CHUNK: ClassVar[int] = _CHUNK
     BUILDER_CONFIGS = [  # noqa: RUF012
         FriedelBuilderConfig(
             name="au111",
@@ -134,28 +131,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ),
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        del dl_manager  # nothing is downloaded
-        return {
-            split: self._generate_examples(i, n)
-            for i, (split, n) in enumerate(
-                zip(_SPLITS, self._config.n_examples, strict=True)
-            )
-        }
-
-    def _generate_examples(
-        self, split: int, n_examples: int
-    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    def _make(self) -> Make:
         config = self._config
-        for start in range(0, n_examples, _CHUNK):
-            rng = np.random.default_rng([config.seed, split, start])
-            fields = simulate_friedel(config.simulation, rng, _CHUNK)
-            for i in range(min(_CHUNK, n_examples - start)):
-                yield (
-                    start + i,
-                    {
-                        "maps": fields.maps[i],
-                        "positions": fields.positions[i],
-                        "wave_numbers": fields.wave_numbers[i],
-                    },
-                )
+        return functools.partial(make_examples, config.simulation, config.seed)

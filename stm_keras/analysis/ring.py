@@ -6,6 +6,7 @@ its power spectrum they lie on a ring (Petersen et al., Phys. Rev. B 57, R6858
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -99,13 +100,19 @@ def measure_ring(
     centres = np.arange(lowest, highest, _GRID_STEP)
     smearing = _SMEARING * 2 * np.pi / frame_nm / np.exp(centres)
     widths = np.hypot(_RING_WIDTH, smearing)
-    humps = np.array(
-        [
-            _fit_hump(log_q - centre, log_power, n_modes, width)
-            for centre, width in zip(centres, widths, strict=True)
-        ]
-    ).reshape(-1, 2)
-    return _best_ring(centres, humps)
+    spectrum = log_q, log_power, n_modes
+    humps = [
+        _fit_hump(*spectrum, centre, width)
+        for centre, width in zip(centres, widths, strict=True)
+    ]
+    best = _most_prominent(humps)
+    if best is None:
+        return None
+    return Ring(
+        q_per_nm=_power_centre(*spectrum, centres[best], widths[best]),
+        contrast=float(np.exp(humps[best].height)),
+        prominence=humps[best].prominence,
+    )
 
 
 def _radial_spectrum(
@@ -141,46 +148,70 @@ def _radial_spectrum(
     )
 
 
+class _Hump(NamedTuple):
+    """A hump in ln power on a parabola, whose coefficients are `background`.
+
+    Its prominence is its height in standard deviations.
+    """
+
+    height: float
+    prominence: float
+    background: np.ndarray
+
+
 def _fit_hump(
-    offset: np.ndarray,
+    log_q: np.ndarray,
     log_power: np.ndarray,
     n_modes: np.ndarray,
+    centre: float,
     width: float,
-) -> tuple[float, float]:
-    """Height of a hump at offset 0 in ln power, and its standard deviation.
-
-    (0, infinity) where there is too little spectrum to both sides.
-    """
-    near = np.abs(offset) < _WINDOW
-    x = offset[near]
+) -> _Hump:
+    """Fit a hump at `centre`; of height 0 without spectrum to both sides."""
+    near = np.abs(log_q - centre) < _WINDOW
+    x = log_q[near] - centre
     if min((x < -2 * width).sum(), (x > 2 * width).sum()) < 3:
-        return 0.0, np.inf
+        return _Hump(0.0, 0.0, np.zeros(3))
     hump = np.exp(-0.5 * (x / width) ** 2)
     terms = np.stack([np.ones_like(x), x, x**2, hump], axis=1)
     weights = n_modes[near] / (_VAR_LOG * _MODES_PER_INDEPENDENT)
     covariance = np.linalg.pinv(terms.T @ (weights[:, np.newaxis] * terms))
     solution = covariance @ (terms.T @ (weights * log_power[near]))
-    variance = covariance[-1, -1]
-    if not variance > 0:
-        return 0.0, np.inf
-    return float(solution[-1]), float(np.sqrt(variance))
+    height = float(solution[-1])
+    deviation = float(np.sqrt(max(covariance[-1, -1], 0.0)))
+    return _Hump(height, height / (deviation or np.inf), solution[:3])
 
 
-def _best_ring(centres: np.ndarray, humps: np.ndarray) -> Ring | None:
-    """The most prominent hump, refined below the grid's step."""
-    heights, deviations = humps.T
-    prominence = heights / deviations
-    prominence[heights < np.log(MIN_CONTRAST)] = 0
-    inner = prominence[1:-1]  # a hump cut off by the range's end is no peak
-    if not inner.size or inner.max() < MIN_PROMINENCE:
-        return None
-    best = int(np.argmax(inner)) + 1
-    below, at, above = heights[best - 1 : best + 2]
-    curvature = below - 2 * at + above
-    shift = 0.5 * (below - above) / curvature if curvature < 0 else 0.0
-    centre = centres[best] + np.clip(shift, -1, 1) * _GRID_STEP
-    return Ring(
-        q_per_nm=float(np.exp(centre)),
-        contrast=float(np.exp(at)),
-        prominence=float(prominence[best]),
+def _most_prominent(humps: list[_Hump]) -> int | None:
+    """Place of the hump to call a ring, if any is one."""
+    prominence = np.array(
+        [
+            hump.prominence if hump.height > np.log(MIN_CONTRAST) else 0.0
+            for hump in humps
+        ]
     )
+    if prominence.size < 3 or prominence.max() < MIN_PROMINENCE:
+        return None
+    best = int(np.argmax(prominence))
+    # What still grows at the end of the range has its peak elsewhere.
+    return best if 0 < best < prominence.size - 1 else None
+
+
+def _power_centre(
+    log_q: np.ndarray,
+    log_power: np.ndarray,
+    n_modes: np.ndarray,
+    centre: float,
+    width: float,
+) -> float:
+    """Mean q [rad/nm] of the power above the background, near a hump."""
+    near = np.abs(log_q - centre) < 2 * width
+    offset = log_q[near] - centre
+    hump = _fit_hump(log_q, log_power, n_modes, centre, width)
+    # Relative to the hump's top, so that no power under- or overflows.
+    top = np.polynomial.polynomial.polyval(0.0, hump.background) + hump.height
+    background = np.polynomial.polynomial.polyval(offset, hump.background)
+    excess = np.exp(log_power[near] - top) - np.exp(background - top)
+    weights = np.clip(excess, 0, None)
+    if not weights.any():
+        return float(np.exp(centre))
+    return float(np.average(np.exp(log_q[near]), weights=weights))

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from google.protobuf import message, text_format
+from google.protobuf import json_format, message
 
 from stm_keras.errors import InputError
 
@@ -52,28 +52,44 @@ def find_prepared(path: str | Path) -> Path:
     return found[0]
 
 
+_UNREADABLE = (
+    tf.errors.DataLossError,  # truncated shard, flipped byte
+    tf.errors.FailedPreconditionError,  # fewer records than promised
+    tf.errors.NotFoundError,  # shard gone
+    message.DecodeError,
+)
+_NO_DESCRIPTION = (
+    AssertionError,  # TFDS: the data set could not be found
+    json_format.Error,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,  # JSON
+)
+
+
 @contextmanager
-def damage_as_input_error(path: Path) -> Iterator[None]:
-    """Turn what TFDS and TensorFlow raise on damaged data into `InputError`."""
+def reading(
+    path: str | Path, *, description: bool = False
+) -> Iterator[None]:
+    """Turn what is raised on damaged data into `InputError`.
+
+    A pipeline reads while it is iterated over, so this goes around the loop
+    as well as around the opening.
+
+    Args:
+        path: the data set, for the message.
+        description: whether the block reads the JSON files that describe it;
+            what they raise is raised by many other things too.
+    """
     try:
         yield
-    except (
-        tf.errors.DataLossError,  # truncated shard, flipped byte
-        tf.errors.FailedPreconditionError,  # fewer records than promised
-        tf.errors.InvalidArgumentError,  # a record of another shape
-        tf.errors.NotFoundError,  # shard gone
-        message.DecodeError,
-        text_format.ParseError,
-        AssertionError,  # TFDS: "dataset ... could not be found"
-        KeyError,
-        OSError,
-        ValueError,  # damaged JSON
-    ) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+    except InputError:
+        raise
+    except _UNREADABLE + (_NO_DESCRIPTION if description else ()) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
-            f"The data set in {path} is damaged ({reason[0][:160]}). "
+            f"The data set in {path} is damaged ({lines[0][:160]}). "
             "Build it again."
         ) from error
 
@@ -91,7 +107,7 @@ def open_prepared(path: str | Path) -> Any:
         InputError: where there is no data set or it is damaged.
     """
     directory = find_prepared(path)
-    with damage_as_input_error(directory):
+    with reading(directory, description=True):
         return tfds.builder_from_directory(directory)
 
 
@@ -115,7 +131,7 @@ def load_split(path: str | Path, split: str) -> tf.data.Dataset:
         raise InputError(
             f"The data set in {path} has no split {name!r}; it has: {known}."
         )
-    with damage_as_input_error(Path(path)):
+    with reading(path, description=True):
         dataset = builder.as_dataset(
             split=split,
             read_config=tfds.ReadConfig(

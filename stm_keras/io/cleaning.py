@@ -74,8 +74,9 @@ def mask_bad_lines(maps: ConductanceMaps) -> ConductanceMaps:
 
     A dead line holds one value from end to end. A noisy line's median
     curvature stands out from that of the lines around it; the median is not
-    moved by impurities, which cover a small part of a line. Where more than
-    a quarter of a map's lines would go, its noisy ones stay.
+    moved by impurities, which cover a small part of a line. Beside very
+    noisy lines up to two more may go on either side. Where more than a
+    quarter of a map's lines would go, its noisy ones stay.
 
     Args:
         maps: the maps. Bands that are NaN stay so and are reported.

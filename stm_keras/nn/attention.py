@@ -90,7 +90,8 @@ class VoltageAttention(keras.layers.Layer):
 def _summed_softmax(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     """C [N, V] of Q, K [N, V, d], with all N x V x V logits at once."""
     logits = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
-    return ops.sum(ops.softmax(logits, axis=-1), axis=1)
+    # Keras's own softmax warns of a single map, where 1 is what is meant.
+    return ops.sum(tf.nn.softmax(logits, axis=-1), axis=1)
 
 
 def _blocked_softmax(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:

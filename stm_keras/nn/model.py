@@ -55,8 +55,13 @@ class ImpurityFinder(keras.Model):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the network's weights."""
-        self.network.build(input_shape)
+        if not self.network.built:  # as after loading
+            self.network.build(input_shape)
         self.built = True
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Make the weights that a stored model is loaded into."""
+        self.build(config["input_shape"])
 
     def call(self, maps: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Score S [B, H, W] of maps [B, V, H, W]."""

@@ -7,6 +7,7 @@ anew for each field. Fields are clean; noise, cores and decoys come after.
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -145,7 +146,9 @@ def _spread(
     """Keep the processes busy a few chunks ahead of the consumer."""
     waiting: deque[Future[list[ScatteringField]]] = deque()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=end_with_parent
+    ) as pool:
         try:
             while True:
                 # Bounded, so that a slow consumer does not fill the memory.
@@ -163,6 +166,23 @@ def _spread(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def end_with_parent() -> None:
+    """Have this process end as soon as the one that started it has.
+
+    A pool's process would otherwise wait for work for ever once its parent
+    was killed.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -27,6 +27,8 @@ class ScatteringField(NamedTuple):
         absorption: a, float64 [n]; `inf` is the black dot.
         wave_numbers: k, float64 [V], rad/px.
         mean_free_path: l, px.
+        decoys: blobs with no waves around them, float64 [m, 2], px; none
+            unless they were added (`short_range.add_decoys`).
     """
 
     maps: np.ndarray
@@ -36,6 +38,7 @@ class ScatteringField(NamedTuple):
     absorption: np.ndarray
     wave_numbers: np.ndarray
     mean_free_path: float
+    decoys: np.ndarray = np.empty((0, 2))
 
 
 def simulate_field(

@@ -37,10 +37,11 @@ def _coloured(n, exponent, rng):
 @pytest.mark.parametrize("q", [0.9, 1.3, 1.8, 2.3])
 def test_waves_are_found_in_any_unit_of_length(n, q):
     rng = np.random.default_rng(int(100 * q) + n)
+    step = 2 * np.pi / n  # of the transform [rad/px]
     for pixel_nm in (1.0, 0.37):
         ring = measure_ring(_waves(n, q, rng) * 1e-12, pixel_nm)
         assert ring is not None
-        assert ring.q_per_nm * pixel_nm == pytest.approx(q, rel=0.03)
+        assert ring.q_per_nm * pixel_nm == pytest.approx(q, abs=step / 2)
         assert ring.prominence >= MIN_PROMINENCE
         assert ring.contrast >= MIN_CONTRAST
 
@@ -51,6 +52,14 @@ def test_pixels_and_frame_need_not_be_square():
     ring = measure_ring(image, (2.0, 1.0))
     assert ring is not None
     assert ring.q_per_nm == pytest.approx(1.2, rel=0.03)
+
+
+def test_the_radius_is_unbiased():
+    rng = np.random.default_rng(8)
+    rings = [measure_ring(_waves(64, 1.5, rng), 1.0) for _ in range(20)]
+    found = np.array([ring.q_per_nm for ring in rings if ring is not None])
+    assert found.size >= 18
+    assert found.mean() == pytest.approx(1.5, rel=0.01)
 
 
 def test_more_noise_is_less_certain():
@@ -73,8 +82,8 @@ def test_an_unmeasured_band_does_not_hide_or_move_the_ring():
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3])
 def test_noise_has_no_ring(exponent):
     rng = np.random.default_rng(exponent)
-    found = [measure_ring(_coloured(64, exponent, rng), 1.0) for _ in range(40)]
-    assert sum(ring is not None for ring in found) <= 2
+    found = [measure_ring(_coloured(64, exponent, rng), 1.0) for _ in range(30)]
+    assert sum(ring is not None for ring in found) <= 1
 
 
 def test_line_offsets_and_tilt_are_no_ring():
@@ -84,7 +93,7 @@ def test_line_offsets_and_tilt_are_no_ring():
         measure_ring(
             rng.normal(size=(64, 64)) + 2 * rng.normal(size=(64, 1)) + tilt, 1.0
         )
-        for _ in range(30)
+        for _ in range(20)
     ]
     assert sum(ring is not None for ring in found) <= 1
 

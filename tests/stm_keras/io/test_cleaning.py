@@ -14,7 +14,7 @@ _ROWS, _COLS = np.indices((30, 40))
 def _maps(data):
     data = np.asarray(data)
     data = data[np.newaxis] if data.ndim == 2 else data
-    return ConductanceMaps(data, np.arange(len(data)) * 0.1, (3.0, 4.0))
+    return ConductanceMaps(data, np.zeros(len(data)), (3.0, 4.0))
 
 
 def _noise(*shape, seed=0):
@@ -46,9 +46,9 @@ def test_plane_is_fitted_to_measured_pixels_alone():
 
 
 def test_nothing_but_a_plane_or_line_offsets_is_refused():
-    with pytest.raises(InputError, match="map 0.*flat"):
+    with pytest.raises(InputError, match=r"map 0.*flat"):
         level_plane(_maps(1e-8 + 1e-11 * _ROWS - 2e-11 * _COLS))
-    with pytest.raises(InputError, match="map 0.*flat"):
+    with pytest.raises(InputError, match=r"map 0.*flat"):
         level_lines(_maps(_noise(30, 1) + 0 * _COLS))
 
 
@@ -78,8 +78,8 @@ def test_bad_lines_are_masked_and_named():
     result = mask_bad_lines(_maps(data))
     gone = np.flatnonzero(np.isnan(result.data[0]).all(axis=1))
     assert {20, 21, 22, 40, 50, 51, 52, 53} <= set(gone)
-    # The noise reaches into the next lines' curvature.
-    assert set(gone) <= {19, 20, 21, 22, 23, 40, 50, 51, 52, 53}
+    # Noise so strong reaches into the curvature of the next two lines.
+    assert set(gone) <= {*range(18, 25), 40, 50, 51, 52, 53}
     assert not np.isnan(result.data[1]).any()
     note = result.provenance[-1]
     assert "map 0: lines 50-53 not measured" in note

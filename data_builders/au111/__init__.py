@@ -1,0 +1,1 @@
+"""The `au111` data set."""

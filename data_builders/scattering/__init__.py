@@ -1,0 +1,1 @@
+"""The `scattering` data set."""

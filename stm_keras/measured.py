@@ -1,0 +1,162 @@
+"""A user's own experiment, made ready for the network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stm_keras.analysis.reference import find_bound_states
+from stm_keras.errors import InputError
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.io.reader import read_maps
+from stm_keras.io.resampling import resample
+from stm_keras.preparation import level, network_pixel_nm, ring_wave_numbers
+from stm_keras.simulation.scattering import check_sampling
+from stm_keras.surfaces import paper_wave_numbers
+
+_SAME_EXTENT = 1e-3
+"""Relative difference of extents that rounding in a file's header may make."""
+
+
+class MeasuredExperiment(NamedTuple):
+    """Maps at the network's pixel, with what is known of their impurities.
+
+    Attributes:
+        maps: one stack, by rising bias.
+        wave_numbers: k of each map, float64 [V], rad/px of `maps`.
+        reference_positions: from the map of bound states, float64 [m, 2]
+            (row, col), px of `maps`; empty where there is no such map.
+    """
+
+    maps: ConductanceMaps
+    wave_numbers: np.ndarray
+    reference_positions: np.ndarray
+
+
+def paper_rings() -> tuple[float, float]:
+    """Least and greatest 2k of the paper's maps [rad/px]."""
+    rings = 2 * paper_wave_numbers()
+    return float(rings.min()), float(rings.max())
+
+
+def read_experiment(
+    sources: Sequence[str | Path],
+    *,
+    bound_state: str | Path | None = None,
+    surface: str | None = None,
+    ring_rad_px: tuple[float, float] | None = None,
+) -> MeasuredExperiment:
+    """Read an experiment, level it and bring it to the network's pixel.
+
+    Args:
+        sources: files of one frame, each with maps at one or more biases.
+        bound_state: file with the map of the bound states in that frame.
+        surface: a key of `stm_keras.surfaces.SURFACES`; None measures the
+            ring in the maps.
+        ring_rad_px: least and greatest 2k that the network is trained on
+            [rad/px]; None takes those of the paper.
+
+    Raises:
+        InputError: for a file that cannot be read, files of differing
+            frames, a bias below the band edge, pixels too coarse for 2k, or
+            a frame that is too small.
+    """
+    stack = level(joined([read_maps(path) for path in sources]), "plane")
+    bound = None
+    if bound_state is not None:
+        bound = _bound_state_of(stack, read_maps(bound_state))
+    ring_per_nm, note = ring_wave_numbers(stack, surface)
+    _check_pixel(stack, ring_per_nm / 2)
+    pixel_nm = network_pixel_nm(ring_per_nm, ring_rad_px or paper_rings())
+    maps = resample(stack.with_data(stack.data, note), pixel_nm)
+    positions = np.empty((0, 2))
+    if bound is not None:
+        image = resample(level(bound, "plane"), pixel_nm).data[0]
+        positions = find_bound_states(image).positions
+    k = ring_per_nm / 2 * float(np.mean(maps.pixel_nm))
+    return MeasuredExperiment(maps, k, positions)
+
+
+def joined(stacks: Sequence[ConductanceMaps]) -> ConductanceMaps:
+    """Make one stack, by rising bias, of maps of one frame.
+
+    Args:
+        stacks: one or more.
+
+    Raises:
+        InputError: where there is none, or sizes, extents or units differ.
+    """
+    if not stacks:
+        raise InputError("No maps: give at least one --source.")
+    first = stacks[0]
+    for other in stacks[1:]:
+        _check_frame(first, other)
+        if other.unit != first.unit:
+            raise InputError(
+                f"{other.source} holds {other.channel} in {other.unit!r}, "
+                f"{first.source} {first.channel} in {first.unit!r}: give "
+                "files of one quantity."
+            )
+    if len(stacks) == 1:
+        return first.sorted_by_bias()
+    whole = ConductanceMaps(
+        data=np.concatenate([stack.data for stack in stacks]),
+        bias_v=np.concatenate([stack.bias_v for stack in stacks]),
+        extent_nm=first.extent_nm,
+        channel=first.channel,
+        unit=first.unit,
+        source=", ".join(stack.source for stack in stacks),
+        provenance=tuple(
+            f"{stack.source}: {line}"
+            for stack in stacks
+            for line in stack.provenance
+        ),
+    )
+    return whole.sorted_by_bias()
+
+
+def _check_frame(first: ConductanceMaps, other: ConductanceMaps) -> None:
+    """Refuse maps of another size or extent."""
+    if other.shape[1:] != first.shape[1:]:
+        raise InputError(
+            f"{other.source} has {other.shape[1]} x {other.shape[2]} px, "
+            f"{first.source} {first.shape[1]} x {first.shape[2]} px: give "
+            "maps of one frame and size."
+        )
+    if not np.allclose(other.extent_nm, first.extent_nm, rtol=_SAME_EXTENT):
+        spans = (
+            f"{m.extent_nm[0]:g} x {m.extent_nm[1]:g} nm"
+            for m in (other, first)
+        )
+        raise InputError(
+            f"{other.source} spans {next(spans)}, {first.source} "
+            f"{next(spans)}: give maps of one frame."
+        )
+
+
+def _bound_state_of(
+    stack: ConductanceMaps, bound: ConductanceMaps
+) -> ConductanceMaps:
+    """The map of bound states, once it is sure to show the stack's frame."""
+    if bound.shape[0] != 1:
+        raise InputError(
+            f"{bound.source} holds {bound.shape[0]} maps: --bound-state needs "
+            "a file with one, measured at the bias of the bound states."
+        )
+    _check_frame(stack, bound)
+    return bound.with_data(
+        # To the last digit, or the two could be cut into differing pixels.
+        bound.data,
+        "frame of the other maps",
+        extent_nm=stack.extent_nm,
+    )
+
+
+def _check_pixel(maps: ConductanceMaps, k_per_nm: np.ndarray) -> None:
+    """Refuse maps whose own pixels cannot show the waves."""
+    pixel_nm = max(maps.pixel_nm)
+    try:
+        check_sampling(k_per_nm * pixel_nm, pixel_nm)
+    except InputError as error:
+        raise InputError(f"{maps.source}: {error}") from error

@@ -1,0 +1,37 @@
+import pytest
+
+from data_builders.building import build, named_config
+from data_builders.friedel.friedel_dataset_builder import Builder
+from stm_keras.data.pipeline import BatchConfig
+from stm_keras.training import FitConfig, fit
+
+SMALL_NETWORK = {
+    "filters": 4,
+    "attention_filters": 2,
+    "kernel_size": 3,
+    "depth": 1,
+}
+
+
+@pytest.fixture(scope="session")
+def friedel(tmp_path_factory):
+    """A small prepared set: 8 maps of 20 x 20 px."""
+    config = named_config(Builder, "demo").changed(n_examples=(70, 9, 10))
+    return build(Builder, config, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def model(friedel, tmp_path_factory):
+    """A model directory of a network that has seen little."""
+    out = tmp_path_factory.mktemp("models") / "little"
+    fit(
+        FitConfig(
+            friedel,
+            out,
+            epochs=2,
+            batches=BatchConfig(16, noise=0.2, voltages=(2, 8), seed=1),
+            network=SMALL_NETWORK,
+            command="stmk fit ...",
+        )
+    )
+    return out

@@ -1,0 +1,167 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from stm_keras.analysis.positions_file import read_positions
+from stm_keras.errors import InputError
+from stm_keras.file_prediction import write_prediction
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.model_card import ModelCard
+from stm_keras.prediction import PredictOptions, predict_maps
+from stm_keras.saved_finder import SavedFinder
+from stm_keras.surfaces import PAPER_PIXEL_NM, paper_wave_numbers
+
+RING = tuple(2 * paper_wave_numbers()[[0, -1]])
+OPTIONS = PredictOptions(surface="au111", levelling="none")
+
+
+def finder(**changes):
+    """Scores the mean over the maps: its maxima are where blobs are."""
+    card: dict[str, Any] = {
+        "name": "mean",
+        "network": {},
+        "command": "",
+        "data": {},
+        "training": {},
+        "tile_px": 20,
+        "reach_px": 3,
+        "ring_rad_px": RING,
+        "thresholds": {1: 0.5, 2: 0.4},
+        "scores": {},
+        "made": {},
+        "versions": {},
+    }
+
+    def signature(maps):
+        measured = tf.where(tf.math.is_nan(maps), 0.0, maps)
+        return {"score": tf.reduce_mean(measured, axis=1)}
+
+    return SavedFinder(ModelCard(**(card | changes)), signature)
+
+
+def blobs(positions_nm, *, extent=(37.5, 37.5), shape=(160, 160), n_maps=2):
+    """Bright spots of 0.7 nm at (y, x) [nm]."""
+    y = (np.arange(shape[0]) + 0.5) * extent[0] / shape[0]
+    x = (np.arange(shape[1]) + 0.5) * extent[1] / shape[1]
+    image = sum(
+        np.exp(-((y[:, None] - a) ** 2 + (x - b) ** 2) / (2 * 0.7**2))
+        for a, b in positions_nm
+    )
+    bias = np.linspace(-0.23, 0.02, n_maps)
+    return ConductanceMaps(np.stack([image] * n_maps), bias, extent)
+
+
+def sorted_nm(positions):
+    return np.array(
+        sorted(positions.tolist(), key=lambda p: np.round(p, 0).tolist())
+    )
+
+
+TRUTH = np.array([[5.0, 7.0], [20.3, 30.1], [33.3, 12.25]])
+
+
+@pytest.mark.parametrize("tiling", ["overlap", "paper"])
+@pytest.mark.parametrize("shape", [(160, 160), (251, 130), (80, 80)])
+def test_positions_in_nm_do_not_depend_on_pixels(tiling, shape):
+    options = PredictOptions("au111", "none", tiling)
+    found = predict_maps(blobs(TRUTH, shape=shape), finder(), options)
+    np.testing.assert_allclose(
+        sorted_nm(found.positions_nm), sorted_nm(TRUTH), atol=0.08
+    )
+    pixel = np.array([37.5, 37.5]) / shape
+    np.testing.assert_allclose(
+        (found.positions_px + 0.5) * pixel, found.positions_nm
+    )
+    assert found.score.shape == (80, 80)
+
+
+def test_a_frame_of_several_tiles_is_whole():
+    truth = np.array([[y, x] for y in (9.0, 30, 47) for x in (11.0, 31, 66)])
+    maps = blobs(truth, extent=(56.0, 75.0), shape=(230, 300))
+    told = []
+    found = predict_maps(
+        maps, finder(), OPTIONS, progress=lambda *n: told.append(n)
+    )
+    assert told[-1][0] == told[-1][1] > 1
+    np.testing.assert_allclose(
+        sorted_nm(found.positions_nm), sorted_nm(truth), atol=0.08
+    )
+
+
+def test_threshold_is_the_cards_or_the_users():
+    maps = blobs(TRUTH)
+    weak = maps.with_data(0.45 * maps.data, "weaker")
+    assert len(predict_maps(weak, finder(), OPTIONS).scores) == 3
+    one_map = blobs(TRUTH, n_maps=1)
+    weak = one_map.with_data(0.45 * one_map.data, "weaker")
+    assert len(predict_maps(weak, finder(), OPTIONS).scores) == 0
+    options = PredictOptions("au111", "none", threshold=0.1)
+    assert len(predict_maps(weak, finder(), options).scores) == 3
+
+
+def test_unmeasured_band_is_masked_and_reported():
+    maps = blobs(TRUTH)
+    data = maps.data.copy()
+    data[1, 80:94] = np.nan  # over the second spot
+    found = predict_maps(maps.with_data(data, "band"), finder(), OPTIONS)
+    assert np.isnan(found.score[41:46]).all()
+    np.testing.assert_allclose(
+        sorted_nm(found.positions_nm), sorted_nm(TRUTH[[0, 2]]), atol=0.08
+    )
+    assert any("not measured" in note for note in found.notes)
+
+
+def test_number_of_maps_unlike_training_is_reported():
+    found = predict_maps(blobs(TRUTH, n_maps=5), finder(), OPTIONS)
+    assert any("this one has 5" in note for note in found.notes)
+
+
+def test_frame_smaller_than_the_networks_reach():
+    maps = blobs([[1.0, 1.0]], extent=(2.0, 2.0), shape=(32, 32))
+    with pytest.raises(InputError, match=r"4 x 4 px, .* 9 px far"):
+        predict_maps(maps, finder(reach_px=9), OPTIONS)
+
+
+def test_unknown_tiling():
+    with pytest.raises(InputError, match=r"'mosaic'\. Known: overlap, paper"):
+        PredictOptions(tiling="mosaic")  # pyright: ignore[reportArgumentType]
+
+
+def test_files_hold_what_was_found(tmp_path):
+    found = predict_maps(blobs(TRUTH), finder(), OPTIONS)
+    write_prediction(found, tmp_path / "out", truth_px=found.positions_px)
+    table = read_positions(tmp_path / "out/positions.csv")
+    np.testing.assert_allclose(
+        table.positions_px, found.positions_px, atol=1e-4
+    )
+    assert table.positions_nm is not None
+    np.testing.assert_allclose(
+        table.positions_nm, found.positions_nm, atol=1e-4
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "out/S.npy"), found.score)
+    picture = (tmp_path / "out/overview.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    header = (tmp_path / "out/positions.csv").read_text()
+    assert "top left" in header
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "S.npy",
+        "overview.png",
+        "positions.csv",
+    ]
+
+
+def test_no_impurity_is_a_result(tmp_path):
+    maps = blobs(TRUTH)
+    options = PredictOptions("au111", "none", threshold=10.0)
+    found = predict_maps(maps, finder(), options)
+    write_prediction(found, tmp_path)
+    assert len(read_positions(tmp_path / "positions.csv").positions_px) == 0
+
+
+def test_paper_geometry_needs_no_resampling():
+    maps = blobs(TRUTH, shape=(80, 80))
+    found = predict_maps(maps, finder(), OPTIONS)
+    assert found.maps.pixel_nm == pytest.approx([PAPER_PIXEL_NM] * 2)
+    np.testing.assert_array_equal(found.maps.data, maps.data)

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from stm_keras.errors import InputError
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preparation import (
+    level,
+    ring_wave_numbers,
+    tiles_of,
+    to_network_pixel,
+)
+from stm_keras.surfaces import SURFACES
+
+RING_RAD_PX = (1.32, 1.80)
+
+
+def stack(data, bias=(0.0,), extent=(20.0, 20.0)):
+    return ConductanceMaps(np.asarray(data), np.asarray(bias), extent)
+
+
+def noise(n_maps=1, size=64):
+    return np.random.default_rng(0).normal(size=(n_maps, size, size))
+
+
+def rings(q_rad_px, size=120):
+    """Standing waves of one wave number in all directions."""
+    rng = np.random.default_rng(1)
+    angle, phase = rng.uniform(0, 2 * np.pi, (2, 60, 1, 1))
+    rows, cols = np.indices((size, size))
+    along = rows * np.sin(angle) + cols * np.cos(angle)
+    return np.cos(q_rad_px * along + phase).sum(axis=0)[None]
+
+
+def test_surface_gives_the_ring_of_its_dispersion():
+    bias = [-0.2, 0.0]
+    ring, note = ring_wave_numbers(stack(noise(2), bias), "Au(111)")
+    np.testing.assert_allclose(ring, 2 * SURFACES["au111"].wave_number(bias))
+    assert "Au(111)" in note
+
+
+def test_network_pixel_puts_the_ring_where_training_had_it():
+    maps = stack(noise(2, 128), [-0.23, 0.02], (37.5, 30.0))
+    ready = to_network_pixel(maps, RING_RAD_PX, "au111")
+    ring = 2 * SURFACES["au111"].wave_number([-0.23, 0.02])
+    in_px = ring * np.mean(ready.pixel_nm)
+    np.testing.assert_allclose(in_px, RING_RAD_PX, rtol=0.02)
+    assert ready.extent_nm == maps.extent_nm
+
+
+def test_without_a_surface_the_ring_is_measured():
+    maps = stack(rings(1.0), extent=(60.0, 60.0))
+    ring, note = ring_wave_numbers(maps, None)
+    assert ring[0] == pytest.approx(2.0, rel=0.02)
+    assert "measured in 1 of 1 maps" in note
+
+
+def test_no_ring_and_no_surface():
+    with pytest.raises(InputError, match=r"--surface au111\|cu111\|ag111"):
+        ring_wave_numbers(stack(noise()), None)
+
+
+@pytest.mark.parametrize("levelling", ["plane", "lines"])
+def test_levelling_takes_the_tilt(levelling):
+    tilt = np.add.outer(np.arange(64.0), 2 * np.arange(64.0))
+    maps = level(stack(noise() + tilt), levelling)
+    rows = np.nanmean(maps.data[0], axis=1)
+    assert np.abs(rows).max() < 1
+    assert maps.provenance
+
+
+def test_no_levelling_changes_nothing():
+    maps = stack(noise())
+    assert level(maps, "none") is maps
+    with pytest.raises(InputError, match=r"'curve'\. Known: plane"):
+        level(maps, "curve")  # pyright: ignore[reportArgumentType]
+
+
+def test_tiles_are_measured_and_of_one_shape():
+    first, second = noise(9, 40), noise(3, 30)
+    first[:, :10, :10] = np.nan
+    tiles = tiles_of([first, second], size_px=20, n_voltages=5)
+    assert {t.shape for t in tiles} == {(3, 20, 20)}
+    assert len(tiles) == 8 + 4
+    np.testing.assert_array_equal(
+        tiles[0], first[[0, 4, 8], :20, 10:30].astype(np.float32)
+    )
+    with pytest.raises(InputError, match="20 x 20 px"):
+        tiles_of([noise(2, 15)], size_px=20, n_voltages=2)
