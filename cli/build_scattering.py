@@ -19,7 +19,7 @@ from cli.quiet import quiet_imports
 def scattering(
     out: DataOut = DEFAULT_DATA,
     config: Annotated[
-        str, typer.Option(help="Variant: default or tiny.")
+        str, typer.Option(help="Variant: default, demo or tiny.")
     ] = "default",
     examples: Annotated[
         str | None, typer.Option(help="Train,validation,test fields.")

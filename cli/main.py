@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -56,11 +57,14 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        message = str(error)
+        _refuse(str(error))
     except KeyboardInterrupt:
         sys.exit("stmk: stopped.")
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        message = f"{error.strerror or error}{where}."
+        _refuse(f"{error.strerror or error}{where}.")
+
+
+def _refuse(message: str) -> NoReturn:
     print(f"stmk: {message}", file=sys.stderr)
     sys.exit(2)

@@ -8,7 +8,7 @@ import typer
 
 from stm_keras.errors import InputError
 
-DataOut = Annotated[Path, typer.Option(help="Directory of data sets.")]
+DataOut = Annotated[str, typer.Option(help="Directory of data sets.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is there.")
 ]
@@ -45,7 +45,7 @@ Channel = Annotated[
         show_default=False,
     ),
 ]
-DEFAULT_DATA = Path("data")
+DEFAULT_DATA = "data"
 DEFAULT_MODEL = Path("saved_models/wang2020")
 
 

@@ -1,7 +1,7 @@
 """`stmk predict`: positions of the impurities in a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ def predict(
     surface: Surface = None,
     channel: Channel = None,
     direction: Annotated[
-        str, typer.Option(help="Fast scan: forward or backward.")
+        Any, typer.Option(help="Fast scan: forward or backward.", parser=str)
     ] = "forward",
     bias: Annotated[
         str | None,
@@ -38,10 +38,10 @@ def predict(
         str | None, typer.Option(help="Height,width of the frame [nm].")
     ] = None,
     level: Annotated[
-        str, typer.Option(help="Levelling: plane, lines or none.")
+        Any, typer.Option(help="Levelling: plane, lines or none.", parser=str)
     ] = "plane",
     tiling: Annotated[
-        str, typer.Option(help="overlap, or the paper's: paper.")
+        Any, typer.Option(help="overlap, or the paper's: paper.", parser=str)
     ] = "overlap",
     threshold: Annotated[
         float | None, typer.Option(help="Least S; by default the model's.")

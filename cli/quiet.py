@@ -1,5 +1,6 @@
 """Keep TensorFlow's start-up lines out of a user's terminal."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ def quiet_imports() -> Iterator[None]:
     level, so the file descriptor itself is turned away. An exception still
     arrives whole.
     """
+    # TFDS warns of its own use of what it has deprecated.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123

@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -41,14 +41,15 @@ def build(
         builder_class: the data set's TFDS builder.
         config: its `BuilderConfig`; configs that differ must have different
             names, for a set is known by its name alone.
-        out: directory that holds data sets.
+        out: directory that holds data sets; with Beam also a bucket that all
+            workers reach, such as gs://BUCKET/DIR.
         overwrite: build again what is there already.
         processes: how many simulate at once, for builders that can.
         beam_options: leave the work to Apache Beam with these options; see
             `data_builders.beam`. The examples stay the same.
 
     Returns:
-        The directory of the shards.
+        The directory of the shards, a path of the bucket's kind in a bucket.
 
     Raises:
         InputError: where `out` cannot be written to, the disk is full, or
@@ -57,30 +58,55 @@ def build(
     if processes < 1:
         raise InputError(f"--processes must be 1 or more, not {processes}.")
     options = None if beam_options is None else pipeline_options(beam_options)
-    out = writable_directory(out)
+    in_bucket = "://" in str(out)
+    if in_bucket and options is None:
+        raise InputError(
+            f"A build in {out} needs --beam-pipeline-options: without Beam, "
+            "name a directory of this machine."
+        )
+    generation = Generation(processes, options is not None)
+
+    def builder_in(directory: str | Path) -> Any:
+        builder = builder_class(config=config, data_dir=directory)
+        # TFDS's own builders do not declare it.
+        builder.generation = generation  # pyright: ignore
+        return builder
+
     with _quiet():
-        return _build(builder_class, config, out, overwrite, processes, options)
+        if in_bucket:
+            return _build_in_bucket(builder_in(str(out)), overwrite, options)
+        return _build_here(
+            builder_in, writable_directory(out), overwrite, options
+        )
 
 
-def _build(
-    builder_class: type[tfds.core.DatasetBuilder],
-    config: Any,
-    out: Path,
-    overwrite: bool,
-    processes: int,
-    options: Any,
+def _build_here(
+    builder_in: Callable[[Path], Any], out: Path, overwrite: bool, options: Any
 ) -> Path:
-    target = Path(builder_class(config=config, data_dir=out).data_path)
+    target = Path(builder_in(out).data_path)
     if target.is_dir() and not overwrite:
         return target
     with scratch_directory(out) as scratch:
-        builder = builder_class(config=config, data_dir=scratch)
-        setattr(  # noqa: B010 (TFDS's own builders do not declare it)
-            builder, "generation", Generation(processes, options is not None)
-        )
+        builder = builder_in(scratch)
         _prepare(builder, out, options)
-        _check_counts(builder, config)
+        _check_counts(builder)
         move_into_place(Path(builder.data_path), target)
+    return target
+
+
+def _build_in_bucket(builder: Any, overwrite: bool, options: Any) -> Any:
+    """Where nothing can be locked or renamed, TFDS's own ways must do."""
+    target = builder.data_path
+    if target.exists() and not overwrite:
+        return target
+    if target.exists():
+        target.rmtree()
+    _prepare(builder, builder.data_dir, options)
+    try:
+        _check_counts(builder)
+    except RuntimeError:
+        target.rmtree()
+        raise
     return target
 
 
@@ -101,9 +127,7 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _prepare(
-    builder: tfds.core.DatasetBuilder, out: Path, options: Any
-) -> None:
+def _prepare(builder: Any, out: str | Path, options: Any) -> None:
     try:
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(beam_options=options)
@@ -127,7 +151,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _reason(error: BaseException, out: Path) -> str:
+def _reason(error: BaseException, out: str | Path) -> str:
     full = isinstance(error, OSError) and error.errno in _FULL
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if full or any(os.strerror(errno.ENOSPC) in line for line in lines):
@@ -140,14 +164,15 @@ def _reason(error: BaseException, out: Path) -> str:
     return f"Could not write the data set to {out}: {text[:200]}."
 
 
-def _check_counts(builder: tfds.core.DatasetBuilder, config: Any) -> None:
+def _check_counts(builder: Any) -> None:
     """A runner that loses examples must not go unseen."""
     built = {
         name: split.num_examples for name, split in builder.info.splits.items()
     }
-    if tuple(built.values()) != tuple(config.n_examples):
+    asked = tuple(builder.builder_config.n_examples)
+    if tuple(built.values()) != asked:
         raise RuntimeError(
-            f"Examples were lost: {config.n_examples} asked for, {built} "
+            f"Examples were lost: {asked} asked for, {built} "
             "written. The data set was removed."
         )
 

@@ -33,6 +33,7 @@ def scratch_directory(out: Path) -> Iterator[Path]:
             if _lock(stale, stack):
                 shutil.rmtree(stale, ignore_errors=True)
     scratch = Path(tempfile.mkdtemp(prefix=".new", dir=out))
+    scratch.chmod(0o755)  # mkdtemp makes it private
     with ExitStack() as stack:
         _lock(scratch, stack)
         # Named once it is locked, or another build might take it for stale.

@@ -1,40 +1,115 @@
 """Score a model directory on the held-out part of a data set."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from stm_keras.analysis.metrics import Score
-from stm_keras.assessment import assess
+import numpy as np
+
+from stm_keras.analysis.metrics import Score, score_positions
+from stm_keras.assessment import TOLERANCE_PX, assess
 from stm_keras.data.pipeline import BatchConfig, maps_shape
-from stm_keras.saved_finder import load_finder
+from stm_keras.data.prepared import open_prepared
+from stm_keras.errors import InputError
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.prediction import PredictOptions, predict_maps
+from stm_keras.saved_finder import SavedFinder, load_finder
+from stm_keras.virtual_data import load_virtual
 
 
 def evaluate_model(
-    model: str | Path, data: str | Path, *, noise: float
+    model: str | Path,
+    data: str | Path,
+    *,
+    noise: float = 0.8,
+    n_voltages: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Score]:
-    """Score a model and the baseline on the test split.
+    """Score a model on the test split of a data set.
+
+    On virtual experiments (`au111`) it does what `stmk predict` does with a
+    file, and compares with the true positions and with those that
+    expectation-maximisation found in the map of bound states. On fields
+    (`friedel`, `scattering`) it scores them as they are, with noise, beside a
+    Laplacian of Gaussian tuned on the validation split.
 
     Args:
-        model: model directory.
-        data: prepared data set. The baseline is tuned on its validation
-            split; the model's threshold is its card's.
-        noise: width of the white noise to add, the maps lying in [-1, 1].
+        model: model directory; its card's threshold counts.
+        data: prepared data set.
+        noise: width of the white noise to add to fields, which lie in
+            [-1, 1]; virtual experiments have their own.
+        n_voltages: maps to keep of each stack, evenly spaced; all if None.
+        progress: told the number of experiments done and of all.
 
     Returns:
-        Scores at one pixel's tolerance, by method.
+        Scores at one pixel's tolerance, by case.
 
     Raises:
         InputError: where the model or the data set cannot be used.
     """
     finder = load_finder(model)
-    n_maps = maps_shape(data)[0]
-    batches = BatchConfig(noise=noise)
-    assessment = assess(
+    if "reference_positions" in open_prepared(data).info.features:
+        return _on_experiments(finder, data, n_voltages, progress)
+    n_maps = n_voltages or maps_shape(data)[0]
+    scores = assess(
         finder.score_tensor,
         data,
-        batches,
+        BatchConfig(noise=noise),
+        n_voltages=n_maps,
         threshold=finder.card.threshold(n_maps),
-    )
+    ).scores
     return {
         f"{name}, {n_maps} maps, noise {noise:g}": score
-        for name, score in assessment.scores.items()
+        for name, score in scores.items()
     }
+
+
+def _on_experiments(
+    finder: SavedFinder,
+    data: str | Path,
+    n_voltages: int | None,
+    progress: Callable[[int, int], None],
+) -> dict[str, Score]:
+    truth = Score(tolerance=TOLERANCE_PX)
+    reference = Score(tolerance=TOLERANCE_PX)
+    options = PredictOptions(surface="au111")
+    cases = load_virtual(data)
+    for done, case in enumerate(cases, start=1):
+        maps = keep_maps(case.maps, n_voltages)
+        found = predict_maps(maps, finder, options).positions_px
+        truth += score_positions(
+            found, case.positions, tolerance=TOLERANCE_PX
+        )
+        reference += score_positions(
+            found, case.reference_positions, tolerance=TOLERANCE_PX
+        )
+        progress(done, len(cases))
+    kept = n_voltages or len(cases[0].maps.data)
+    return {
+        f"{kept} maps, true positions": truth,
+        f"{kept} maps, EM reference": reference,
+    }
+
+
+def keep_maps(maps: ConductanceMaps, count: int | None) -> ConductanceMaps:
+    """Keep some maps of a stack, evenly spaced over its biases.
+
+    Args:
+        maps: the stack.
+        count: how many to keep; all if None.
+
+    Raises:
+        InputError: where the stack has fewer.
+    """
+    n_maps = len(maps.data)
+    if count is None or count == n_maps:
+        return maps
+    if not 1 <= count <= n_maps:
+        raise InputError(
+            f"{maps.source} has {n_maps} maps: cannot keep {count}."
+        )
+    kept = np.linspace(0, n_maps - 1, count).round().astype(int)
+    return maps.with_data(
+        maps.data[kept],
+        f"{count} of {n_maps} maps kept",
+        bias_v=maps.bias_v[kept],
+    )

@@ -1,6 +1,7 @@
 """Pictures of what was found."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,8 +17,8 @@ from stm_keras.io.maps import ConductanceMaps
 _DPI = 200
 _FOUND_COLOUR = "#e63946"
 _NICE_LENGTHS_NM = np.outer([1.0, 2.0, 5.0], 10.0 ** np.arange(-2, 5))
-_OUTLINE = [withStroke(linewidth=1.5, foreground="black")]
-_STYLE = {
+_OUTLINE: list[Any] = [withStroke(linewidth=1.5, foreground="black")]
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.linewidth": 0.6,

@@ -44,7 +44,7 @@ TRAINING = "training"
 """Folder of checkpoints and logs inside the model's directory."""
 
 Verbosity = Literal["bar", "lines", "silent"]
-_KERAS_VERBOSE: dict[Verbosity, int] = {"bar": 1, "lines": 2, "silent": 0}
+_KERAS_VERBOSE: dict[Verbosity, Any] = {"bar": 1, "lines": 2, "silent": 0}
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,7 @@ def _run(
             seed=config.batches.seed,
             first=done * log.steps_per_epoch,
         )
-        batches = tf.data.Dataset.zip(batches, drawn).map(
-            lambda batch, experiment: batch | {"experiment": experiment}
-        )
+        batches = tf.data.Dataset.zip(batches, drawn).map(_join)
     model.fit(
         batches,
         epochs=config.epochs,
@@ -201,10 +199,16 @@ def _run(
     )
 
 
+def _join(
+    batch: dict[str, tf.Tensor], experiment: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    return batch | {"experiment": experiment}
+
+
 def _new_model(config: FitConfig, steps: int) -> ImpurityFinder:
     keras.utils.set_random_seed(config.batches.seed)
     model = wang2020(config.alpha, **config.network)
-    decay = keras.optimizers.schedules.CosineDecay(
+    decay: Any = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * steps
     )
     model.compile(optimizer=keras.optimizers.Adam(decay))
@@ -272,9 +276,10 @@ def _publish(export: Path, out: Path) -> None:
 def _assess(
     model: ImpurityFinder, config: FitConfig, n_voltages: int
 ) -> dict[int, Assessment]:
-    score = tf.function(
-        lambda maps: model(maps, training=False), reduce_retracing=True
-    )
+    @tf.function(reduce_retracing=True, autograph=False)
+    def score(maps: tf.Tensor) -> tf.Tensor:
+        return model(maps, training=False)
+
     counts = config.batches.voltages or (n_voltages,)
     return {
         n: assess(score, config.data, config.batches, n_voltages=n)
@@ -292,7 +297,7 @@ def _card(
     started: float,
 ) -> ModelCard:
     builder = open_prepared(config.data)
-    network = keras.saving.serialize_keras_object(model.network)
+    network: Any = keras.saving.serialize_keras_object(model.network)
     return ModelCard(
         name=config.out.name,
         network={

@@ -59,7 +59,7 @@ class TrainingLog(keras.callbacks.Callback):
         try:
             state = json.loads(path.read_text())
             stored, history = state["config"], state["history"]
-            model = keras.saving.load_model(self.directory / LAST)
+            model: Any = keras.saving.load_model(self.directory / LAST)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"The training in {self.directory} is damaged ({error}). "
@@ -98,6 +98,7 @@ class TrainingLog(keras.callbacks.Callback):
 
     def _save(self, name: str) -> None:
         with atomic_file(self.directory / name) as temporary:
+            assert self.model is not None  # Keras sets it before an epoch
             self.model.save(temporary)
 
     def _write_csv(self) -> None:

@@ -26,6 +26,9 @@ _SPLIT_STRIDE = 2**40
 """Splits take their fields from numbers that no other reaches: the first
 fields of a split stay the same, however many the others have."""
 
+_FIELDS_A_PROCESS = 32
+"""Fewer take less time than the start of another process."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFieldConfig(ScatteringConfig):
@@ -87,6 +90,7 @@ def make_examples(
         InputError: where impurities cannot be placed.
     """
     first = split * _SPLIT_STRIDE
+    processes = min(processes, max(1, len(numbers) // _FIELDS_A_PROCESS))
     fields = simulate_many(
         config,
         seed,

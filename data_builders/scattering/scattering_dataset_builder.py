@@ -33,6 +33,18 @@ class Builder(SimulatedBuilder):
             description="48 x 48 px, 16 voltages, wider than any one surface.",
         ),
         ScatteringBuilderConfig(
+            name="demo",
+            description="24 x 24 px, 8 voltages, rings of the paper's maps.",
+            simulation=TrainingFieldConfig(
+                size_px=24,
+                n_voltages=8,
+                margin_px=16.0,
+                density_per_px2=(2e-3, 1e-2),
+                ring_rad_px=(1.2, 1.9),
+            ),
+            n_examples=(3_000, 100, 100),
+        ),
+        ScatteringBuilderConfig(
             name="tiny",
             description="24 x 24 px, 4 voltages, few fields: to try things.",
             simulation=TrainingFieldConfig(

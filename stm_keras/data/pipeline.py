@@ -249,17 +249,13 @@ def label_maps(positions: tf.Tensor, size: int) -> tf.Tensor:
         float32 [B, L, L]; every map sums to 1. Two impurities on one pixel
         give it 2/N_i.
     """
-    present = tf.math.is_finite(positions[..., 0])
-    pixels = tf.clip_by_value(
-        tf.cast(
-            tf.round(tf.where(present[..., None], positions, 0.0)), tf.int32
-        ),
-        0,
-        size - 1,
+    present = tf.reduce_all(tf.math.is_finite(positions), axis=-1)
+    pixels = tf.cast(
+        tf.round(tf.where(present[:, :, None], positions, 0.0)), tf.int32
     )
-    flat = pixels[..., 0] * size + pixels[..., 1]
-    one_hot = tf.one_hot(flat, size * size) * tf.cast(
-        present[..., None], tf.float32
+    row, col = tf.unstack(tf.clip_by_value(pixels, 0, size - 1), 2, axis=-1)
+    one_hot = tf.one_hot(row * size + col, size * size) * tf.cast(
+        present[:, :, None], tf.float32
     )
     label = tf.reduce_sum(one_hot, axis=1)
     label /= tf.reduce_sum(label, axis=1, keepdims=True)

@@ -69,9 +69,7 @@ _NO_DESCRIPTION = (
 
 
 @contextmanager
-def reading(
-    path: str | Path, *, description: bool = False
-) -> Iterator[None]:
+def reading(path: str | Path, *, description: bool = False) -> Iterator[None]:
     """Turn what is raised on damaged data into `InputError`.
 
     A pipeline reads while it is iterated over, so this goes around the loop
@@ -82,11 +80,12 @@ def reading(
         description: whether the block reads the JSON files that describe it;
             what they raise is raised by many other things too.
     """
+    kinds = _UNREADABLE + (_NO_DESCRIPTION if description else ())
     try:
         yield
     except InputError:
         raise
-    except _UNREADABLE + (_NO_DESCRIPTION if description else ()) as error:
+    except kinds as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(
             f"The data set in {path} is damaged ({lines[0][:160]}). "

@@ -4,7 +4,8 @@ from typing import Any, Literal, get_args
 
 import keras
 import tensorflow as tf
-from keras import ops
+
+from stm_keras.nn.untyped import ops
 
 InnerProduct = Literal["pixel", "image"]
 

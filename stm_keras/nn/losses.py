@@ -1,7 +1,8 @@
 """The paper's two losses, on the score S before its softmax."""
 
 import tensorflow as tf
-from keras import ops
+
+from stm_keras.nn.untyped import ops
 
 
 def log_probability(score: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
+
+from stm_keras.nn.untyped import ops
 
 
 def local_maxima(score: tf.Tensor) -> tf.Tensor:
@@ -16,7 +17,8 @@ def local_maxima(score: tf.Tensor) -> tf.Tensor:
     Returns:
         bool [B, H, W].
     """
-    highest = ops.max_pool(score[..., None], 3, strides=1, padding="same")
+    image = ops.expand_dims(score, axis=-1)
+    highest = ops.max_pool(image, 3, strides=1, padding="same")
     return score >= ops.squeeze(highest, axis=-1)
 
 
@@ -48,12 +50,13 @@ class HitRatio(keras.metrics.Metric):
             score: S, [B, H, W].
         """
         height, width = ops.shape(score)[1], ops.shape(score)[2]
-        present = ops.isfinite(positions[..., 0])
+        row, col = ops.unstack(positions, 2, axis=-1)
+        present = ops.isfinite(row)
         rows = ops.cast(ops.arange(height), score.dtype)
         cols = ops.cast(ops.arange(width), score.dtype)
         near = (
-            ops.square(positions[..., 0, None] - rows)[..., None]
-            + ops.square(positions[..., 1, None] - cols)[..., None, :]
+            ops.square(row[..., None] - rows)[..., None]
+            + ops.square(col[..., None] - cols)[..., None, :]
         ) < self.radius_px**2
         hit = ops.any(
             ops.logical_and(near, local_maxima(score)[:, None]), axis=(2, 3)

@@ -4,9 +4,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from stm_keras.nn.attention import InnerProduct, VoltageAttention
+from stm_keras.nn.untyped import ops
 
 
 @keras.saving.register_keras_serializable("stm_keras")

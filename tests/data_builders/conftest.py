@@ -92,7 +92,7 @@ def read_without_us(python):
 @pytest.fixture(scope="session")
 def tiny_config():
     """A small scattering set: 4 maps of 24 x 24 px."""
-    return named_config(Builder, "tiny").changed(n_examples=(20, 3, 2))
+    return named_config(Builder, "tiny").changed(n_examples=(70, 3, 2))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_builders.building import build, named_config
+from data_builders.building import _build_in_bucket, build, named_config
 from data_builders.friedel.friedel_dataset_builder import Builder
 from data_builders.scattering import scattering_dataset_builder as scattering
 from stm_keras.data.prepared import load_split, reading
@@ -149,12 +149,16 @@ def test_a_disk_that_takes_no_more(tmp_path):
     assert not _everything(tmp_path)
 
 
-def test_examples_that_were_lost_do_not_go_unseen(tmp_path, monkeypatch):
-    def lose_one(self, split, count):
+def _lose_one(monkeypatch):
+    def lose(self, split, count):
         examples = enumerate(self._make()(split, range(count), 1))
         return (e for i, e in enumerate(examples) if (split, i) != (0, 3))
 
-    monkeypatch.setattr(Builder, "_generate_examples", lose_one)
+    monkeypatch.setattr(Builder, "_generate_examples", lose)
+
+
+def test_examples_that_were_lost_do_not_go_unseen(tmp_path, monkeypatch):
+    _lose_one(monkeypatch)
     with pytest.raises(RuntimeError, match=r"lost: \(6, 2, 1\) .*'train': 5"):
         build(Builder, SMALL, tmp_path)
     assert not _everything(tmp_path)
@@ -177,6 +181,33 @@ def test_an_error_in_a_process_arrives_as_itself(tmp_path):
 def test_refuses_no_process(tmp_path):
     with pytest.raises(InputError, match="--processes must be 1 or more"):
         build(Builder, SMALL, tmp_path, processes=0)
+
+
+def test_a_bucket_needs_beam():
+    with pytest.raises(InputError, match="gs://b/data needs --beam-pipeline"):
+        build(Builder, SMALL, "gs://b/data")
+
+
+def test_in_a_bucket_tfds_builds_by_itself(tmp_path, digests):
+    here = build(Builder, SMALL, tmp_path / "here")
+
+    def builder():
+        return Builder(config=SMALL, data_dir=tmp_path / "bucket")
+
+    for overwrite in (False, True):
+        target = _build_in_bucket(builder(), overwrite, None)
+        assert digests(target) == digests(here)
+    (target / "mark").touch()
+    _build_in_bucket(builder(), False, None)
+    assert (target / "mark").exists()
+
+
+def test_in_a_bucket_lost_examples_do_not_go_unseen(tmp_path, monkeypatch):
+    _lose_one(monkeypatch)
+    builder = Builder(config=SMALL, data_dir=tmp_path)
+    with pytest.raises(RuntimeError, match="lost"):
+        _build_in_bucket(builder, False, None)
+    assert not builder.data_path.exists()
 
 
 def test_an_unknown_config():

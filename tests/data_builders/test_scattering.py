@@ -40,7 +40,7 @@ def test_the_same_data_on_two_processes(tiny, tiny_config, tmp_path, digests):
 
 def test_features(tiny, examples):
     info: Any = tfds.builder_from_directory(tiny).info
-    assert tuple(s.num_examples for s in info.splits.values()) == (20, 3, 2)
+    assert tuple(s.num_examples for s in info.splits.values()) == (70, 3, 2)
     assert info.metadata["simulation"]["cores"]["damping_radius"]
     shapes = {name: feature.shape for name, feature in info.features.items()}
     assert shapes == {
@@ -52,7 +52,7 @@ def test_features(tiny, examples):
         "decoys": (None, 2),
         "mean_free_path": (),
     }
-    assert len(examples) == 20
+    assert len(examples) == 70
 
 
 def test_examples_keep_to_their_frame_and_ranges(examples):

@@ -1,0 +1,12 @@
+"""Keras's operations without its annotations.
+
+Those name the tensors of every backend at once, and None besides, so that no
+type checker can follow a chain of them. Signatures of our own say
+`tf.Tensor`.
+"""
+
+from typing import Any
+
+import keras
+
+ops: Any = keras.ops
