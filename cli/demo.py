@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cli.options import all_cores
 from cli.quiet import quiet_imports
 
 
@@ -22,10 +23,11 @@ def demo(
     """
     with quiet_imports():
         from data_builders.building import build, named_config
-        from data_builders.friedel.friedel_dataset_builder import Builder
+        from data_builders.scattering.scattering_dataset_builder import Builder
         from stm_keras.demo import run_demo
-    typer.echo("building a data set of simulated maps ...")
-    data = build(Builder, named_config(Builder, "demo"), out / "data")
+    typer.echo("simulating maps ...")
+    config = named_config(Builder, "demo")
+    data = build(Builder, config, out / "data", processes=all_cores())
     verbosity = "bar" if sys.stdout.isatty() else "lines"
     for line in run_demo(data, out, verbosity=verbosity):
         typer.echo(line)

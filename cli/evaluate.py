@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
 
@@ -30,8 +31,15 @@ def evaluate(
         Path | None, typer.Option(help="... on a data set's test split.")
     ] = None,
     noise: Annotated[
-        float, typer.Option(help="White noise added to its maps.")
+        float,
+        typer.Option(
+            help="White noise added to simulated fields; the virtual "
+            "experiments of au111 have their own."
+        ),
     ] = 0.8,
+    voltages: Annotated[
+        int | None, typer.Option(help="Maps to keep of each stack.")
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Also write the scores to this file.")
     ] = None,
@@ -54,7 +62,13 @@ def evaluate(
     elif model and data and not (positions or truth):
         with quiet_imports():
             from stm_keras.model_evaluation import evaluate_model
-        rows = evaluate_model(model, data, noise=noise)
+        rows = evaluate_model(
+            model,
+            data,
+            noise=noise,
+            n_voltages=voltages,
+            progress=progress_bar("experiments"),
+        )
     else:
         raise InputError(
             "Give two position files, or --model and --data; see "

@@ -10,6 +10,9 @@ import typer
 from cli.options import Overwrite, Surface, numbers
 from cli.quiet import quiet_imports
 
+_AFRESH = ("--resume", "--overwrite")
+"""Not part of the command that makes the model again."""
+
 
 def fit(
     data: Annotated[Path, typer.Option(help="Prepared data set.")],
@@ -70,7 +73,7 @@ def fit(
         learning_rate,
         BatchConfig(batch_size, noise, counts, seed),
         {"filters": filters, "depth": depth, "inner_product": inner_product},
-        shlex.join(["stmk", *sys.argv[1:]]),
+        shlex.join(["stmk", *(a for a in sys.argv[1:] if a not in _AFRESH)]),
     )
     verbosity = "bar" if sys.stdout.isatty() else "lines"
     card = fit(config, resume=resume, overwrite=overwrite, verbosity=verbosity)

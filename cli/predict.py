@@ -12,6 +12,7 @@ from cli.options import (
     number_range,
     numbers,
 )
+from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 
 
@@ -44,7 +45,10 @@ def predict(
         Any, typer.Option(help="overlap, or the paper's: paper.", parser=str)
     ] = "overlap",
     threshold: Annotated[
-        float | None, typer.Option(help="Least S; by default the model's.")
+        float | None,
+        typer.Option(
+            help="Least S, in its standard deviations; by default the model's."
+        ),
     ] = None,
 ) -> None:
     """Find the impurities in instrument files.
@@ -64,5 +68,8 @@ def predict(
         extent_nm=number_range(extent_nm, "--extent-nm"),
     )
     options = PredictOptions(surface, level, tiling, threshold)
-    for line in predict_files(files, model, out, read, options):
+    lines = predict_files(
+        files, model, out, read, options, progress=progress_bar("tiles")
+    )
+    for line in lines:
         typer.echo(line)

@@ -10,7 +10,11 @@ import tensorflow as tf
 from stm_keras.analysis.baselines import find_blobs_log, tune_log
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.analysis.thresholds import best_threshold, pooled_score
+from stm_keras.analysis.thresholds import (
+    best_threshold,
+    pooled_score,
+    standardised,
+)
 from stm_keras.data.pipeline import BatchConfig, evaluation_batches
 from stm_keras.data.prepared import reading
 from stm_keras.errors import InputError
@@ -24,7 +28,7 @@ class Assessment(NamedTuple):
     """Scores on the test split, thresholds from the validation split.
 
     Attributes:
-        threshold: least S of a detection.
+        threshold: least S of a detection, in standard deviations.
         scores: by method: "network", the same with every local maximum of S
             ("network, no threshold", the paper's counting), and "LoG of RMS
             map", whose width and threshold are tuned on the validation split.
@@ -55,7 +59,8 @@ def assess(
         data: prepared data set.
         batches: batch size, noise and its seed.
         n_voltages: maps to show of every example; all if None.
-        threshold: least S of a detection; None chooses it.
+        threshold: least S of a detection, in standard deviations; None
+            chooses it.
 
     Returns:
         The threshold and the scores at a tolerance of one pixel.
@@ -127,5 +132,5 @@ def _run(
         ):
             result.maps.append(maps)
             result.truth.append(positions[np.isfinite(positions[:, 0])])
-            result.found.append(find_peaks(score))
+            result.found.append(find_peaks(standardised(score)))
     return result

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from stm_keras.analysis.positions_file import to_nm, write_positions
 from stm_keras.errors import InputError
@@ -13,7 +12,13 @@ from stm_keras.files import atomic_file, writable_directory
 from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import read_maps
 from stm_keras.plots import plot_overview
-from stm_keras.prediction import Prediction, PredictOptions, predict_maps
+from stm_keras.prediction import (
+    Prediction,
+    PredictOptions,
+    Progress,
+    no_progress,
+    predict_maps,
+)
 from stm_keras.saved_finder import load_finder
 
 
@@ -23,6 +28,8 @@ def predict_files(
     out: str | Path,
     read: ReadOptions,
     options: PredictOptions,
+    *,
+    progress: Progress = no_progress,
 ) -> Iterator[str]:
     """Find the impurities in files and write the results.
 
@@ -35,6 +42,7 @@ def predict_files(
             goes into it, under the file's name.
         read: how to read the files.
         options: how to find.
+        progress: told the number of tiles of a file scored, and of all.
 
     Yields:
         Lines for the user: what was found where, and any warning.
@@ -46,13 +54,7 @@ def predict_files(
     finder = load_finder(model)
     out = writable_directory(out)
     for maps, folder in zip(stacks, _folders(paths, out), strict=True):
-        with tqdm(desc="tiles", delay=2, leave=False) as bar:
-
-            def show(done: int, total: int, bar: tqdm = bar) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            found = predict_maps(maps, finder, options, progress=show)
+        found = predict_maps(maps, finder, options, progress=progress)
         write_prediction(found, folder)
         yield (
             f"{maps.source}: {len(found.scores)} impurities in "
@@ -92,7 +94,7 @@ def write_prediction(
     with atomic_file(out / "overview.png") as temporary:
         plot_overview(
             temporary,
-            maps=prediction.maps,
+            maps=prediction.levelled,
             score=prediction.score,
             threshold=prediction.threshold,
             positions_nm=prediction.positions_nm,
@@ -107,8 +109,8 @@ def write_prediction(
         pixel_nm=prediction.file_maps.pixel_nm,
         header_notes=[
             f"source: {prediction.file_maps.source}",
-            f"score: S of the network; detections above "
-            f"{prediction.threshold:.4g}",
+            "score: the network's S, in its standard deviations above its "
+            f"mean; detections above {prediction.threshold:.4g}",
             *prediction.notes,
         ],
     )

@@ -30,10 +30,10 @@ class ModelCard:
         reach_px: how far away [px] a pixel can be to count for a score.
         ring_rad_px: least and greatest wave number 2k of the rings that it
             was trained on [rad/px]; files are resampled to lie there.
-        thresholds: least S of a detection, by number of maps, chosen on the
-            validation split.
+        thresholds: least S of a detection, in its standard deviations above
+            its mean, by number of maps; chosen on the validation split.
         scores: on the test split, by method.
-        made: date, machine and seconds of the training.
+        made: date, machine, and seconds that the epochs took.
         versions: of Python and the packages that made it.
         format: version of this card's form.
     """
@@ -55,8 +55,8 @@ class ModelCard:
     def threshold(self, n_maps: int) -> float:
         """Least S of a detection in a stack of `n_maps` maps.
 
-        Between the numbers of maps that it was chosen for, the threshold
-        is taken of the nearest (as a ratio).
+        In standard deviations of S above its mean. Of the numbers of maps
+        that a threshold was chosen for, the nearest (as a ratio) counts.
         """
         nearest = min(
             self.thresholds, key=lambda n: max(n / n_maps, n_maps / n)

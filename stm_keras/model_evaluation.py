@@ -1,6 +1,5 @@
 """Score a model directory on the held-out part of a data set."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,12 @@ from stm_keras.data.pipeline import BatchConfig, maps_shape
 from stm_keras.data.prepared import open_prepared
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.prediction import PredictOptions, predict_maps
+from stm_keras.prediction import (
+    PredictOptions,
+    Progress,
+    no_progress,
+    predict_maps,
+)
 from stm_keras.saved_finder import SavedFinder, load_finder
 from stm_keras.virtual_data import load_virtual
 
@@ -22,7 +26,7 @@ def evaluate_model(
     *,
     noise: float = 0.8,
     n_voltages: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> dict[str, Score]:
     """Score a model on the test split of a data set.
 
@@ -67,7 +71,7 @@ def _on_experiments(
     finder: SavedFinder,
     data: str | Path,
     n_voltages: int | None,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> dict[str, Score]:
     truth = Score(tolerance=TOLERANCE_PX)
     reference = Score(tolerance=TOLERANCE_PX)
@@ -76,9 +80,7 @@ def _on_experiments(
     for done, case in enumerate(cases, start=1):
         maps = keep_maps(case.maps, n_voltages)
         found = predict_maps(maps, finder, options).positions_px
-        truth += score_positions(
-            found, case.positions, tolerance=TOLERANCE_PX
-        )
+        truth += score_positions(found, case.positions, tolerance=TOLERANCE_PX)
         reference += score_positions(
             found, case.reference_positions, tolerance=TOLERANCE_PX
         )

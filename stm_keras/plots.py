@@ -1,5 +1,6 @@
 """Pictures of what was found."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,16 @@ _DPI = 200
 _FOUND_COLOUR = "#e63946"
 _NICE_LENGTHS_NM = np.outer([1.0, 2.0, 5.0], 10.0 ** np.arange(-2, 5))
 _OUTLINE: list[Any] = [withStroke(linewidth=1.5, foreground="black")]
+_PREFIXES = {
+    -5: "f",
+    -4: "p",
+    -3: "n",
+    -2: "µ",
+    -1: "m",
+    0: "",
+    1: "k",
+    2: "M",
+}
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -39,9 +50,9 @@ def plot_overview(
 
     Args:
         path: PNG, PDF or SVG to write.
-        maps: at the network's pixel.
-        score: S, [H, W]; NaN where not measured.
-        threshold: the least S of a detection.
+        maps: levelled.
+        score: S of the same frame, [H', W']; NaN where not measured.
+        threshold: the least S of a detection, in its standard deviations.
         positions_nm: y and x of what was found [nm], [n, 2].
         truth_nm: y and x of the true positions [nm], where they are known.
     """
@@ -51,15 +62,20 @@ def plot_overview(
         first, second, third = figure.subplots(1, 3)
         middle = maps.data[len(maps.data) // 2]
         extent = _extent(maps)
-        _show(first, middle, extent, "gray", _unit(maps))
+        _show(first, *_in_prefix(middle, maps.unit), extent, "gray")
         bias = maps.bias_v[len(maps.bias_v) // 2] * 1e3
         first.set_title(f"{maps.channel or 'map'}, {bias:.4g} mV")
-        _show(second, score, extent, "magma", "S")
+        _show(second, score, "S", extent, "magma")
         second.set_title(f"score S of {len(maps.data)} map(s)")
-        background = rms_map(maps.data) if len(maps.data) > 1 else middle
-        _show(third, background, extent, "gray", "RMS over bias")
+        if len(maps.data) > 1:
+            rms, label = _in_prefix(rms_map(maps.data), maps.unit)
+            _show(third, rms, f"RMS over bias {label}", extent, "gray")
+        else:
+            _show(third, *_in_prefix(middle, maps.unit), extent, "gray")
         _mark(third, positions_nm, truth_nm)
-        third.set_title(f"{len(positions_nm)} impurities, S > {threshold:.3g}")
+        third.set_title(
+            f"{len(positions_nm)} impurities, S > {threshold:.3g} std"
+        )
         for axes in (first, second, third):
             _scale_bar(axes, maps.extent_nm)
         figure.savefig(path, dpi=_DPI)
@@ -68,9 +84,9 @@ def plot_overview(
 def _show(
     axes: Axes,
     image: np.ndarray,
+    label: str,
     extent: tuple[float, float, float, float],
     colours: str,
-    label: str,
 ) -> None:
     # A few extreme pixels must not take the contrast from all the others.
     low, high = np.nanpercentile(image, (0.5, 99.5))
@@ -98,7 +114,14 @@ def _mark(
         label="found",
     )
     if truth_nm is not None:
-        axes.legend(loc="upper right", fontsize=7, framealpha=0.85)
+        # Below the frame: inside, it would hide impurities.
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0.0),
+            ncols=2,
+            fontsize=7,
+            frameon=False,
+        )
 
 
 def _scale_bar(axes: Axes, extent_nm: tuple[float, float]) -> None:
@@ -129,5 +152,11 @@ def _extent(maps: ConductanceMaps) -> tuple[float, float, float, float]:
     return 0.0, width, height, 0.0
 
 
-def _unit(maps: ConductanceMaps) -> str:
-    return f"levelled [{maps.unit}]" if maps.unit else "levelled"
+def _in_prefix(image: np.ndarray, unit: str) -> tuple[np.ndarray, str]:
+    """An image in the SI prefix that suits it, and its unit with that."""
+    if not unit:
+        return image, ""
+    largest = float(np.nanmax(np.abs(image)))
+    power = math.floor(math.log10(largest) / 3) if largest > 0 else 0
+    power = min(max(power, min(_PREFIXES)), max(_PREFIXES))
+    return image / 1000.0**power, f"[{_PREFIXES[power]}{unit}]"

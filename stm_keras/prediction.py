@@ -8,6 +8,7 @@ import numpy as np
 
 from stm_keras.analysis.peaks import Peaks, find_peaks
 from stm_keras.analysis.positions_file import to_nm
+from stm_keras.analysis.thresholds import standardised
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
@@ -20,6 +21,11 @@ TILINGS: tuple[TilingName, ...] = ("overlap", "paper")
 _OVERLAP_TILE_PX = 64
 
 Progress = Callable[[int, int], None]
+"""Told the number of things done and of all things."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class PredictOptions:
         levelling: see `stm_keras.preparation.level`.
         tiling: "overlap" blends large tiles that share a border; "paper" puts
             tiles of the training's size edge to edge (arXiv:2006.15898).
-        threshold: least S of a detection; None takes the model card's.
+        threshold: least S of a detection, in standard deviations of S above
+            its mean; None takes the model card's.
     """
 
     surface: str | None = None
@@ -53,17 +60,20 @@ class Prediction:
 
     Attributes:
         file_maps: the maps as they were read.
-        maps: the same levelled, at the network's pixel.
+        levelled: the same levelled, sorted by bias.
+        maps: the same at the network's pixel.
         score: S, float32 [H, W] at the network's pixel; NaN where a map has
             no measurement.
         positions_px: row, column in pixels of `file_maps`, float64 [n, 2],
             the highest score first.
-        scores: S at each position, float64 [n].
-        threshold: the least S that counted.
+        scores: S at each position, in standard deviations above the mean of
+            S, float64 [n].
+        threshold: the least such score that counted.
         notes: all that was done, and what to know about it.
     """
 
     file_maps: ConductanceMaps
+    levelled: ConductanceMaps
     maps: ConductanceMaps
     score: np.ndarray
     positions_px: np.ndarray
@@ -82,7 +92,7 @@ def predict_maps(
     finder: SavedFinder,
     options: PredictOptions,
     *,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = no_progress,
 ) -> Prediction:
     """Find the impurities in a stack of maps.
 
@@ -123,9 +133,10 @@ def predict_maps(
         if options.threshold is None
         else options.threshold
     )
-    peaks = find_peaks(score, threshold=threshold)
+    peaks = find_peaks(standardised(score), threshold=threshold)
     return Prediction(
         maps,
+        levelled,
         ready,
         score,
         _to_file_pixels(peaks, maps, ready),

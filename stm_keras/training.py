@@ -5,7 +5,6 @@ import datetime
 import os
 import platform
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +121,6 @@ def fit(
         InputError: for anything wrong with the data, the experiment or the
             directory, before anything is written.
     """
-    started = time.monotonic()
     shape = maps_shape(config.data)
     steps = batches_per_epoch(config.data, config.batches)
     ring = _ring_range(config.data)
@@ -135,7 +133,7 @@ def fit(
     best = keras.saving.load_model(directory / BEST)
     assert isinstance(best, ImpurityFinder)
     assessments = _assess(best, config, shape[0])
-    card = _card(config, best, log, shape, ring, assessments, started)
+    card = _card(config, best, log, shape, ring, assessments)
     export_saved_model(best, directory / "export")
     _publish(directory / "export", config.out)
     shutil.copyfile(directory / BEST, config.out / "model.keras")
@@ -294,7 +292,6 @@ def _card(
     shape: tuple[int, int, int],
     ring: tuple[float, float],
     assessments: dict[int, Assessment],
-    started: float,
 ) -> ModelCard:
     builder = open_prepared(config.data)
     network: Any = keras.saving.serialize_keras_object(model.network)
@@ -337,7 +334,7 @@ def _card(
         made={
             "date": datetime.date.today().isoformat(),
             "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            "seconds": round(time.monotonic() - started),
+            "seconds": round(sum(row["seconds"] for row in log.history)),
         },
         versions=package_versions(),
     )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class TrainingLog(keras.callbacks.Callback):
         self.config = config
         self.steps_per_epoch = steps_per_epoch
         self.history: list[dict[str, float]] = []
+        self._epoch_start = time.monotonic()
 
     @property
     def best(self) -> dict[str, float]:
@@ -79,6 +81,13 @@ class TrainingLog(keras.callbacks.Callback):
         self.history = history[:done]
         return model
 
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Start the clock."""
+        del epoch, logs
+        self._epoch_start = time.monotonic()
+
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
@@ -86,6 +95,7 @@ class TrainingLog(keras.callbacks.Callback):
         row = {"epoch": epoch + 1} | {
             k: float(v) for k, v in (logs or {}).items()
         }
+        row["seconds"] = round(time.monotonic() - self._epoch_start, 1)
         self.history.append(row)
         with atomic_file(self.directory / _STATE) as temporary:
             temporary.write_text(

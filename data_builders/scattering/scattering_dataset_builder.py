@@ -41,8 +41,9 @@ class Builder(SimulatedBuilder):
                 margin_px=16.0,
                 density_per_px2=(2e-3, 1e-2),
                 ring_rad_px=(1.2, 1.9),
+                ring_ratio=(1.05, 1.5),
             ),
-            n_examples=(3_000, 100, 100),
+            n_examples=(2_500, 100, 100),
         ),
         ScatteringBuilderConfig(
             name="tiny",

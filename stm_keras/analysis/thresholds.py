@@ -6,11 +6,32 @@ from operator import add
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.peaks import Peaks
 
 N_THRESHOLDS = 32
+
+
+def standardised(score: ArrayLike) -> np.ndarray:
+    """S in its own standard deviations above its mean.
+
+    S grows with the number of maps and with their clarity, in the background
+    as at the impurities, so that no one value of it parts the two. In units
+    of its spread one threshold serves maps clearer than those of the
+    training as well (measured by `benchmarks/threshold_scale.py`).
+
+    Args:
+        score: S, [..., H, W]; NaN where not measured.
+
+    Returns:
+        float64 of the same shape; 0 for a flat layer.
+    """
+    values = np.asarray(score, dtype=np.float64)
+    values = values - np.nanmean(values, axis=(-2, -1), keepdims=True)
+    spread = np.nanstd(values, axis=(-2, -1), keepdims=True)
+    return values / np.where(spread > 0, spread, 1.0)
 
 
 class Threshold(NamedTuple):

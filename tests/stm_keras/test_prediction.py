@@ -28,7 +28,7 @@ def finder(**changes):
         "tile_px": 20,
         "reach_px": 3,
         "ring_rad_px": RING,
-        "thresholds": {1: 0.5, 2: 0.4},
+        "thresholds": {1: 20.0, 2: 4.0},
         "scores": {},
         "made": {},
         "versions": {},
@@ -91,14 +91,20 @@ def test_a_frame_of_several_tiles_is_whole():
 
 
 def test_threshold_is_the_cards_or_the_users():
-    maps = blobs(TRUTH)
-    weak = maps.with_data(0.45 * maps.data, "weaker")
-    assert len(predict_maps(weak, finder(), OPTIONS).scores) == 3
+    assert len(predict_maps(blobs(TRUTH), finder(), OPTIONS).scores) == 3
     one_map = blobs(TRUTH, n_maps=1)
-    weak = one_map.with_data(0.45 * one_map.data, "weaker")
-    assert len(predict_maps(weak, finder(), OPTIONS).scores) == 0
-    options = PredictOptions("au111", "none", threshold=0.1)
-    assert len(predict_maps(weak, finder(), options).scores) == 3
+    assert len(predict_maps(one_map, finder(), OPTIONS).scores) == 0
+    options = PredictOptions("au111", "none", threshold=5.0)
+    assert len(predict_maps(one_map, finder(), options).scores) == 3
+
+
+def test_the_scale_of_s_does_not_count():
+    maps = blobs(TRUTH)
+    first = predict_maps(maps, finder(), OPTIONS)
+    second = predict_maps(
+        maps.with_data(1e-12 * maps.data, "in amperes"), finder(), OPTIONS
+    )
+    np.testing.assert_allclose(first.scores, second.scores, rtol=1e-3)
 
 
 def test_unmeasured_band_is_masked_and_reported():
@@ -154,7 +160,7 @@ def test_files_hold_what_was_found(tmp_path):
 
 def test_no_impurity_is_a_result(tmp_path):
     maps = blobs(TRUTH)
-    options = PredictOptions("au111", "none", threshold=10.0)
+    options = PredictOptions("au111", "none", threshold=1000.0)
     found = predict_maps(maps, finder(), options)
     write_prediction(found, tmp_path)
     assert len(read_positions(tmp_path / "positions.csv").positions_px) == 0
