@@ -1,10 +1,11 @@
 """Keep TensorFlow's start-up lines out of a user's terminal."""
 
-import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from absl import logging as absl_logging
 
 
 @contextmanager
@@ -15,8 +16,6 @@ def quiet_imports() -> Iterator[None]:
     level, so the file descriptor itself is turned away. An exception still
     arrives whole.
     """
-    # TFDS warns of its own use of what it has deprecated.
-    logging.getLogger("absl").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
@@ -27,3 +26,5 @@ def quiet_imports() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
+    # TFDS warns of its own use of what it has deprecated.
+    absl_logging.set_verbosity(absl_logging.ERROR)

@@ -2,7 +2,8 @@
 
 import io
 import shlex
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 from stm_keras.errors import InputError
@@ -57,6 +58,28 @@ def pipeline_options(text: str) -> Any:
         )
     _check_runner(runner)
     return options
+
+
+@contextmanager
+def whole_transfers() -> Iterator[None]:
+    """Keep Beam's local runner from losing examples on the way to its workers.
+
+    Once a second it sends what its buffer holds and then empties the buffer;
+    what was written in between, while the send waited for a full queue, is
+    gone (Beam 2.77, `TimeBasedBufferingClosableOutputStream`). Here it sends
+    by size alone, as workers of clusters do. Other runners are not touched.
+    """
+    from apache_beam.runners.portability.fn_api_runner import (  # pyright: ignore[reportMissingImports]
+        worker_handlers,
+    )
+
+    name = "DATA_BUFFER_TIME_LIMIT_MS"
+    before = getattr(worker_handlers, name, None)
+    setattr(worker_handlers, name, 0)
+    try:
+        yield
+    finally:
+        setattr(worker_handlers, name, before)
 
 
 def _words(text: str) -> list[str]:

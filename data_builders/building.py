@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from data_builders.beam import pipeline_options
+from data_builders.beam import pipeline_options, whole_transfers
 from data_builders.generation import Generation
 from data_builders.scratch import move_into_place, scratch_directory
 from stm_keras.errors import InputError
@@ -128,10 +128,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _prepare(builder: Any, out: str | Path, options: Any) -> None:
+    download_config = tfds.download.DownloadConfig(beam_options=options)
     try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(beam_options=options)
-        )
+        with whole_transfers() if options is not None else nullcontext():
+            builder.download_and_prepare(download_config=download_config)
     except Exception as error:
         # TFDS wraps what stopped it, once or twice.
         for cause in _causes(error):

@@ -1,10 +1,11 @@
 """Apache Beam: its options, and the same examples as without it."""
 
 import sys
+import time
 
 import pytest
 
-from data_builders.beam import pipeline_options
+from data_builders.beam import pipeline_options, whole_transfers
 from data_builders.building import build, named_config
 from data_builders.friedel import friedel_dataset_builder as friedel
 from data_builders.generation import cut_range
@@ -86,6 +87,35 @@ def test_the_same_examples_as_without_beam(
     )
     assert digests(beam) == digests(plain)
     assert len(list((tmp_path / "beam").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("beam")
+def test_nothing_is_lost_on_the_way_to_a_slow_worker():
+    from apache_beam.runners.portability.fn_api_runner import (  # pyright: ignore[reportMissingImports]
+        worker_handlers,
+    )
+    from apache_beam.runners.worker.data_plane import (  # pyright: ignore[reportMissingImports]
+        ClosableOutputStream,
+    )
+
+    arrived = []
+
+    def slowly(data):
+        time.sleep(0.3)
+        arrived.append(data)
+
+    before = worker_handlers.DATA_BUFFER_TIME_LIMIT_MS
+    with whole_transfers():
+        stream = ClosableOutputStream.create(
+            arrived.append, slowly, worker_handlers.DATA_BUFFER_TIME_LIMIT_MS
+        )
+        sent = [bytes([i]) for i in range(150)]
+        for piece in sent:
+            stream.write(piece)
+            time.sleep(0.01)  # in all longer than the buffer's second
+        stream.close()
+    assert b"".join(arrived) == b"".join(sent)
+    assert before == worker_handlers.DATA_BUFFER_TIME_LIMIT_MS
 
 
 @pytest.mark.parametrize(("count", "length"), [(0, 3), (7, 3), (6, 3), (2, 9)])

@@ -1,0 +1,137 @@
+"""The whole chain through the installed program."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stm_keras.analysis.positions_file import read_positions, write_positions
+
+STMK = Path(sys.executable).with_name("stmk")
+ROOT = Path(__file__).parents[2]
+COPPER = ROOT.parent / "shared" / "data" / "cu111_co"
+
+
+def stmk(*arguments, cwd):
+    result = subprocess.run(
+        [STMK, *map(str, arguments)], cwd=cwd, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_build_fit_predict_evaluate(tmp_path):
+    stmk(
+        *("build-data", "friedel", "--voltages", 2, "--out", "data"),
+        *("--examples", "64,8,8", "--seed", 1),
+        cwd=tmp_path,
+    )
+    out = stmk(
+        *("fit", "--data", "data", "--out", "models/m", "--epochs", 1),
+        *("--filters", 4, "--noise", 0.1),
+        cwd=tmp_path,
+    )
+    assert "LoG of RMS map" in out
+    card = json.loads((tmp_path / "models/m/model_card.json").read_text())
+    assert card["command"].startswith("stmk fit --data data --out models/m")
+    maps = np.random.default_rng(0).normal(size=(2, 60, 70))
+    np.save(tmp_path / "a.npy", maps)
+    out = stmk(
+        *("predict", "a.npy", "--model", "models/m", "--surface", "au111"),
+        *("--bias", "-0.1:0.0:0.1", "--extent-nm", "28,33", "--out", "found"),
+        cwd=tmp_path,
+    )
+    assert "found/positions.csv" in out
+    table = read_positions(tmp_path / "found/positions.csv")
+    write_positions(
+        tmp_path / "truth.csv",
+        table.positions_px[:1],
+        [1.0],
+        pixel_nm=(28 / 60, 33 / 70),
+    )
+    out = stmk(
+        *("evaluate", "found/positions.csv", "truth.csv", "--json", "s.json"),
+        cwd=tmp_path,
+    )
+    assert "Jaccard" in out
+    (score,) = json.loads((tmp_path / "s.json").read_text()).values()
+    assert score["recall"] == 1
+    assert score["n_predicted"] == len(table.positions_px)
+
+
+def test_two_files_and_a_shipped_model(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            maps=rng.normal(size=(1, 60, 60)),
+            bias_v=[0.0],
+            extent_nm=[28.0, 28.0],
+        )
+    out = stmk(
+        *("predict", "a.npz", "b.npz", "--out", "found"),
+        *("--model", ROOT / "saved_models/wang2020", "--surface", "au111"),
+        cwd=tmp_path,
+    )
+    for name in ("a", "b"):
+        assert f"{name}.npz" in out
+        for file in ("positions.csv", "overview.png", "S.npy"):
+            assert (tmp_path / "found" / name / file).stat().st_size > 0
+
+
+@pytest.mark.skipif(
+    not COPPER.is_dir(), reason="needs ../shared/data, real files"
+)
+def test_real_copper_file(tmp_path):
+    stmk(
+        *("predict", COPPER / "Topo102.sxm", "--surface", "cu111"),
+        *("--model", ROOT / "saved_models/wang2020", "--out", "out"),
+        cwd=tmp_path,
+    )
+    out = stmk(
+        *("evaluate", "out/positions.csv"),
+        *(COPPER / "Topo102_core_positions.csv", "--tolerance-nm", 0.3),
+        *("--json", "s.json"),
+        cwd=tmp_path,
+    )
+    (score,) = json.loads((tmp_path / "s.json").read_text()).values()
+    assert score["n_reference"] == 18
+    assert score["precision"] > 0.5, out
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes(tmp_path):
+    stmk(
+        *("build-data", "friedel", "--voltages", 2, "--out", "data"),
+        *("--examples", "640,8,8"),
+        cwd=tmp_path,
+    )
+    fit = ("fit", "--data", "data", "--out", "m", "--epochs", 4)
+    fit += ("--filters", 4, "--noise", 0.1)
+    whole = stmk(*fit, cwd=tmp_path)
+    shutil.rmtree(tmp_path / "m")
+    with subprocess.Popen(
+        [STMK, *map(str, fit)],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        checkpoint = tmp_path / "m/training/last.keras"
+        deadline = time.monotonic() + 300
+        while not checkpoint.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.kill(process.pid, signal.SIGKILL)
+    assert checkpoint.exists()
+    assert not (tmp_path / "m/saved_model.pb").exists()
+    resumed = stmk(*fit, "--resume", cwd=tmp_path)
+    table = [line for line in whole.splitlines() if "maps, noise" in line]
+    assert table == [
+        line for line in resumed.splitlines() if "maps, noise" in line
+    ]
