@@ -2,7 +2,7 @@
 
     python benchmarks/realism.py [--seed 3] [--out docs/images]
     python benchmarks/realism.py --real FILE.sxm --cores CSV \
-        --surface cu111 --out DIR
+        --surface cu111 --out DIR [--phase-shift -0.5]
 
 The first draws virtual experiments alone: `virtual_cu111.png`, and the
 paper's geometry in `virtual_au111.png`. The second puts a file of yours
@@ -26,6 +26,9 @@ from realism_measures import Sample, measure, rms_between, slope_of
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.simulation.scatterers import Scatterers
+from stm_keras.simulation.scattering import ldos
+from stm_keras.simulation.scene import draw_positions, in_frame
 from stm_keras.simulation.virtual_config import (
     DIFFICULTIES,
     ShortRange,
@@ -113,6 +116,30 @@ HEAD = (
 )
 
 
+def alike(frame: VirtualConfig, delta_rad: float, seed: int) -> Sample:
+    """Waves alone, of impurities that are all alike and absorb nothing."""
+    rng, size = np.random.default_rng(seed), (frame.size_px, frame.size_px)
+    finer = PAPER_PIXEL_NM / frame.pixel_nm
+    positions = draw_positions(
+        rng,
+        shape=size,
+        density=frame.n_impurities / frame.size_px**2,
+        margin_px=24 * finer,
+        min_distance_px=LEAST_DISTANCE_NM / frame.pixel_nm,
+    )
+    n = len(positions)
+    waves = ldos(
+        Scatterers(positions, np.full((1, n), delta_rad), np.zeros(n)),
+        wave_number=frame.wave_numbers,
+        shape=size,
+        mean_free_path=100 * finer,
+    )
+    extent = (frame.extent_nm, frame.extent_nm)
+    maps = ConductanceMaps(waves - 1, np.array(frame.bias_v), extent)
+    seen = positions[in_frame(positions, size)]
+    return measure("alike", maps, seen, ring_of(frame))
+
+
 def frame_of(maps: ConductanceMaps, n: int, name: str) -> VirtualConfig:
     """A square as wide as the maps, with as many impurities for its area."""
     height, width = maps.extent_nm
@@ -131,6 +158,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--cores", type=Path, help="its impurities, CSV")
     parser.add_argument("--surface", default="cu111")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument(
+        "--phase-shift", type=float, help="also impurities alike, of this [rad]"
+    )
     parser.add_argument("--seed", type=int, default=3)
     arguments = parser.parse_args()
     if (arguments.real is None) != (arguments.cores is None):
@@ -154,6 +184,8 @@ def main() -> None:
         path = arguments.out / f"real_{arguments.real.stem}.png"
         samples.append(measure("real", raw, cores, ring_of(frame)))
     two_k = ring_of(frame)
+    if arguments.phase_shift is not None:
+        samples.append(alike(frame, arguments.phase_shift, seed))
     samples += [virtual(frame, name, seed) for name in DIFFICULTIES]
     draw_samples(path, samples, two_k)
     print(

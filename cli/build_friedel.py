@@ -11,6 +11,7 @@ from cli.options import (
     Overwrite,
     counts_of_splits,
     number_range,
+    whole_numbers,
 )
 from cli.quiet import quiet_imports
 
@@ -61,7 +62,7 @@ def friedel(
     with quiet_imports():
         from data_builders.building import build, named_config
         from data_builders.friedel.friedel_dataset_builder import Builder
-    counts = number_range(impurities, "--impurities")
+    counts = whole_numbers(impurities, "--impurities", count=2)
     chosen = named_config(Builder, config).changed(
         n_examples=counts_of_splits(examples),
         seed=seed,
@@ -69,7 +70,7 @@ def friedel(
         n_voltages=voltages,
         k0_rad_px=k0,
         k_spread_rad_px=k_spread,
-        n_impurities=counts and (int(counts[0]), int(counts[1])),
+        n_impurities=counts,
         eps_px=eps,
         on_grid=on_grid,
         amplitude=number_range(amplitude, "--amplitude"),

@@ -38,7 +38,7 @@ def evaluate(
         ),
     ] = 0.8,
     voltages: Annotated[
-        int | None, typer.Option(help="Maps to keep of each stack.")
+        int | None, typer.Option(help="Maps to keep of each stack.", min=1)
     ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Also write the scores to this file.")

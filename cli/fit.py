@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Overwrite, Surface, numbers
+from cli.options import Overwrite, Surface, whole_numbers
 from cli.quiet import quiet_imports
 
 _AFRESH = ("--resume", "--overwrite")
@@ -29,8 +29,13 @@ def fit(
         float, typer.Option(help="Width eta of the white noise (paper: 0.8).")
     ] = 0.8,
     alpha: Annotated[
-        float, typer.Option(help="Weight of the entropy loss (paper: 0.03).")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Weight of the entropy loss. By default 0.03, the paper's, "
+            "with an experiment, and 0 without.",
+            show_default=False,
+        ),
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Fields a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="At the start.")] = 2e-3,
@@ -61,8 +66,10 @@ def fit(
     """
     with quiet_imports():
         from stm_keras.data.pipeline import BatchConfig
-        from stm_keras.training import FitConfig, fit, report
-    counts = tuple(int(n) for n in numbers(voltages, "--voltages") or ())
+        from stm_keras.training import PAPER_ALPHA, FitConfig, fit, report
+    counts = whole_numbers(voltages, "--voltages") or ()
+    if alpha is None:
+        alpha = PAPER_ALPHA if experiment else 0.0
     config = FitConfig(
         data,
         out,

@@ -46,7 +46,8 @@ Channel = Annotated[
     ),
 ]
 DEFAULT_DATA = "data"
-DEFAULT_MODEL = Path("saved_models/wang2020")
+DEFAULT_MODEL = Path(__file__).parents[1] / "saved_models" / "wang2020"
+"""Beside this package where the project's folder is what is installed."""
 
 
 def all_cores() -> int:
@@ -93,14 +94,30 @@ def number_range(text: str | None, option: str) -> tuple[float, float] | None:
     return values[0], values[1]
 
 
-def counts_of_splits(text: str | None) -> tuple[int, int, int] | None:
-    """Numbers of train, validation and test examples from "20000,500,500"."""
-    values = numbers(text, "--examples")
+def whole_numbers(
+    text: str | None, option: str, *, count: int | None = None
+) -> tuple[int, ...] | None:
+    """Whole numbers from 1 from text such as "1,4,16"; see `numbers`.
+
+    Args:
+        text: numbers with commas.
+        option: its name, for the error.
+        count: how many there must be; None for any.
+    """
+    values = numbers(text, option)
     if values is None:
         return None
-    if len(values) != 3 or not all(v >= 1 and v == int(v) for v in values):
+    whole = all(value >= 1 and value == int(value) for value in values)
+    if not whole or count not in (None, len(values)):
+        example = ",".join(["20", "5", "5"][: count or 3])
         raise InputError(
-            f"--examples {text!r}: give three whole numbers from 1, such as "
-            "20000,500,500."
+            f"{option} {text!r}: give {count or 'any number of'} whole "
+            f"numbers from 1, such as {example}."
         )
-    return int(values[0]), int(values[1]), int(values[2])
+    return tuple(int(value) for value in values)
+
+
+def counts_of_splits(text: str | None) -> tuple[int, int, int] | None:
+    """Numbers of train, validation and test examples from "20000,500,500"."""
+    counts = whole_numbers(text, "--examples", count=3)
+    return counts and (counts[0], counts[1], counts[2])

@@ -25,7 +25,14 @@ def predict(
             "a file in it."
         ),
     ],
-    model: Annotated[Path, typer.Option(help="Model.")] = DEFAULT_MODEL,
+    model: Annotated[
+        Path,
+        typer.Option(
+            help="Model directory. By default saved_models/wang2020 of the "
+            "project's folder.",
+            show_default=False,
+        ),
+    ] = DEFAULT_MODEL,
     surface: Surface = None,
     channel: Channel = None,
     direction: Annotated[

@@ -18,8 +18,10 @@ from stm_keras.analysis.thresholds import (
 from stm_keras.data.pipeline import BatchConfig, evaluation_batches
 from stm_keras.data.prepared import reading
 from stm_keras.errors import InputError
+from stm_keras.surfaces import PAPER_SIZE_PX
 
 TOLERANCE_PX = 1.0
+_NOISE_FRAMES = 16
 ScoreMaps = Callable[[tf.Tensor], tf.Tensor]
 """From maps [B, V, H, W] to S [B, H, W]."""
 
@@ -29,12 +31,14 @@ class Assessment(NamedTuple):
 
     Attributes:
         threshold: least S of a detection, in standard deviations.
+        floor: S that white noise reaches once in a frame of 80 x 80 px.
         scores: by method: "network", the same with every local maximum of S
             ("network, no threshold", the paper's counting), and "LoG of RMS
             map", whose width and threshold are tuned on the validation split.
     """
 
     threshold: float
+    floor: float
     scores: dict[str, Score]
 
 
@@ -92,12 +96,35 @@ def assess(
 
     return Assessment(
         threshold,
+        noise_floor(score_maps, test.maps[0].shape[0]),
         {
             "network": score(test.found, threshold),
             "network, no threshold": score(test.found, -np.inf),
             "LoG of RMS map": score(found_by_log, -np.inf),
         },
     )
+
+
+def noise_floor(score_maps: ScoreMaps, n_maps: int) -> float:
+    """S that white noise reaches about once in a frame of 80 x 80 px.
+
+    S in standard deviations cannot tell an empty frame from a full one: its
+    own maxima always stand out. This does.
+
+    Args:
+        score_maps: the network.
+        n_maps: maps in a stack.
+
+    Returns:
+        The median over frames of the greatest S.
+    """
+    rng = np.random.default_rng(n_maps)
+    shape = (1, n_maps, PAPER_SIZE_PX, PAPER_SIZE_PX)
+    highest = [
+        np.max(score_maps(tf.constant(rng.standard_normal(shape, np.float32))))
+        for _ in range(_NOISE_FRAMES)
+    ]
+    return float(np.median(highest))
 
 
 def _choose_threshold(validation: _Split) -> float:

@@ -33,7 +33,8 @@ def predict_files(
 ) -> Iterator[str]:
     """Find the impurities in files and write the results.
 
-    All files are read before anything is written.
+    All files are read before anything is written; results of files that are
+    done stay when a later one is refused.
 
     Args:
         paths: the files.
@@ -52,13 +53,13 @@ def predict_files(
     """
     stacks = [read_maps(path, **dataclasses.asdict(read)) for path in paths]
     finder = load_finder(model)
-    out = writable_directory(out)
-    for maps, folder in zip(stacks, _folders(paths, out), strict=True):
+    folders = _folders(paths, Path(out))
+    for maps, folder in zip(stacks, folders, strict=True):
         found = predict_maps(maps, finder, options, progress=progress)
         write_prediction(found, folder)
         yield (
             f"{maps.source}: {len(found.scores)} impurities in "
-            f"{maps.channel} ({len(maps.data)} map(s), "
+            f"{maps.channel or 'its maps'} ({len(maps.data)} map(s), "
             f"{maps.extent_nm[1]:.4g} x {maps.extent_nm[0]:.4g} nm)"
         )
         for note in found.notes:

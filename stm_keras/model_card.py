@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +33,8 @@ class ModelCard:
             was trained on [rad/px]; files are resampled to lie there.
         thresholds: least S of a detection, in its standard deviations above
             its mean, by number of maps; chosen on the validation split.
+        floors: least S of a detection, by number of maps: what white noise
+            reaches once in a frame of 80 x 80 px.
         scores: on the test split, by method.
         made: date, machine, and seconds that the epochs took.
         versions: of Python and the packages that made it.
@@ -47,6 +50,7 @@ class ModelCard:
     reach_px: int
     ring_rad_px: tuple[float, float]
     thresholds: dict[int, float]
+    floors: dict[int, float]
     scores: dict[str, Any]
     made: dict[str, Any]
     versions: dict[str, str]
@@ -58,10 +62,15 @@ class ModelCard:
         In standard deviations of S above its mean. Of the numbers of maps
         that a threshold was chosen for, the nearest (as a ratio) counts.
         """
-        nearest = min(
-            self.thresholds, key=lambda n: max(n / n_maps, n_maps / n)
-        )
-        return self.thresholds[nearest]
+        return self.thresholds[_nearest(self.thresholds, n_maps)]
+
+    def noise_floor(self, n_maps: int) -> float:
+        """S that white noise reaches once in a frame; nearest as above."""
+        return self.floors[_nearest(self.floors, n_maps)]
+
+
+def _nearest(counts: Mapping[int, float], n_maps: int) -> int:
+    return min(counts, key=lambda n: max(n / n_maps, n_maps / n))
 
 
 def package_versions() -> dict[str, str]:
@@ -103,10 +112,13 @@ def read_card(directory: str | Path) -> ModelCard:
                 "it, or train again."
             )
         low, high = fields["ring_rad_px"]
+        if not 0 < low <= high:
+            raise ValueError(f"ring_rad_px is {low} to {high}")
         fields["ring_rad_px"] = (float(low), float(high))
-        fields["thresholds"] = {
-            int(n): float(s) for n, s in fields["thresholds"].items()
-        }
+        for name in ("thresholds", "floors"):
+            fields[name] = {int(n): float(s) for n, s in fields[name].items()}
+            if not fields[name] or min(fields[name]) < 1:
+                raise ValueError(f"{name} name no number of maps")
         return ModelCard(**fields)
     except FileNotFoundError as error:
         raise InputError(

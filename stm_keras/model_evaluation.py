@@ -51,8 +51,11 @@ def evaluate_model(
         InputError: where the model or the data set cannot be used.
     """
     finder = load_finder(model)
-    if "reference_positions" in open_prepared(data).info.features:
-        return _on_experiments(finder, data, n_voltages, progress)
+    info = open_prepared(data).info
+    if "reference_positions" in info.features:
+        surface = (info.metadata or {}).get("simulation", {}).get("surface")
+        options = PredictOptions(surface=surface)
+        return _on_experiments(finder, data, options, n_voltages, progress)
     n_maps = n_voltages or maps_shape(data)[0]
     scores = assess(
         finder.score_tensor,
@@ -70,12 +73,12 @@ def evaluate_model(
 def _on_experiments(
     finder: SavedFinder,
     data: str | Path,
+    options: PredictOptions,
     n_voltages: int | None,
     progress: Progress,
 ) -> dict[str, Score]:
     truth = Score(tolerance=TOLERANCE_PX)
     reference = Score(tolerance=TOLERANCE_PX)
-    options = PredictOptions(surface="au111")
     cases = load_virtual(data)
     for done, case in enumerate(cases, start=1):
         maps = keep_maps(case.maps, n_voltages)

@@ -1,5 +1,6 @@
 """Find the impurities in a stack of maps."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +13,14 @@ from stm_keras.analysis.thresholds import standardised
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.preparation import Levelling, level, to_network_pixel
+from stm_keras.preparation import (
+    Levelling,
+    check_levelling,
+    level,
+    to_network_pixel,
+)
 from stm_keras.saved_finder import SavedFinder
+from stm_keras.surfaces import surface
 
 TilingName = Literal["overlap", "paper"]
 TILINGS: tuple[TilingName, ...] = ("overlap", "paper")
@@ -51,6 +58,13 @@ class PredictOptions:
         if self.tiling not in TILINGS:
             raise InputError(
                 f"Unknown tiling: {self.tiling!r}. Known: {', '.join(TILINGS)}."
+            )
+        if self.surface is not None:
+            surface(self.surface)
+        check_levelling(self.levelling)
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise InputError(
+                f"`threshold` must be a number. Received: {self.threshold}"
             )
 
 
@@ -120,9 +134,11 @@ def predict_maps(
             "far: give a larger frame."
         )
     tiling = _tiling(options.tiling, card.tile_px, card.reach_px)
+    paper = options.tiling == "paper"
     score = score_in_tiles(
-        ready.data,
-        finder.score,
+        # Each of the paper's tiles is a picture of its own.
+        ready.data if paper else finder.standardize(ready.data),
+        finder.score if paper else finder.score_tiles,
         tiling,
         batch_size=finder.tiles_at_once(n_maps, tiling.size_px),
         progress=progress,
@@ -133,7 +149,11 @@ def predict_maps(
         if options.threshold is None
         else options.threshold
     )
-    peaks = find_peaks(standardised(score), threshold=threshold)
+    peaks = find_peaks(
+        standardised(score),
+        threshold=threshold,
+        exclude=score <= card.noise_floor(n_maps),
+    )
     return Prediction(
         maps,
         levelled,

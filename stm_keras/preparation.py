@@ -16,6 +16,18 @@ Levelling = Literal["plane", "lines", "none"]
 LEVELLINGS: tuple[Levelling, ...] = ("plane", "lines", "none")
 
 
+def check_levelling(levelling: str) -> None:
+    """Refuse a word that names no levelling.
+
+    Raises:
+        InputError: the message lists the known ones.
+    """
+    if levelling not in LEVELLINGS:
+        raise InputError(
+            f"Unknown levelling: {levelling!r}. Known: {', '.join(LEVELLINGS)}."
+        )
+
+
 def level(maps: ConductanceMaps, levelling: Levelling) -> ConductanceMaps:
     """Level maps and take their noisy scan lines as not measured.
 
@@ -27,10 +39,7 @@ def level(maps: ConductanceMaps, levelling: Levelling) -> ConductanceMaps:
     Raises:
         InputError: for another word, or where nothing is left of a map.
     """
-    if levelling not in LEVELLINGS:
-        raise InputError(
-            f"Unknown levelling: {levelling!r}. Known: {', '.join(LEVELLINGS)}."
-        )
+    check_levelling(levelling)
     if levelling == "none":
         return maps
     maps = level_plane(maps)

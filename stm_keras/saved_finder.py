@@ -1,5 +1,6 @@
 """A model directory, loaded and ready to score maps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ class SavedFinder:
 
     Attributes:
         card: how it was made and what it expects.
-        signature: the SavedModel's `serving_default`.
+        signatures: the SavedModel's, by name; see `export_saved_model`.
     """
 
     card: ModelCard
-    signature: Any
+    signatures: Mapping[str, Any]
 
     def score(self, maps: np.ndarray) -> np.ndarray:
         """Score S of maps.
@@ -40,13 +41,31 @@ class SavedFinder:
 
     def score_tensor(self, maps: tf.Tensor) -> tf.Tensor:
         """`score` from tensor to tensor."""
-        return self.signature(maps=maps)["score"]
+        return self.signatures["serving_default"](maps=maps)["score"]
+
+    def standardize(self, maps: np.ndarray) -> np.ndarray:
+        """Maps [V, H, W] as the network sees them: mean 0, deviation 1."""
+        batch = tf.constant(maps[None], tf.float32)
+        return self.signatures["standardize"](maps=batch)["maps"].numpy()[0]
+
+    def score_tiles(self, tiles: np.ndarray) -> np.ndarray:
+        """Score tiles [B, V, h, w] cut from standardised maps."""
+        batch = tf.constant(tiles, tf.float32)
+        return self.signatures["score_tiles"](maps=batch)["score"].numpy()
 
     def tiles_at_once(self, n_maps: int, size_px: int) -> int:
         """How many tiles [V, size, size] fit into memory at once."""
         channels = self.card.network.get("filters", 32)
         tile = n_maps * size_px**2 * 4 * (3 * channels + n_maps)
         return max(1, _BYTES_AT_ONCE // tile)
+
+
+class _Signatures(dict[str, Any]):
+    """A module's signatures, which keep the module."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__(module.signatures)
+        self.module = module
 
 
 def load_finder(directory: str | Path) -> SavedFinder:
@@ -67,14 +86,13 @@ def load_finder(directory: str | Path) -> SavedFinder:
     card = read_card(path)
     try:
         module = tf.saved_model.load(str(path))
-        signature = module.signatures["serving_default"]
-        # The module owns the weights: it must live as long as the signature.
-        signature.owner = module
-        finder = SavedFinder(card, signature)
+        # The module owns the weights: it must live as long as they are used.
+        finder = SavedFinder(card, _Signatures(module))
         finder.score(np.ones((1, 1, 4, 4), np.float32))
+        finder.score_tiles(np.ones((1, 1, 4, 4), np.float32))
     except (
         OSError,
-        KeyError,
+        LookupError,  # weights cut short; a signature that is not there
         ValueError,
         TypeError,
         AttributeError,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import json
 import os
 import platform
 import shutil
@@ -19,6 +20,7 @@ from stm_keras.assessment import Assessment, assess
 from stm_keras.data.pipeline import (
     BatchConfig,
     batches_per_epoch,
+    check_voltages,
     evaluation_batches,
     experiment_batches,
     maps_shape,
@@ -34,13 +36,22 @@ from stm_keras.errors import InputError
 from stm_keras.evaluation import format_table
 from stm_keras.experiment import experiment_tiles
 from stm_keras.export import export_saved_model
-from stm_keras.files import writable_directory
-from stm_keras.model_card import ModelCard, package_versions, write_card
+from stm_keras.files import atomic_file, writable_directory
+from stm_keras.model_card import (
+    CARD_NAME,
+    ModelCard,
+    package_versions,
+    read_card,
+    write_card,
+)
 from stm_keras.nn.model import ImpurityFinder, wang2020
+from stm_keras.nn.networks import Wang2020
 from stm_keras.training_log import BEST, TrainingLog
 
 TRAINING = "training"
 """Folder of checkpoints and logs inside the model's directory."""
+
+PAPER_ALPHA = 0.03
 
 Verbosity = Literal["bar", "lines", "silent"]
 _KERAS_VERBOSE: dict[Verbosity, Any] = {"bar": 1, "lines": 2, "silent": 0}
@@ -75,20 +86,29 @@ class FitConfig:
     command: str = ""
 
     def __post_init__(self) -> None:
-        if self.alpha < 0:
+        if not 0 <= self.alpha < np.inf:
             raise InputError(f"`alpha` must be >= 0. Received: {self.alpha}")
         if self.alpha > 0 and not self.experiment:
             raise InputError(
                 f"alpha = {self.alpha:g} weighs the entropy on an experiment, "
                 "and there is none: give --experiment, or --alpha 0."
             )
+        if self.experiment and not self.alpha:
+            raise InputError(
+                "With alpha = 0 the experiment counts for nothing: leave "
+                "--experiment out, or give --alpha 0.03."
+            )
         if self.epochs < 1:
             raise InputError(f"`epochs` must be >= 1. Received: {self.epochs}")
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < np.inf:
             raise InputError(
                 "`learning_rate` must be positive. "
                 f"Received: {self.learning_rate}"
             )
+        try:
+            Wang2020(**self.network)
+        except ValueError as error:
+            raise InputError(str(error).splitlines()[0]) from error
 
     def course(self) -> dict[str, Any]:
         """The options that decide how the training goes, as plain values."""
@@ -123,22 +143,40 @@ def fit(
     """
     shape = maps_shape(config.data)
     steps = batches_per_epoch(config.data, config.batches)
+    check_voltages(config.data, config.batches)
     ring = _ring_range(config.data)
     tiles = _experiment(config, shape, ring)
+    if resume and _is_finished(config):
+        return read_card(config.out)
     directory = _training_directory(config.out, resume, overwrite)
     log = TrainingLog(directory, config.course(), steps)
     model = (log.resume() if resume else None) or _new_model(config, steps)
     with reading(config.data):
         _run(model, config, log, tiles, verbosity)
+    if not np.isfinite(log.best["val_l0"]):
+        raise InputError(
+            "The training diverged: its loss is no number. Start anew with "
+            "--overwrite and a smaller --learning-rate."
+        )
     best = keras.saving.load_model(directory / BEST)
     assert isinstance(best, ImpurityFinder)
     assessments = _assess(best, config, shape[0])
     card = _card(config, best, log, shape, ring, assessments)
     export_saved_model(best, directory / "export")
     _publish(directory / "export", config.out)
-    shutil.copyfile(directory / BEST, config.out / "model.keras")
+    with atomic_file(config.out / "model.keras") as temporary:
+        shutil.copyfile(directory / BEST, temporary)
     write_card(card, config.out)
     return card
+
+
+def _is_finished(config: FitConfig) -> bool:
+    """Whether `out` holds a whole model from just this training."""
+    if not (config.out / CARD_NAME).exists():
+        return False
+    stored = read_card(config.out).training
+    course = json.loads(json.dumps(config.course()))
+    return all(stored.get(name) == course[name] for name in course)
 
 
 def report(card: ModelCard, directory: Path) -> str:
@@ -262,7 +300,8 @@ def _publish(export: Path, out: Path) -> None:
     program takes it for one.
     """
     parts = sorted(export.iterdir(), key=lambda p: p.name == "saved_model.pb")
-    (out / "saved_model.pb").unlink(missing_ok=True)
+    for name in ("saved_model.pb", CARD_NAME):
+        (out / name).unlink(missing_ok=True)
     for part in parts:
         target = out / part.name
         if target.is_dir():
@@ -325,6 +364,7 @@ def _card(
         reach_px=model.network.reach_px,
         ring_rad_px=ring,
         thresholds={n: a.threshold for n, a in assessments.items()},
+        floors={n: a.floor for n, a in assessments.items()},
         scores={
             f"{n} maps, noise {config.batches.noise:g}": {
                 method: score.as_dict() for method, score in a.scores.items()

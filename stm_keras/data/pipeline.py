@@ -42,6 +42,8 @@ class BatchConfig:
             )
         if not 0 <= self.noise < np.inf:
             raise InputError(f"`noise` must be >= 0. Received: {self.noise}")
+        if self.seed < 0:
+            raise InputError(f"`seed` must be >= 0. Received: {self.seed}")
         if any(v < 1 for v in self.voltages):
             raise InputError(
                 f"`voltages` must be >= 1. Received: {self.voltages}"
@@ -79,6 +81,21 @@ def batches_per_epoch(path: str | Path, config: BatchConfig) -> int:
     return n_examples // config.batch_size
 
 
+def check_voltages(path: str | Path, config: BatchConfig) -> None:
+    """Refuse numbers of voltages that the data set does not have.
+
+    Raises:
+        InputError: for the first such number.
+    """
+    n_voltages = maps_shape(path)[0]
+    for count in config.voltages:
+        if count > n_voltages:
+            raise InputError(
+                f"The data set in {path} has {n_voltages} maps an example: "
+                f"cannot train with {count}."
+            )
+
+
 def training_batches(
     path: str | Path, config: BatchConfig, *, first_epoch: int, last_epoch: int
 ) -> tf.data.Dataset:
@@ -97,13 +114,8 @@ def training_batches(
         Batches of `maps` float32 [B, V, L, L] and `label` float32 [B, L, L].
     """
     examples = load_split(path, "train")
+    check_voltages(path, config)
     n_voltages, size, _ = maps_shape(path)
-    too_many = [v for v in config.voltages if v > n_voltages]
-    if too_many:
-        raise InputError(
-            f"The data set in {path} has {n_voltages} maps an example: cannot "
-            f"train with {too_many[0]}."
-        )
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         shuffled = _shuffle(examples, _stream(config.seed, epoch))

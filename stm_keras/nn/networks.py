@@ -61,6 +61,8 @@ class Wang2020(layers.Layer):
     Call arguments:
         maps: [B, V, H, W], any unit, NaN where not measured.
         return_weights: also give the attention weights.
+        standardised: the maps went through `MapStandardization` already, as
+            those of a tile must have, with the whole frame that it is part of.
 
     Returns:
         S, [B, H, W]; with `return_weights` also c, see `VoltageAttention`.
@@ -76,6 +78,16 @@ class Wang2020(layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        for name, size, least in (
+            ("filters", filters, 1),
+            ("depth", depth, 0),
+            ("kernel_size", kernel_size, 1),
+            ("attention_filters", attention_filters, 1),
+        ):
+            if size < least:
+                raise ValueError(
+                    f"`{name}` must be >= {least}. Received: {name}={size}"
+                )
         self.filters = filters
         self.depth = depth
         self.kernel_size = kernel_size
@@ -114,13 +126,14 @@ class Wang2020(layers.Layer):
         maps: tf.Tensor,
         training: bool | None = None,
         return_weights: bool = False,
+        standardised: bool = False,
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """See the class."""
         shape = ops.shape(maps)
         batch, voltages, height, width = shape[0], shape[1], shape[2], shape[3]
-        features = ops.reshape(
-            self.standardization(maps), (batch * voltages, height, width, 1)
-        )
+        if not standardised:
+            maps = self.standardization(maps)
+        features = ops.reshape(maps, (batch * voltages, height, width, 1))
         for convolution in self.trunk:
             features = convolution(features)
         query, key, value = (

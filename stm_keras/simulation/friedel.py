@@ -54,7 +54,7 @@ class FriedelConfig:
         self._require_positive("size_px", "n_voltages", "k0_rad_px", "eps_px")
         for name in ("n_impurities", "amplitude", "phase_rad"):
             low, high = getattr(self, name)
-            if low > high:
+            if not -np.inf < low <= high < np.inf:
                 raise InputError(
                     f"`{name}` must be (low, high). Received: ({low}, {high})"
                 )
@@ -87,7 +87,7 @@ class FriedelConfig:
 
     def _require_positive(self, *names: str) -> None:
         for name in names:
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < np.inf:
                 raise InputError(
                     f"`{name}` must be positive. "
                     f"Received: {name}={getattr(self, name)}"

@@ -29,6 +29,7 @@ def finder(**changes):
         "reach_px": 3,
         "ring_rad_px": RING,
         "thresholds": {1: 20.0, 2: 4.0},
+        "floors": {1: 0.0},
         "scores": {},
         "made": {},
         "versions": {},
@@ -38,7 +39,12 @@ def finder(**changes):
         measured = tf.where(tf.math.is_nan(maps), 0.0, maps)
         return {"score": tf.reduce_mean(measured, axis=1)}
 
-    return SavedFinder(ModelCard(**(card | changes)), signature)
+    signatures = {
+        "serving_default": signature,
+        "score_tiles": signature,
+        "standardize": lambda maps: {"maps": maps},
+    }
+    return SavedFinder(ModelCard(**(card | changes)), signatures)
 
 
 def blobs(positions_nm, *, extent=(37.5, 37.5), shape=(160, 160), n_maps=2):
