@@ -60,7 +60,9 @@ def virtual(finder: SavedFinder, name: str, n: int, seed: int) -> Scores:
         rng = np.random.default_rng([seed, i])
         experiment = simulate_virtual(named_virtual("medium", name), rng)
         maps = ConductanceMaps(
-            experiment.maps, experiment.bias_v, (PAPER_EXTENT_NM,) * 2
+            experiment.maps,
+            experiment.bias_v,
+            (PAPER_EXTENT_NM, PAPER_EXTENT_NM),
         )
         options = PredictOptions(surface="au111")
         found = predict_maps(keep_maps(maps, N_VOLTAGES), finder, options)

@@ -120,4 +120,7 @@ def whole_numbers(
 def counts_of_splits(text: str | None) -> tuple[int, int, int] | None:
     """Numbers of train, validation and test examples from "20000,500,500"."""
     counts = whole_numbers(text, "--examples", count=3)
-    return counts and (counts[0], counts[1], counts[2])
+    if counts is None:
+        return None
+    train, validation, test = counts
+    return train, validation, test

@@ -97,10 +97,7 @@ def test_array_without_units(stmk, tmp_path):
 def test_unknown_surface(stmk, tmp_path, model):
     path = npz(tmp_path / "a.npz")
     result = predict(stmk, path, "--model", model, "--surface", "pt111")
-    code, error, _ = result
-    assert code == 2
-    assert "'pt111'" in error
-    assert "au111" in error
+    refuses(result, "'pt111'", "au111")
 
 
 def test_unknown_and_damaged_model(stmk, tmp_path):
@@ -141,9 +138,30 @@ def test_alpha_without_experiment(stmk, friedel):
 @pytest.mark.parametrize(
     ("option", "value", "part"),
     [
+        ("--inner-product", "row", "inner_product"),
+        ("--filters", "0", "filters=0"),
+        ("--depth", "-1", "depth=-1"),
+        ("--seed", "-1", "seed"),
+        ("--alpha", "nan", "alpha"),
+        ("--voltages", "99", "99"),
+        ("--voltages", "1.5", "--voltages '1.5'"),
+        ("--experiment", "no.sxm", "no.sxm"),
+        ("--batch-size", "1000", "fewer than a batch"),
+    ],
+)
+def test_training_that_cannot_be(stmk, friedel, option, value, part):
+    result = stmk(*("fit", "--data", friedel, "--out", "model", option, value))
+    refuses(result, part)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "part"),
+    [
         ("--config", "silver", "Known: au111"),
         ("--size", "0", "size_px=0"),
         ("--impurities", "6,1", "n_impurities"),
+        ("--amplitude", "nan,1", "amplitude"),
+        ("--impurities", "1.7,3.9", "--impurities '1.7,3.9'"),
         ("--impurities", "many", "--impurities 'many'"),
         ("--examples", "10,10", "--examples"),
         ("--k0", "1.7", "alias"),

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from stm_keras.file_prediction import write_prediction
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard
 from stm_keras.prediction import PredictOptions, predict_maps
-from stm_keras.saved_finder import SavedFinder
+from stm_keras.saved_finder import SavedFinder, load_finder
+from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.surfaces import PAPER_PIXEL_NM, paper_wave_numbers
 
 RING = tuple(2 * paper_wave_numbers()[[0, -1]])
@@ -136,6 +138,19 @@ def test_frame_smaller_than_the_networks_reach():
         predict_maps(maps, finder(reach_px=9), OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"surface": "pt111"}, "pt111"),
+        ({"levelling": "curve"}, "curve"),
+        ({"threshold": float("nan")}, "nan"),
+    ],
+)
+def test_options_are_checked_at_once(wrong, message):
+    with pytest.raises(InputError, match=message):
+        PredictOptions(**wrong)
+
+
 def test_unknown_tiling():
     with pytest.raises(InputError, match=r"'mosaic'\. Known: overlap, paper"):
         PredictOptions(tiling="mosaic")  # pyright: ignore[reportArgumentType]
@@ -177,3 +192,38 @@ def test_paper_geometry_needs_no_resampling():
     found = predict_maps(maps, finder(), OPTIONS)
     assert found.maps.pixel_nm == pytest.approx([PAPER_PIXEL_NM] * 2)
     np.testing.assert_array_equal(found.maps.data, maps.data)
+
+
+WANG2020 = load_finder(Path(__file__).parents[2] / "saved_models/wang2020")
+
+
+@pytest.mark.parametrize("n_maps", [1, 4, 16])
+def test_white_noise_holds_no_impurities(n_maps):
+    rng = np.random.default_rng(5)
+    counts = []
+    for _ in range(3):
+        maps = ConductanceMaps(
+            rng.standard_normal((n_maps, 80, 80)),
+            np.linspace(-0.23, 0.02, n_maps),
+            (37.5, 37.5),
+        )
+        counts.append(len(predict_maps(maps, WANG2020, OPTIONS).scores))
+    assert sum(counts) <= 6, counts
+
+
+def test_tiles_of_the_network_show_no_seam():
+    """One bright blob in a corner would change the scale of its tile."""
+    fields = simulate_friedel(
+        FriedelConfig(size_px=150, n_impurities=(200, 200), n_voltages=4),
+        np.random.default_rng(6),
+        1,
+    )
+    maps = fields.maps[0]
+    maps[:, 10:14, 10:14] += 3
+    whole = WANG2020.score(maps[None])[0]
+    stack = ConductanceMaps(maps, np.linspace(-0.23, 0.02, 4), (70.3, 70.3))
+    found = predict_maps(stack, WANG2020, OPTIONS)
+    assert found.score.shape == whole.shape
+    np.testing.assert_allclose(
+        found.score, whole, atol=1e-3 * np.abs(whole).max()
+    )

@@ -1,6 +1,8 @@
 import csv
 import dataclasses
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +116,7 @@ def test_a_directory_in_use_is_not_overwritten_unasked(friedel, model):
     [
         ({"alpha": 0.03}, "alpha = 0.03 .* --experiment"),
         ({"alpha": -1.0}, "alpha"),
+        ({"experiment": (Path("a.sxm"),)}, "counts for nothing"),
         ({"epochs": 0}, "epochs"),
         ({"learning_rate": 0.0}, "learning_rate"),
     ],
@@ -134,7 +137,13 @@ def test_nothing_is_written_for_bad_data(friedel, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["saved_model.pb", "variables/variables.index", "model_card.json"]
+    "name",
+    [
+        "saved_model.pb",
+        "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+        "model_card.json",
+    ],
 )
 def test_damaged_model_directory(model, tmp_path, name):
     copy = tmp_path / "copy"
@@ -147,10 +156,26 @@ def test_damaged_model_directory(model, tmp_path, name):
         load_finder(copy)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"thresholds": {}}, {"floors": {0: 1.0}}, {"ring_rad_px": [0, -1]}],
+)
+def test_card_that_makes_no_sense(model, tmp_path, wrong):
+    card = dataclasses.asdict(read_card(model)) | wrong
+    (tmp_path / "model_card.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match=r"model_card\.json is damaged"):
+        read_card(tmp_path)
+
+
+def test_a_finished_training_is_used_as_it_is(friedel, model):
+    before = (model / "saved_model.pb").stat().st_mtime_ns
+    card = fit(config(friedel, model), resume=True)
+    assert card == read_card(model)
+    assert (model / "saved_model.pb").stat().st_mtime_ns == before
+
+
 def test_card_of_another_form(model, tmp_path):
     card = dataclasses.asdict(read_card(model)) | {"format": 99}
-    import json
-
     (tmp_path / "model_card.json").write_text(json.dumps(card))
     with pytest.raises(InputError, match="the form 99"):
         read_card(tmp_path)
