@@ -46,7 +46,7 @@ class PredictOptions:
         tiling: "overlap" blends large tiles that share a border; "paper" puts
             tiles of the training's size edge to edge (arXiv:2006.15898).
         threshold: least S of a detection, in standard deviations of S above
-            its mean; None takes the model card's.
+            its mean; None takes the model card's, and its floor as well.
     """
 
     surface: str | None = None
@@ -144,15 +144,11 @@ def predict_maps(
         progress=progress,
     )
     score[~ready.mask] = np.nan
-    threshold = (
-        card.threshold(n_maps)
-        if options.threshold is None
-        else options.threshold
-    )
+    threshold, floor = card.threshold(n_maps), card.noise_floor(n_maps)
+    if options.threshold is not None:
+        threshold, floor = options.threshold, -math.inf
     peaks = find_peaks(
-        standardised(score),
-        threshold=threshold,
-        exclude=score <= card.noise_floor(n_maps),
+        standardised(score), threshold=threshold, exclude=score <= floor
     )
     return Prediction(
         maps,

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from stm_keras.analysis.reference import find_bound_states
+from stm_keras.simulation.randomised import end_with_parent
 from stm_keras.simulation.virtual_config import VirtualConfig
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 
@@ -38,7 +39,9 @@ def make_examples(
     # TensorFlow, which the calling process has loaded, does not survive a
     # fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=end_with_parent
+    ) as pool:
         yield from pool.map(make, numbers)
 
 

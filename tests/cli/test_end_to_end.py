@@ -46,6 +46,7 @@ def test_build_fit_predict_evaluate(tmp_path):
     out = stmk(
         *("predict", "a.npy", "--model", "models/m", "--surface", "au111"),
         *("--bias", "-0.1:0.0:0.1", "--extent-nm", "28,33", "--out", "found"),
+        *("--threshold", 1.5),
         cwd=tmp_path,
     )
     assert "found/positions.csv" in out
