@@ -24,7 +24,8 @@ from stm_keras.analysis.thresholds import (
     pooled_score,
     standardised,
 )
-from stm_keras.data.pipeline import BatchConfig, evaluation_batches
+from stm_keras.data.batch_config import BatchConfig
+from stm_keras.data.pipeline import evaluation_batches
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_evaluation import keep_maps
 from stm_keras.prediction import PredictOptions, predict_maps

@@ -65,8 +65,10 @@ def fit(
     Example: stmk fit --data data/friedel --out saved_models/mine --epochs 5
     """
     with quiet_imports():
-        from stm_keras.data.pipeline import BatchConfig
-        from stm_keras.training import PAPER_ALPHA, FitConfig, fit, report
+        from stm_keras.data.batch_config import BatchConfig
+        from stm_keras.fit_config import PAPER_ALPHA, FitConfig
+        from stm_keras.publication import report
+        from stm_keras.training import fit
     counts = whole_numbers(voltages, "--voltages") or ()
     if alpha is None:
         alpha = PAPER_ALPHA if experiment else 0.0

@@ -15,7 +15,8 @@ from stm_keras.analysis.thresholds import (
     pooled_score,
     standardised,
 )
-from stm_keras.data.pipeline import BatchConfig, evaluation_batches
+from stm_keras.data.batch_config import BatchConfig
+from stm_keras.data.pipeline import evaluation_batches
 from stm_keras.data.prepared import reading
 from stm_keras.errors import InputError
 from stm_keras.surfaces import PAPER_SIZE_PX

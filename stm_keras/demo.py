@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras.analysis.positions_file import write_positions
-from stm_keras.data.pipeline import BatchConfig
+from stm_keras.data.batch_config import BatchConfig
 from stm_keras.evaluation import evaluate_files, format_table
 from stm_keras.file_prediction import write_prediction
 from stm_keras.files import writable_directory
+from stm_keras.fit_config import FitConfig
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.numpy_files import write_npz
 from stm_keras.io.reader import read_maps
@@ -19,7 +20,7 @@ from stm_keras.saved_finder import load_finder
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.surfaces import PAPER_EXTENT_NM
-from stm_keras.training import FitConfig, Verbosity, fit
+from stm_keras.training import Verbosity, fit
 
 NOISE = 0.2
 N_VOLTAGES = 8

@@ -6,7 +6,7 @@ import numpy as np
 
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.assessment import TOLERANCE_PX, assess
-from stm_keras.data.pipeline import BatchConfig, maps_shape
+from stm_keras.data.batch_config import BatchConfig, maps_shape
 from stm_keras.data.prepared import open_prepared
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps

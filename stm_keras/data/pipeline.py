@@ -1,13 +1,17 @@
 """From stored examples to the batches that training and testing take."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from stm_keras.data.prepared import load_split, open_prepared, steady_options
+from stm_keras.data.batch_config import (
+    BatchConfig,
+    check_voltages,
+    maps_shape,
+)
+from stm_keras.data.prepared import load_split, steady_options
 from stm_keras.errors import InputError
 
 _SHUFFLE_WINDOW = 1024
@@ -15,85 +19,6 @@ _PARALLEL_CALLS = 2
 _EVALUATION_EPOCHS = {"validation": 1_000_000, "test": 1_000_001}
 """Stands in the noise's seed where training has its epoch: the noise of a
 held-out split is the same on every pass, and like that of no other."""
-
-
-@dataclass(frozen=True)
-class BatchConfig:
-    """How stored examples become batches.
-
-    Attributes:
-        batch_size: examples in a batch; a remainder is dropped.
-        noise: eta, standard deviation of the white noise that is added to the
-            maps, which lie in [-1, 1] (paper: 0.8).
-        voltages: numbers of maps to train with; each batch draws one of these
-            and keeps that many maps at random. Empty: all maps, always.
-        seed: of order, noise and choice of maps.
-    """
-
-    batch_size: int = 32
-    noise: float = 0.8
-    voltages: tuple[int, ...] = ()
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(
-                f"`batch_size` must be >= 1. Received: {self.batch_size}"
-            )
-        if not 0 <= self.noise < np.inf:
-            raise InputError(f"`noise` must be >= 0. Received: {self.noise}")
-        if self.seed < 0:
-            raise InputError(f"`seed` must be >= 0. Received: {self.seed}")
-        if any(v < 1 for v in self.voltages):
-            raise InputError(
-                f"`voltages` must be >= 1. Received: {self.voltages}"
-            )
-
-
-def maps_shape(path: str | Path) -> tuple[int, int, int]:
-    """Shape (V, L, L) of the maps of a prepared data set.
-
-    Raises:
-        InputError: where the data set has no maps.
-    """
-    features = open_prepared(path).info.features
-    if "maps" not in features:
-        raise InputError(
-            f"The data set in {path} has no feature `maps`; it has: "
-            f"{', '.join(features)}."
-        )
-    return features["maps"].shape
-
-
-def batches_per_epoch(path: str | Path, config: BatchConfig) -> int:
-    """Number of whole batches in the training split.
-
-    Raises:
-        InputError: where the split is smaller than one batch.
-    """
-    n_examples = open_prepared(path).info.splits["train"].num_examples
-    if n_examples < config.batch_size:
-        raise InputError(
-            f"The data set in {path} has {n_examples} training examples, "
-            f"fewer than a batch of {config.batch_size}: build a larger one or "
-            "lower --batch-size."
-        )
-    return n_examples // config.batch_size
-
-
-def check_voltages(path: str | Path, config: BatchConfig) -> None:
-    """Refuse numbers of voltages that the data set does not have.
-
-    Raises:
-        InputError: for the first such number.
-    """
-    n_voltages = maps_shape(path)[0]
-    for count in config.voltages:
-        if count > n_voltages:
-            raise InputError(
-                f"The data set in {path} has {n_voltages} maps an example: "
-                f"cannot train with {count}."
-            )
 
 
 def training_batches(

@@ -15,7 +15,8 @@ from data_builders.scattering.fields import (
     make_examples,
 )
 from data_builders.scattering.scattering_dataset_builder import Builder
-from stm_keras.data.pipeline import BatchConfig, training_batches
+from stm_keras.data.batch_config import BatchConfig
+from stm_keras.data.pipeline import training_batches
 from stm_keras.data.prepared import load_split
 from stm_keras.simulation.randomised import field_rng
 from stm_keras.simulation.scattering_field import simulate_field

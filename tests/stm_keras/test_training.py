@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.data.pipeline import BatchConfig
+from stm_keras.data.batch_config import BatchConfig
 from stm_keras.errors import InputError
+from stm_keras.fit_config import FitConfig
 from stm_keras.model_card import read_card
+from stm_keras.publication import report
 from stm_keras.saved_finder import load_finder
-from stm_keras.training import FitConfig, fit, report
+from stm_keras.training import fit
 
 NETWORK = {"filters": 4, "attention_filters": 2, "kernel_size": 3, "depth": 1}
 

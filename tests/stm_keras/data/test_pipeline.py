@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stm_keras.data.batch_config import BatchConfig, batches_per_epoch
 from stm_keras.data.pipeline import (
-    BatchConfig,
-    batches_per_epoch,
     evaluation_batches,
     experiment_batches,
     label_maps,

@@ -1,0 +1,160 @@
+"""Make a model directory of a trained network: SavedModel, weights, card."""
+
+import datetime
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from stm_keras.analysis.metrics import Score
+from stm_keras.assessment import Assessment, assess
+from stm_keras.data.prepared import find_prepared, open_prepared
+from stm_keras.evaluation import format_table
+from stm_keras.export import export_saved_model
+from stm_keras.files import atomic_file
+from stm_keras.fit_config import FitConfig
+from stm_keras.model_card import (
+    CARD_NAME,
+    ModelCard,
+    package_versions,
+    write_card,
+)
+from stm_keras.nn.model import ImpurityFinder
+from stm_keras.training_log import BEST, TrainingLog
+
+
+def publish(
+    model: ImpurityFinder,
+    config: FitConfig,
+    log: TrainingLog,
+    *,
+    maps_shape: tuple[int, int, int],
+    ring_rad_px: tuple[float, float],
+) -> ModelCard:
+    """Test a trained network and write its directory, `config.out`.
+
+    Args:
+        model: the network with its best weights.
+        config: of its training.
+        log: of its training.
+        maps_shape: V, L, L of the training set.
+        ring_rad_px: least and greatest 2k of the training set [rad/px].
+
+    Returns:
+        The card that was written, last of all.
+    """
+    assessments = _assess(model, config, maps_shape[0])
+    card = _card(config, model, log, maps_shape, ring_rad_px, assessments)
+    export = log.directory / "export"
+    export_saved_model(model, export)
+    _move_into(config.out, export)
+    with atomic_file(config.out / "model.keras") as temporary:
+        shutil.copyfile(log.directory / BEST, temporary)
+    write_card(card, config.out)
+    return card
+
+
+def report(card: ModelCard, directory: Path) -> str:
+    """A table of a card's scores, and where the model is.
+
+    Args:
+        card: of the model.
+        directory: of the model.
+    """
+    rows = {
+        f"{case}: {method}": Score.from_dict(score)
+        for case, methods in card.scores.items()
+        for method, score in methods.items()
+    }
+    return f"{format_table(rows)}\nmodel: {directory}"
+
+
+def _move_into(out: Path, export: Path) -> None:
+    """Move a SavedModel's parts to their place, `saved_model.pb` last.
+
+    Until that file is there, the directory is not a SavedModel, and no other
+    program takes it for one.
+    """
+    parts = sorted(export.iterdir(), key=lambda p: p.name == "saved_model.pb")
+    for name in ("saved_model.pb", CARD_NAME):
+        (out / name).unlink(missing_ok=True)
+    for part in parts:
+        target = out / part.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        part.replace(target)
+    export.rmdir()
+
+
+def _assess(
+    model: ImpurityFinder, config: FitConfig, n_voltages: int
+) -> dict[int, Assessment]:
+    @tf.function(reduce_retracing=True, autograph=False)
+    def score(maps: tf.Tensor) -> tf.Tensor:
+        return model(maps, training=False)
+
+    counts = config.batches.voltages or (n_voltages,)
+    return {
+        n: assess(score, config.data, config.batches, n_voltages=n)
+        for n in counts
+    }
+
+
+def _card(
+    config: FitConfig,
+    model: ImpurityFinder,
+    log: TrainingLog,
+    shape: tuple[int, int, int],
+    ring: tuple[float, float],
+    assessments: dict[int, Assessment],
+) -> ModelCard:
+    builder = open_prepared(config.data)
+    network: Any = keras.saving.serialize_keras_object(model.network)
+    return ModelCard(
+        name=config.out.name,
+        network={
+            "class": network["class_name"],
+            "parameters": model.count_params(),
+            **{
+                k: v
+                for k, v in network["config"].items()
+                if k not in ("name", "dtype", "trainable")
+            },
+        },
+        command=config.command,
+        data={
+            "name": builder.info.full_name,
+            "path": str(find_prepared(config.data)),
+            "n_examples": {
+                name: split.num_examples
+                for name, split in builder.info.splits.items()
+            },
+            **(builder.info.metadata or {}),
+        },
+        training={
+            **config.course(),
+            "steps_per_epoch": log.steps_per_epoch,
+            "best": log.best,
+        },
+        tile_px=shape[1],
+        reach_px=model.network.reach_px,
+        ring_rad_px=ring,
+        thresholds={n: a.threshold for n, a in assessments.items()},
+        floors={n: a.floor for n, a in assessments.items()},
+        scores={
+            f"{n} maps, noise {config.batches.noise:g}": {
+                method: score.as_dict() for method, score in a.scores.items()
+            }
+            for n, a in assessments.items()
+        },
+        made={
+            "date": datetime.date.today().isoformat(),
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+            "seconds": round(sum(row["seconds"] for row in log.history)),
+        },
+        versions=package_versions(),
+    )
