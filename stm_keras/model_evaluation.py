@@ -60,7 +60,7 @@ def evaluate_model(
     scores = assess(
         finder.score_tensor,
         data,
-        BatchConfig(noise=noise),
+        _batches(finder, noise),
         n_voltages=n_maps,
         threshold=finder.card.threshold(n_maps),
     ).scores
@@ -68,6 +68,14 @@ def evaluate_model(
         f"{name}, {n_maps} maps, noise {noise:g}": score
         for name, score in scores.items()
     }
+
+
+def _batches(finder: SavedFinder, noise: float) -> BatchConfig:
+    """Those of the model's own test, so that its card is printed again."""
+    trained = finder.card.training.get("batches", {})
+    return BatchConfig(
+        trained.get("batch_size", 32), noise, (), trained.get("seed", 0)
+    )
 
 
 def _on_experiments(
