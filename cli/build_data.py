@@ -7,7 +7,9 @@ from cli.build_friedel import friedel
 from cli.build_scattering import scattering
 
 app = typer.Typer(
-    help="Write a data set as TFRecord shards.", no_args_is_help=True
+    help="Write a data set as TFRecord shards.\n\n"
+    "Example: stmk build-data friedel --out data",
+    no_args_is_help=True,
 )
 app.command()(friedel)
 app.command()(au111)

@@ -55,7 +55,9 @@ def friedel(
     overwrite: Overwrite = False,
     beam_pipeline_options: BeamOptions = None,
 ) -> None:
-    """Simulate Friedel oscillations (arXiv:2006.15898, Eq. 3).
+    """Simulate Friedel oscillations by the paper's formula.
+
+    That is Eq. 3 of arXiv:2006.15898.
 
     Example: stmk build-data friedel --voltages 8 --seed 1
     """

@@ -7,6 +7,7 @@ import numpy as np
 
 from stm_keras.analysis.positions_file import write_positions
 from stm_keras.data.batch_config import BatchConfig
+from stm_keras.errors import InputError
 from stm_keras.evaluation import evaluate_files, format_table
 from stm_keras.file_prediction import write_prediction
 from stm_keras.files import writable_directory
@@ -44,19 +45,19 @@ def run_demo(
     """
     model = out / "model"
     yield "training the paper's network on them ..."
-    fit(
-        FitConfig(
-            data,
-            model,
-            epochs=4,
-            learning_rate=3e-3,
-            batches=BatchConfig(noise=NOISE),
-            network={"filters": 16, "attention_filters": 4},
-            command="stmk demo",
-        ),
-        resume=True,
-        verbosity=verbosity,
+    config = FitConfig(
+        data,
+        model,
+        epochs=4,
+        learning_rate=3e-3,
+        batches=BatchConfig(noise=NOISE),
+        network={"filters": 16, "attention_filters": 4},
+        command="stmk demo",
     )
+    try:
+        fit(config, resume=True, verbosity=verbosity)
+    except InputError:  # what another version's demo has left there
+        fit(config, overwrite=True, verbosity=verbosity)
     yield "measuring a virtual Au(111) surface that it has never seen ..."
     stack, truth = held_out_experiment()
     found = writable_directory(out / "found")

@@ -38,17 +38,32 @@ def experiment_tiles(
     stacks: list[np.ndarray] = []
     for path in paths:
         if path.is_dir():
-            stacks += _prepared_stacks(path)
+            stacks += _prepared_stacks(path, ring_rad_px)
         else:
             maps = level(read_maps(path).sorted_by_bias(), "plane")
             stacks.append(to_network_pixel(maps, ring_rad_px, surface).data)
     return tiles_of(stacks, size_px=size_px, n_voltages=n_voltages)
 
 
-def _prepared_stacks(path: Path) -> list[np.ndarray]:
+def _prepared_stacks(
+    path: Path, ring_rad_px: tuple[float, float]
+) -> list[np.ndarray]:
+    low, high = ring_rad_px
+    stacks = []
     with reading(path):
-        examples = load_split(path, "train").as_numpy_iterator()
-        stacks = [e["maps"] for e in examples if "maps" in e]
-    if not stacks:
-        raise InputError(f"The data set in {path} has no feature `maps`.")
+        for example in load_split(path, "train").as_numpy_iterator():
+            if not {"maps", "wave_numbers"} <= set(example):
+                raise InputError(
+                    f"The data set in {path} has no `maps` with "
+                    "`wave_numbers`: make one with `stmk build-data au111`."
+                )
+            ring = 2 * example["wave_numbers"]
+            middle = float(ring.min() + ring.max()) / 2
+            if not low <= middle <= high:
+                raise InputError(
+                    f"The experiment in {path} has rings of {middle:.3g} "
+                    f"rad/px, and the training set of {low:.3g} to {high:.3g}: "
+                    "give the files themselves, which are then resampled."
+                )
+            stacks.append(example["maps"])
     return stacks

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.errors import InputError
+from stm_keras.experiment import experiment_tiles
 from stm_keras.fit_config import FitConfig
 from stm_keras.model_card import read_card
 from stm_keras.publication import report
@@ -203,3 +204,15 @@ def test_experiment_joins_the_training(friedel, tmp_path):
     )
     assert card.training["alpha"] == 0.03
     assert card.training["best"]["lreg"] > 0
+
+
+def test_an_experiment_of_another_scale_is_refused(friedel, tmp_path):
+    """The set's own rings lie at 1.3 to 1.8 rad/px, the training's below 1."""
+    with pytest.raises(InputError, match=r"rings of 1\.\d+ rad/px"):
+        experiment_tiles(
+            [friedel], size_px=10, n_voltages=4, ring_rad_px=(0.5, 0.9)
+        )
+    tiles = experiment_tiles(
+        [friedel], size_px=10, n_voltages=4, ring_rad_px=(1.3, 1.8)
+    )
+    assert tiles[0].shape == (4, 10, 10)
