@@ -166,7 +166,8 @@ PRESETS: dict[str, Acquisition] = {
     ),
 }
 """Acquisitions by difficulty. `clean` is a perfect instrument; the noise of
-`hard` is that of design note peers.md, B, and of `typical` half of it."""
+`hard` is white 0.5, 1/f 0.5 and lines 0.2 of the maps' standard deviation, and
+that of `typical` half of it."""
 
 
 def preset(name: str, bias_v: Sequence[float] | np.ndarray) -> Acquisition:

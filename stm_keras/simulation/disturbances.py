@@ -1,7 +1,6 @@
 """What spoils maps: noise, scan-line offsets, tip jumps, a tilt.
 
-Amplitudes are in units of the standard deviation of the maps without them
-(design note physics.md, section 4; peers.md, B).
+Amplitudes are in units of the standard deviation of the maps without them.
 """
 
 import math

@@ -16,7 +16,7 @@ from stm_keras.units import BOLTZMANN_EV_PER_K
 def thermal_kernel(energy_ev: np.ndarray, temperature_k: float) -> np.ndarray:
     """Minus the derivative of the Fermi function, of unit area.
 
-    Its full width at half maximum is 3.53 k_B T (physics.md: 3.5).
+    Its full width at half maximum is 3.53 k_B T.
 
     Args:
         energy_ev: energies about the Fermi level [eV], any shape.

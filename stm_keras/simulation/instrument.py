@@ -1,7 +1,7 @@
 """What a microscope does to maps: a part in general, tip blur and drift.
 
 Each effect is a `Part`: a frozen set of ranges, called with maps and a source
-of randomness. All of them follow design note physics.md, section 4.
+of randomness.
 """
 
 import math

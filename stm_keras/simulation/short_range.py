@@ -3,7 +3,7 @@
 Within about 1/k of an impurity the s-wave formulas do not hold: the wave is
 damped there and a smooth core of random shape put in its place. Decoys are
 blobs with no waves around them (adsorbates, charge): a finder must not call
-them impurities. Design note physics.md, section 4.
+them impurities.
 """
 
 import math

@@ -56,7 +56,7 @@ DIFFICULTIES: dict[str, ShortRange] = {
     ),
 }
 """Short range by difficulty; `acquisition.PRESETS` has the noise under the
-same names. `hard` is that of design note peers.md, B."""
+same names. `hard` has cores of any sign and shape, and eight decoys."""
 
 
 @dataclass(frozen=True, kw_only=True)

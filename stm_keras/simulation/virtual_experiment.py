@@ -3,7 +3,7 @@
 Multiple scattering of random impurities (`scattering`), their cores and
 objects that are no impurities (`short_range`), the instrument
 (`acquisition`), and the map of bound states that the reference positions are
-taken from (`bound_states`). Design note physics.md, sections 3 and 4.
+taken from (`bound_states`).
 """
 
 import math

@@ -30,7 +30,7 @@ def test_the_thermal_width_is_3_5_kt():
     assert full_width(kernel) == pytest.approx(
         3.525 * BOLTZMANN_EV_PER_K * 5.0, rel=1e-3
     )
-    # The figure of the design note, 1.5 meV at 5 K.
+    # 1.5 meV at 5 K.
     assert full_width(kernel) == pytest.approx(1.5e-3, rel=0.02)
 
 
