@@ -110,9 +110,14 @@ def _noisy_lines(image: np.ndarray, usable: np.ndarray) -> np.ndarray:
         return noisy
     lines = image[usable].astype(np.float64)
     lines -= np.nanmedian(lines, axis=1, keepdims=True)
-    curvature = np.abs(
-        ndimage.gaussian_laplace(np.nan_to_num(lines), _NOISE_SIGMA_PX)
-    )
+    curvature = np.empty_like(lines)
+    runs = np.asarray(ndimage.label(usable)[0])[usable]
+    # Run by run: across a gap, lines that are no neighbours make a step.
+    for run in np.unique(runs):
+        part = np.nan_to_num(lines[runs == run])
+        curvature[runs == run] = np.abs(
+            ndimage.gaussian_laplace(part, _NOISE_SIGMA_PX)
+        )
     level = np.log(np.median(curvature, axis=1) + np.finfo(np.float64).tiny)
     excess = level - ndimage.median_filter(level, _LINES_AROUND, mode="nearest")
     spread = _MAD_TO_STD * np.median(np.abs(excess))

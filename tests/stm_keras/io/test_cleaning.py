@@ -111,3 +111,17 @@ def test_real_noisy_band(shared_file):
     assert set(gone) <= set(range(210, 222))
     quiet = mask_bad_lines(read_maps(shared_file("cu111_co/Topo102.sxm")))
     assert quiet.mask.all()
+
+
+def test_lines_beside_a_gap_are_not_noisy():
+    """Waves jump over the gap; without it no line stands out."""
+    rows, cols = np.indices((128, 128))
+    image = np.cos(0.35 * rows + 0.35 * cols)
+    image += 0.02 * np.random.default_rng(0).normal(size=image.shape)
+    image[40:46] = np.nan
+    maps = ConductanceMaps(image[None], np.array([0.0]), (20.0, 20.0))
+    cleaned = mask_bad_lines(maps)
+    assert "noisy" not in cleaned.provenance[-1]
+    np.testing.assert_array_equal(
+        np.isnan(cleaned.data[0]).all(axis=1), np.isnan(image).all(axis=1)
+    )
