@@ -67,7 +67,7 @@ def evaluate(
             data,
             noise=noise,
             n_voltages=voltages,
-            progress=progress_bar("experiments"),
+            progress=progress_bar("evaluating"),
         )
     else:
         raise InputError(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.options import Overwrite, Surface, whole_numbers
+from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 
 _AFRESH = ("--resume", "--overwrite")
@@ -85,5 +86,11 @@ def fit(
         shlex.join(["stmk", *(a for a in sys.argv[1:] if a not in _AFRESH)]),
     )
     verbosity = "bar" if sys.stdout.isatty() else "lines"
-    card = fit(config, resume=resume, overwrite=overwrite, verbosity=verbosity)
+    card = fit(
+        config,
+        resume=resume,
+        overwrite=overwrite,
+        verbosity=verbosity,
+        progress=progress_bar("testing"),
+    )
     typer.echo(report(card, out))

@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -112,12 +111,11 @@ def _build_in_bucket(builder: Any, overwrite: bool, options: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out TFDS's lines, which tell of the scratch directory.
+    """Leave out TFDS's lines and bars, which tell of the scratch directory.
 
-    Progress bars stay where someone can watch them.
+    Simulated sets have a bar of their own, see `generation`.
     """
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
+    tfds.disable_progress_bar()
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:

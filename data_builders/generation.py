@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from stm_keras.errors import InputError
 
@@ -130,7 +131,15 @@ class SimulatedBuilder(tfds.core.GeneratorBasedBuilder):
         make = functools.partial(_keyed, self._make(), split)
         if self.generation.beam:
             return _beam_transform(make, count, self.CHUNK)
-        return make(self.generation.processes, range(count))
+        return tqdm(
+            make(self.generation.processes, range(count)),
+            desc=SPLITS[split],
+            total=count,
+            unit=" fields",
+            delay=2,
+            leave=False,
+            disable=None,  # where nobody watches
+        )
 
 
 def _keyed(

@@ -19,10 +19,12 @@ from stm_keras.data.batch_config import BatchConfig
 from stm_keras.data.pipeline import evaluation_batches
 from stm_keras.data.prepared import reading
 from stm_keras.errors import InputError
+from stm_keras.progress import Progress, no_progress
 from stm_keras.surfaces import PAPER_SIZE_PX
 
 TOLERANCE_PX = 1.0
 _NOISE_FRAMES = 16
+_STAGES = 4
 ScoreMaps = Callable[[tf.Tensor], tf.Tensor]
 """From maps [B, V, H, W] to S [B, H, W]."""
 
@@ -56,6 +58,7 @@ def assess(
     *,
     n_voltages: int | None = None,
     threshold: float | None = None,
+    progress: Progress = no_progress,
 ) -> Assessment:
     """Choose the threshold on the validation split, test on the test split.
 
@@ -66,6 +69,7 @@ def assess(
         n_voltages: maps to show of every example; all if None.
         threshold: least S of a detection, in standard deviations; None
             chooses it.
+        progress: told the number of stages done and of all.
 
     Returns:
         The threshold and the scores at a tolerance of one pixel.
@@ -79,9 +83,12 @@ def assess(
             _run(score_maps, data, batches, split, n_voltages)
             for split in ("validation", "test")
         )
+    progress(1, _STAGES)
     if threshold is None:
         threshold = _choose_threshold(validation)
+    progress(2, _STAGES)
     blobs = tune_log(validation.maps, validation.truth, tolerance=TOLERANCE_PX)
+    progress(3, _STAGES)
     found_by_log = [
         find_blobs_log(
             maps,
@@ -95,15 +102,14 @@ def assess(
     def score(found: list[Peaks], threshold: float) -> Score:
         return pooled_score(found, test.truth, threshold, TOLERANCE_PX)
 
-    return Assessment(
-        threshold,
-        noise_floor(score_maps, test.maps[0].shape[0]),
-        {
-            "network": score(test.found, threshold),
-            "network, no threshold": score(test.found, -np.inf),
-            "LoG of RMS map": score(found_by_log, -np.inf),
-        },
-    )
+    floor = noise_floor(score_maps, test.maps[0].shape[0])
+    scores = {
+        "network": score(test.found, threshold),
+        "network, no threshold": score(test.found, -np.inf),
+        "LoG of RMS map": score(found_by_log, -np.inf),
+    }
+    progress(_STAGES, _STAGES)
+    return Assessment(threshold, floor, scores)
 
 
 def noise_floor(score_maps: ScoreMaps, n_maps: int) -> float:

@@ -15,10 +15,9 @@ from stm_keras.plots import plot_overview
 from stm_keras.prediction import (
     Prediction,
     PredictOptions,
-    Progress,
-    no_progress,
     predict_maps,
 )
+from stm_keras.progress import Progress, no_progress
 from stm_keras.saved_finder import load_finder
 
 

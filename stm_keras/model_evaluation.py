@@ -12,10 +12,9 @@ from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.prediction import (
     PredictOptions,
-    Progress,
-    no_progress,
     predict_maps,
 )
+from stm_keras.progress import Progress, no_progress
 from stm_keras.saved_finder import SavedFinder, load_finder
 from stm_keras.virtual_data import load_virtual
 
@@ -42,7 +41,8 @@ def evaluate_model(
         noise: width of the white noise to add to fields, which lie in
             [-1, 1]; virtual experiments have their own.
         n_voltages: maps to keep of each stack, evenly spaced; all if None.
-        progress: told the number of experiments done and of all.
+        progress: told the number of experiments, or of stages, done and of
+            all.
 
     Returns:
         Scores at one pixel's tolerance, by case.
@@ -63,6 +63,7 @@ def evaluate_model(
         _batches(finder, noise),
         n_voltages=n_maps,
         threshold=finder.card.threshold(n_maps),
+        progress=progress,
     ).scores
     return {
         f"{name}, {n_maps} maps, noise {noise:g}": score

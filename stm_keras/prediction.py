@@ -1,7 +1,6 @@
 """Find the impurities in a stack of maps."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +18,7 @@ from stm_keras.preparation import (
     level,
     to_network_pixel,
 )
+from stm_keras.progress import Progress, no_progress
 from stm_keras.saved_finder import SavedFinder
 from stm_keras.surfaces import surface
 
@@ -26,13 +26,6 @@ TilingName = Literal["overlap", "paper"]
 TILINGS: tuple[TilingName, ...] = ("overlap", "paper")
 
 _OVERLAP_TILE_PX = 64
-
-Progress = Callable[[int, int], None]
-"""Told the number of things done and of all things."""
-
-
-def no_progress(done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from stm_keras.model_card import (
     write_card,
 )
 from stm_keras.nn.model import ImpurityFinder
+from stm_keras.progress import Progress, no_progress
 from stm_keras.training_log import BEST, TrainingLog
 
 
@@ -34,6 +35,7 @@ def publish(
     *,
     maps_shape: tuple[int, int, int],
     ring_rad_px: tuple[float, float],
+    progress: Progress = no_progress,
 ) -> ModelCard:
     """Test a trained network and write its directory, `config.out`.
 
@@ -43,11 +45,12 @@ def publish(
         log: of its training.
         maps_shape: V, L, L of the training set.
         ring_rad_px: least and greatest 2k of the training set [rad/px].
+        progress: told the number of stages of the test done and of all.
 
     Returns:
         The card that was written, last of all.
     """
-    assessments = _assess(model, config, maps_shape[0])
+    assessments = _assess(model, config, maps_shape[0], progress)
     card = _card(config, model, log, maps_shape, ring_rad_px, assessments)
     export = log.directory / "export"
     export_saved_model(model, export)
@@ -91,16 +94,32 @@ def _move_into(out: Path, export: Path) -> None:
 
 
 def _assess(
-    model: ImpurityFinder, config: FitConfig, n_voltages: int
+    model: ImpurityFinder,
+    config: FitConfig,
+    n_voltages: int,
+    progress: Progress,
 ) -> dict[int, Assessment]:
     @tf.function(reduce_retracing=True, autograph=False)
     def score(maps: tf.Tensor) -> tf.Tensor:
         return model(maps, training=False)
 
     counts = config.batches.voltages or (n_voltages,)
+
+    def of_all(index: int) -> Progress:
+        def tell(done: int, total: int) -> None:
+            progress(index * total + done, len(counts) * total)
+
+        return tell
+
     return {
-        n: assess(score, config.data, config.batches, n_voltages=n)
-        for n in counts
+        n: assess(
+            score,
+            config.data,
+            config.batches,
+            n_voltages=n,
+            progress=of_all(i),
+        )
+        for i, n in enumerate(counts)
     }
 
 

@@ -34,6 +34,7 @@ from stm_keras.model_card import (
     read_card,
 )
 from stm_keras.nn.model import ImpurityFinder, wang2020
+from stm_keras.progress import Progress, no_progress
 from stm_keras.publication import publish
 from stm_keras.training_log import BEST, TrainingLog
 
@@ -50,6 +51,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     verbosity: Verbosity = "silent",
+    progress: Progress = no_progress,
 ) -> ModelCard:
     """Train, test and write a model.
 
@@ -58,6 +60,7 @@ def fit(
         resume: continue a training that was stopped.
         overwrite: discard what `config.out` holds.
         verbosity: Keras's progress bar, its lines, or nothing.
+        progress: of the test after the training: stages done and of all.
 
     Returns:
         The card that was written beside the SavedModel.
@@ -85,7 +88,14 @@ def fit(
         )
     best = keras.saving.load_model(directory / BEST)
     assert isinstance(best, ImpurityFinder)
-    return publish(best, config, log, maps_shape=shape, ring_rad_px=ring)
+    return publish(
+        best,
+        config,
+        log,
+        maps_shape=shape,
+        ring_rad_px=ring,
+        progress=progress,
+    )
 
 
 def _is_finished(config: FitConfig) -> bool:

@@ -111,7 +111,8 @@ def _noisy_lines(image: np.ndarray, usable: np.ndarray) -> np.ndarray:
     lines = image[usable].astype(np.float64)
     lines -= np.nanmedian(lines, axis=1, keepdims=True)
     curvature = np.empty_like(lines)
-    runs = np.asarray(ndimage.label(usable)[0])[usable]
+    starts = np.diff(usable.astype(np.int8), prepend=0) == 1
+    runs = np.cumsum(starts)[usable]
     # Run by run: across a gap, lines that are no neighbours make a step.
     for run in np.unique(runs):
         part = np.nan_to_num(lines[runs == run])
