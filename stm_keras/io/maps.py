@@ -1,11 +1,16 @@
 """Conductance maps: what a file held, with its units and its history."""
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stm_keras.errors import InputError
+from stm_keras.io.placement import Placement
+
+if TYPE_CHECKING:  # an optional extra
+    from xarray import DataArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +28,8 @@ class ConductanceMaps:
         unit: unit of `data`, such as "A" or "S"; empty where unknown.
         source: the file or the simulation that the maps came from.
         provenance: what was done to them, in order.
+        placement: where the frame lies on the sample, in the scanner's own
+            coordinates; None where unknown.
 
     Raises:
         InputError: where the parts do not fit together, a bias or extent is
@@ -38,6 +45,7 @@ class ConductanceMaps:
     unit: str = ""
     source: str = "maps"
     provenance: tuple[str, ...] = field(default=())
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         """Bring the arrays to their types and check that all fits."""
@@ -98,6 +106,64 @@ class ConductanceMaps:
             provenance=(*self.provenance, note),
         )
 
+    def scanner_nm(self, positions_px: ArrayLike) -> NDArray[np.float64] | None:
+        """Places in the scanner's own coordinates.
+
+        Args:
+            positions_px: row and column [px], [n, 2]; the centre of the top
+                left pixel is (0, 0).
+
+        Returns:
+            x and y [nm], float64 [n, 2]; None where the placement is unknown.
+        """
+        if self.placement is None:
+            return None
+        positions = np.asarray(positions_px, dtype=np.float64).reshape(-1, 2)
+        return self.placement.to_scanner(
+            (positions + 0.5) * self.pixel_nm, self.extent_nm
+        )
+
+    def to_xarray(self) -> "DataArray":
+        """The maps as an xarray DataArray.
+
+        Returns:
+            float32 [bias, y, x]; coordinates in V and nm, y down from the top
+            left corner to the pixels' centres; what else is known in `attrs`.
+
+        Raises:
+            InputError: where xarray is not installed.
+        """
+        try:
+            from xarray import DataArray
+        except ImportError as error:
+            raise InputError(
+                "to_xarray() needs the package xarray: install it with pip "
+                "install 'stm-keras[netcdf]'."
+            ) from error
+        _, height, width = self.shape
+        down, right = self.pixel_nm
+        attrs: dict[str, object] = {
+            "units": self.unit,
+            "long_name": self.channel,
+            "source": self.source,
+            "provenance": list(self.provenance),
+            "extent_nm": list(self.extent_nm),
+        }
+        if self.placement is not None:
+            attrs["centre_nm"] = list(self.placement.centre_nm)
+            attrs["angle_deg"] = self.placement.angle_deg
+        return DataArray(
+            self.data,
+            dims=("bias", "y", "x"),
+            coords={
+                "bias": ("bias", self.bias_v, {"units": "V"}),
+                "y": ("y", (np.arange(height) + 0.5) * down, {"units": "nm"}),
+                "x": ("x", (np.arange(width) + 0.5) * right, {"units": "nm"}),
+            },
+            name=self.channel or "maps",
+            attrs=attrs,
+        )
+
     def sorted_by_bias(self) -> "ConductanceMaps":
         """The maps by rising bias; maps of one bias keep their order."""
         order = np.argsort(self.bias_v, kind="stable")
@@ -148,10 +214,10 @@ def checked_extent(
 
 
 def _check_frame(source: str, data: np.ndarray) -> None:
-    if data.ndim != 3 or data.shape[0] < 1 or min(data.shape[1:]) < 2:
+    if data.ndim != 3 or data.shape[0] < 1 or data[0].size < 2:
         raise InputError(
             f"{source}: maps must have the shape [V, H, W], at least one map "
-            f"of 2 x 2 px. Received the shape {list(data.shape)}."
+            f"of two pixels. Received the shape {list(data.shape)}."
         )
 
 

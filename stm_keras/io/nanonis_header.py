@@ -14,6 +14,7 @@ from typing import BinaryIO
 from stm_keras.errors import InputError
 from stm_keras.io.maps import checked_extent
 from stm_keras.io.options import Direction
+from stm_keras.io.recording import printable
 
 SAMPLE_BYTES = 4
 _HEADER_END = b":SCANIT_END:"
@@ -169,7 +170,7 @@ def _parse_channels(fields: dict[str, str], path: Path) -> tuple[Channel, ...]:
             d: n_images + i for i, d in enumerate(directions)
         }
         channels.append(
-            Channel(_printable(row["Name"]), _printable(row["Unit"]), blocks)
+            Channel(printable(row["Name"]), printable(row["Unit"]), blocks)
         )
         n_images += len(blocks)
     if not channels:
@@ -209,8 +210,3 @@ def _damaged(path: Path, fault: str) -> InputError:
         f"{path}: not a whole Nanonis scan: {fault}. Copy it from the "
         "instrument again."
     )
-
-
-def _printable(text: str) -> str:
-    """Text without control characters, which would reach the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

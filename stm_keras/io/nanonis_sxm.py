@@ -7,102 +7,65 @@ to left; here row 0 is the top and column 0 the left edge of the frame,
 whichever way the tip went.
 """
 
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.channels import choose_channel
-from stm_keras.io.maps import ConductanceMaps, finite_or_nan
-from stm_keras.io.nanonis_header import (
-    SAMPLE_BYTES,
-    Channel,
-    Header,
-    read_header,
-)
-from stm_keras.io.options import Direction, ReadOptions
+from stm_keras.io.nanonis_header import SAMPLE_BYTES, Header, read_header
+from stm_keras.io.recording import UNKNOWN_BIAS, Channel, Recording, as_seen
 
 
-def read_sxm(path: Path, options: ReadOptions) -> ConductanceMaps:
-    """Read one channel of a Nanonis scan.
+def open_sxm(path: Path) -> Recording:
+    """Read the header of a Nanonis scan.
 
     Args:
         path: the file.
-        options: `channel` and `direction` are followed. Without `channel`,
-            dI/dV is looked for, and Z taken where there is none or where the
-            lock-in was off; `provenance` says which and why.
 
     Returns:
-        One map, V = 1. Lines that were not scanned are NaN.
+        Channels of one map each, V = 1. Lines that were not scanned are NaN.
 
     Raises:
-        InputError: for a damaged or truncated file, one whose header does
-            not fit its size, an unknown channel, or one not recorded in the
-            direction.
+        InputError: for a damaged or truncated file, or one whose header does
+            not fit its size.
         OSError: where the file cannot be read.
     """
     with path.open("rb") as file:
         header = read_header(file, path)
-        channels = header.channels
-        choice = choose_channel(
-            str(path),
-            [channel.name for channel in channels],
-            options.channel,
-            lock_in_off=header.lock_in_off,
-            images=lambda index: [
-                _read_image(file, header, channels[index], direction)
-                for direction in channels[index].blocks
-            ],
-        )
-        channel = channels[choice.index]
-        if options.direction not in channel.blocks:
-            raise InputError(
-                f"{path}: channel {channel.name} was not recorded "
-                f"{options.direction}. Choose the other direction."
-            )
-        data, notes = finite_or_nan(
-            _read_image(file, header, channel, options.direction)
-        )
-    return ConductanceMaps(
-        data=data[np.newaxis],
-        bias_v=np.array(_bias(header, options, path)),
-        extent_nm=options.extent_nm or header.extent_nm,
-        channel=channel.name,
-        unit=channel.unit,
+    bias_v = UNKNOWN_BIAS if header.bias_v is None else [header.bias_v]
+    return Recording(
         source=str(path),
-        provenance=(
-            f"read from a Nanonis scan, {options.direction}",
-            f"channel {channel.name}: {choice.reason}",
-            *options.notes(),
-            *notes,
+        format="Nanonis scan",
+        shape=header.shape,
+        extent_nm=header.extent_nm,
+        channels=tuple(
+            Channel(
+                channel.name,
+                channel.unit,
+                np.asarray(bias_v),
+                partial(_read_image, path, header, block, direction),
+                direction,
+                lock_in_off=header.lock_in_off,
+            )
+            for channel in header.channels
+            for direction, block in channel.blocks.items()
         ),
     )
 
 
-def _bias(
-    header: Header, options: ReadOptions, path: Path
-) -> tuple[float, ...]:
-    """The bias [V] that the user gives, or else the header."""
-    if options.bias_v is not None:
-        return options.bias_v
-    if header.bias_v is None:
-        raise InputError(
-            f"{path}: its header names no bias. Give it with --bias."
-        )
-    return (header.bias_v,)
-
-
 def _read_image(
-    file: BinaryIO, header: Header, channel: Channel, direction: Direction
+    path: Path, header: Header, block: int, direction: str
 ) -> np.ndarray:
-    """One image as seen, row 0 the frame's top: float32 [H, W]."""
+    """One image as seen, row 0 the frame's top: float32 [1, H, W]."""
     rows, columns = header.shape
     size = rows * columns * SAMPLE_BYTES
-    file.seek(header.data_start + channel.blocks[direction] * size)
-    image = np.frombuffer(file.read(size), header.dtype).reshape(rows, columns)
-    if header.upwards:
-        image = image[::-1]
-    if direction == "backward":
-        image = image[:, ::-1]
-    return image.astype(np.float32)
+    with path.open("rb") as file:
+        file.seek(header.data_start + block * size)
+        content = file.read(size)
+    if len(content) != size:
+        raise InputError(f"{path}: cut short while it was read. Try again.")
+    image = np.frombuffer(content, header.dtype).reshape(1, rows, columns)
+    return as_seen(
+        image, upwards=header.upwards, backward=direction == "backward"
+    ).astype(np.float32)

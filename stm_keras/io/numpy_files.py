@@ -8,14 +8,17 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stm_keras.errors import InputError
 from stm_keras.files import atomic_file
-from stm_keras.io.maps import ConductanceMaps, finite_or_nan
+from stm_keras.io.bare import stack_recording
+from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.npy_format import REAL_KINDS, TEXT_KINDS, Place, read_array
-from stm_keras.io.options import ReadOptions
+from stm_keras.io.placement import Placement
+from stm_keras.io.recording import Recording
 
 _MAX_ARRAY_BYTES = 1 << 31
 _MAX_COMPRESSION = 200  # noise hardly shrinks, smooth float32 maps some 10 x
@@ -34,29 +37,29 @@ _UNPACKING_FAULTS = (
 )
 
 
-def read_npz(path: Path, options: ReadOptions) -> ConductanceMaps:
+def open_npz(path: Path) -> Recording:
     """Read maps from an .npz.
 
     Args:
         path: a file with `maps` [V, H, W] (or [H, W]), `bias_v` [V] in V and
-            `extent_nm`, height and width in nm; of any real type. Text in
-            `channel`, `unit` and `provenance` is taken where present.
-        options: `bias_v` and `extent_nm` take the place of the file's.
+            `extent_nm`, height and width in nm; of any real type. The
+            placement (`centre_nm`, x and y, and `angle_deg`) and text in
+            `channel`, `unit` and `provenance` are taken where present.
 
     Raises:
-        InputError: for a damaged file, a missing key, pickled objects, maps
-            that differ in size, or sizes beyond what the file can hold.
+        InputError: for a damaged file, no `maps`, pickled objects, maps that
+            differ in size, or sizes beyond what the file can hold.
         OSError: where the file cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             maps = _member(archive, path, "maps", REAL_KINDS)
-            bias = options.bias_v
-            if bias is None:
-                bias = _member(archive, path, "bias_v", REAL_KINDS)
-            extent = options.extent_nm
-            if extent is None:
-                extent = _member(archive, path, "extent_nm", REAL_KINDS)
+            bias, extent, centre, angle = (
+                _member(archive, path, key, REAL_KINDS)
+                if f"{key}.npy" in archive.namelist()
+                else None
+                for key in ("bias_v", "extent_nm", "centre_nm", "angle_deg")
+            )
             text = {
                 key: _text(archive, path, key)
                 for key in ("channel", "unit", "provenance")
@@ -67,47 +70,33 @@ def read_npz(path: Path, options: ReadOptions) -> ConductanceMaps:
         raise InputError(
             f"{path}: damaged .npz ({error}). Write it again."
         ) from error
-    return _assemble(
+    return stack_recording(
         path,
+        "NumPy archive",
         maps,
-        np.asarray(bias),
-        np.asarray(extent),
+        bias_v=bias,
+        extent_nm=extent,
         channel=" ".join(text["channel"]),
         unit=" ".join(text["unit"]),
-        provenance=(*text["provenance"], "read from .npz", *options.notes()),
+        placement=_placement(centre, angle),
+        history=tuple(text["provenance"]),
     )
 
 
-def read_npy(path: Path, options: ReadOptions) -> ConductanceMaps:
-    """Read maps from a bare .npy.
+def open_npy(path: Path) -> Recording:
+    """Read maps from a bare .npy, which carries no units.
 
     Args:
         path: a file with maps [V, H, W] or one map [H, W], any real type.
-        options: `bias_v` and `extent_nm` must be given: the file has neither.
 
     Raises:
-        InputError: for a missing option, a damaged or truncated file, or
-            pickled objects.
+        InputError: for a damaged or truncated file, or pickled objects.
         OSError: where the file cannot be read.
     """
-    for value, option, what in (
-        (options.bias_v, "--bias", "bias of each map in V"),
-        (options.extent_nm, "--extent-nm", "height and width in nm"),
-    ):
-        if value is None:
-            raise InputError(
-                f"{path}: a .npy carries no units. Give {option}, the {what}."
-            )
     with path.open("rb") as file:
         place = Place(path, "the array", path.stat().st_size)
         maps = read_array(file, place, REAL_KINDS)
-    return _assemble(
-        path,
-        maps,
-        np.asarray(options.bias_v),
-        np.asarray(options.extent_nm),
-        provenance=("read from .npy", *options.notes()),
-    )
+    return stack_recording(path, "NumPy array", maps)
 
 
 def write_npz(maps: ConductanceMaps, path: str | Path) -> None:
@@ -117,6 +106,10 @@ def write_npz(maps: ConductanceMaps, path: str | Path) -> None:
         maps: the maps; NaN stays NaN.
         path: the file, replaced as a whole where it exists.
     """
+    placed: dict[str, Any] = {}
+    if maps.placement is not None:
+        placed["centre_nm"] = np.array(maps.placement.centre_nm)
+        placed["angle_deg"] = np.array(maps.placement.angle_deg)
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -126,34 +119,20 @@ def write_npz(maps: ConductanceMaps, path: str | Path) -> None:
             channel=np.array(maps.channel),
             unit=np.array(maps.unit),
             provenance=np.array(maps.provenance, dtype=np.str_),
+            **placed,
         )
 
 
-def _assemble(
-    path: Path,
-    maps: np.ndarray,
-    bias: np.ndarray,
-    extent: np.ndarray,
-    *,
-    provenance: tuple[str, ...],
-    channel: str = "",
-    unit: str = "",
-) -> ConductanceMaps:
-    data, notes = finite_or_nan(maps)
-    if extent.shape != (2,):
-        raise InputError(
-            f"{path}: extent_nm must be height and width in nm. Received the "
-            f"shape {list(extent.shape)}."
-        )
-    return ConductanceMaps(
-        data=data[np.newaxis] if data.ndim == 2 else data,
-        bias_v=bias.astype(np.float64),
-        extent_nm=(float(extent[0]), float(extent[1])),
-        channel=channel,
-        unit=unit,
-        source=str(path),
-        provenance=(*provenance, *notes),
-    )
+def _placement(
+    centre: np.ndarray | None, angle: np.ndarray | None
+) -> Placement | None:
+    """The placement in an .npz; None where it is no two finite numbers."""
+    turn = np.zeros(1) if angle is None else angle.ravel()
+    if centre is None or centre.shape != (2,) or turn.size != 1:
+        return None
+    if not (np.isfinite(centre).all() and np.isfinite(turn).all()):
+        return None
+    return Placement((float(centre[0]), float(centre[1])), float(turn[0]))
 
 
 def _member(

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from stm_keras.errors import InputError
-from stm_keras.io import nanonis_sxm, numpy_files
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.options import Direction, ReadOptions
+from stm_keras.io.recording import Recording
+from stm_keras.io.selection import select_maps
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_RHK = "STiMage".encode("utf-16-le")  # behind its own length, two bytes
+_LONGEST_MAGIC = 32
 
 
 @dataclass(frozen=True)
@@ -16,23 +22,116 @@ class Format:
 
     Attributes:
         name: for people.
-        suffix: of its files, with the dot, in small letters.
-        magic: how its files begin; empty where they all begin differently,
-            and the suffix alone decides.
-        read: reads a file. It may raise `InputError` and `OSError` alone,
+        suffixes: of its files, in small letters; the first is the usual one.
+        magics: how its files begin; none where they begin differently, and
+            the suffix alone decides.
+        opener: "module:function" in `stm_keras.io`, from path to
+            `Recording`. It may raise `InputError` and `OSError` alone,
             whatever the file holds.
+        extra: of `pip install stm-keras[...]`, where the reader rests on a
+            library that is not always there.
+        is_directory: whether "the file" is a directory.
     """
 
     name: str
-    suffix: str
-    magic: bytes
-    read: Callable[[Path, ReadOptions], ConductanceMaps]
+    suffixes: tuple[str, ...]
+    magics: tuple[bytes, ...]
+    opener: str
+    extra: str = ""
+    is_directory: bool = False
+
+    def has_suffix(self, path: Path) -> bool:
+        """Whether a file is named as this format's are."""
+        return path.name.lower().endswith(self.suffixes)
+
+    def has_magic(self, head: bytes) -> bool:
+        """Whether a file with these first bytes is of this format."""
+        return head.startswith(self.magics) if self.magics else False
+
+    def open(self, path: Path) -> Recording:
+        """Read a file as far as its header.
+
+        Raises:
+            InputError: for a damaged file, or where the extra is missing.
+            OSError: where the file cannot be read.
+        """
+        module, function = self.opener.split(":")
+        try:
+            library = import_module(f"stm_keras.io.{module}")
+        except ModuleNotFoundError as error:
+            if not self.extra or (error.name or "").startswith("stm_keras"):
+                raise
+            raise InputError(
+                f"{path}: to read a {self.name} file, the package "
+                f"{error.name} is missing. Install it with: pip install "
+                f"'stm-keras[{self.extra}]'."
+            ) from error
+        opener: Callable[[Path], Recording] = getattr(library, function)
+        return opener(path)
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("Nanonis scan", ".sxm", b":NANONIS_VERSION:", nanonis_sxm.read_sxm),
-    Format("NumPy archive", ".npz", b"PK\x03\x04", numpy_files.read_npz),
-    Format("NumPy array", ".npy", b"\x93NUMPY", numpy_files.read_npy),
+    Format(
+        "Nanonis scan",
+        (".sxm",),
+        (b":NANONIS_VERSION:",),
+        "nanonis_sxm:open_sxm",
+    ),
+    Format("Nanonis grid", (".3ds",), (b"Grid dim",), "nanonis_3ds:open_3ds"),
+    Format(
+        "RHK SM4",
+        (".sm4",),
+        tuple(bytes((n, 0)) + _RHK for n in range(0x30, 0x50)),
+        "rhk_sm4:open_sm4",
+    ),
+    Format(
+        "Createc image",
+        (".dat",),
+        (b"[Paramco32]", b"[Paramet32]", b"[Parameter]"),
+        "createc_dat:open_dat",
+    ),
+    Format(
+        "Omicron Matrix",
+        ("_mtrx",),
+        (b"ONTMATRX",),
+        "matrix:open_mtrx",
+        "matrix",
+    ),
+    Format("Gwyddion", (".gwy",), (b"GWYP",), "gwyddion:open_gwy", "gwyddion"),
+    Format("Igor wave", (".ibw",), (), "igor:open_ibw", "igor"),
+    Format(
+        "NetCDF",
+        (".nc", ".nc4", ".cdf"),
+        (_HDF5, b"CDF"),
+        "netcdf:open_netcdf",
+        "netcdf",
+    ),
+    Format("MATLAB", (".mat",), (_HDF5, b"MATLAB"), "matlab:open_mat"),
+    Format(
+        "NeXus or HDF5",
+        (".nxs", ".h5", ".hdf5", ".hdf"),
+        (_HDF5,),
+        "nexus:open_hdf5",
+    ),
+    Format(
+        "Zarr store",
+        (".zarr",),
+        (),
+        "netcdf:open_zarr",
+        "netcdf",
+        is_directory=True,
+    ),
+    Format(
+        "TIFF image",
+        (".tif", ".tiff"),
+        (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        "tiff:open_tiff",
+        "tiff",
+    ),
+    Format(
+        "NumPy archive", (".npz",), (b"PK\x03\x04",), "numpy_files:open_npz"
+    ),
+    Format("NumPy array", (".npy",), (b"\x93NUMPY",), "numpy_files:open_npy"),
 )
 
 
@@ -49,8 +148,10 @@ def read_maps(
     Args:
         path: the file. Its first bytes tell the format; where they cannot,
             its suffix does.
-        channel: the channel to read, by the file's own name for it; None
-            chooses dI/dV where it was recorded and else the topograph Z.
+        channel: the channel to read, by the file's own name for it;
+            "topograph" and "derivative" are understood in every file. None
+            chooses dI/dV where it was recorded, else the derivative of I(V),
+            else the topograph.
         direction: of the fast scan, "forward" or "backward".
         bias_v: bias of each map [V], in place of what the file says.
         extent_nm: height and width of the frame [nm], likewise.
@@ -68,31 +169,74 @@ def read_maps(
         bias_v=None if bias_v is None else tuple(bias_v),
         extent_nm=extent_nm,
     )
+    return maps_of(open_recording(path), options)
+
+
+def maps_of(recording: Recording, options: ReadOptions) -> ConductanceMaps:
+    """Read the maps of an opened file; see `read_maps`."""
+    try:
+        return select_maps(recording, options)
+    except OSError as error:
+        raise _unreadable(recording.source, error) from error
+
+
+def open_recording(path: str | Path) -> Recording:
+    """Read a file as far as its header, whatever its format.
+
+    Args:
+        path: the file.
+
+    Returns:
+        All its channels; none is read yet where the format allows that.
+
+    Raises:
+        InputError: where the file is missing, of no known format, or
+            damaged.
+    """
     path = Path(path)
     try:
-        return _format_of(path).read(path, options)
+        return format_of(path).open(path)
     except OSError as error:
-        raise InputError(
-            f"Cannot read {path}: {error.strerror or error}."
-        ) from error
+        raise _unreadable(str(path), error) from error
 
 
-def _format_of(path: Path) -> Format:
-    """The format of a file, by its first bytes or else its suffix."""
+def format_of(path: Path) -> Format:
+    """The format of a file, by its first bytes or else its suffix.
+
+    Raises:
+        InputError: where the file is missing or of no known format.
+        OSError: where it cannot be read.
+    """
     if not path.exists():
         raise InputError(f"No such file: {path}. Check its name.")
-    if not path.is_file():
+    if path.is_dir():
+        known = [known for known in FORMATS if known.is_directory]
+        fitting = [known for known in known if known.has_suffix(path)]
+        head = b""
+    elif path.is_file():
+        with path.open("rb") as file:
+            head = file.read(_LONGEST_MAGIC)
+        known = [known for known in FORMATS if not known.is_directory]
+        fitting = [known for known in known if known.has_magic(head)]
+        # HDF5 files of several kinds begin alike.
+        fitting = [known for known in fitting if known.has_suffix(path)] or (
+            fitting[-1:]
+            or [f for f in known if not f.magics and f.has_suffix(path)]
+        )
+    else:
         raise InputError(f"{path} is no file. Give the files one by one.")
-    with path.open("rb") as file:
-        head = file.read(max(len(known.magic) for known in FORMATS))
-    for known in FORMATS:
-        if known.magic and head.startswith(known.magic):
-            return known
-    for known in FORMATS:
-        if path.suffix.lower() == known.suffix and not known.magic:
-            return known
-    listed = ", ".join(f"{known.suffix} ({known.name})" for known in FORMATS)
-    raise InputError(
-        f"{path}: {'empty' if not head else 'unknown content'}. Known "
-        f"formats: {listed}."
+    if fitting:
+        return fitting[0]
+    if path.is_dir():
+        raise InputError(f"{path} is no file. Give the files one by one.")
+    listed = ", ".join(
+        f"{known.suffixes[0]} ({known.name})" for known in FORMATS
     )
+    raise InputError(
+        f"{path}: {'unknown content' if head else 'empty'}. Known formats: "
+        f"{listed}."
+    )
+
+
+def _unreadable(source: str, error: OSError) -> InputError:
+    return InputError(f"Cannot read {source}: {error.strerror or error}.")

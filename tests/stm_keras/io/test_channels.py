@@ -3,14 +3,37 @@ import pytest
 from scipy import ndimage
 
 from stm_keras.errors import InputError
-from stm_keras.io.channels import choose_channel, silence
+from stm_keras.io.channels import is_copy, quantity, silence
+from stm_keras.io.options import ReadOptions
+from stm_keras.io.recording import Channel, Recording
+from stm_keras.io.selection import (
+    lock_in_faults,
+    select_channel,
+    select_maps,
+)
+
+SIGNAL = 1 + np.eye(4)[np.newaxis]
 
 
-def _choose(names, wanted=None, off=False):
-    signal = 1 + np.eye(4)
-    return choose_channel(
-        "file", names, wanted, lock_in_off=off, images=lambda _: [signal]
+def _recording(channels, **changes):
+    fields = {"shape": (4, 4), "extent_nm": (2.0, 2.0), **changes}
+    return Recording("file", "test file", channels=tuple(channels), **fields)
+
+
+def _channel(name, unit="", values=SIGNAL, **changes):
+    bias_v = np.linspace(-0.1, 0.1, len(values))
+    return Channel(name, unit, bias_v, lambda: values, **changes)
+
+
+def _choose(names, wanted=None, off=False, **options):
+    channels = [
+        _channel(name, values=np.roll(SIGNAL, i, -1), lock_in_off=off)
+        for i, name in enumerate(names)
+    ]
+    chosen = select_channel(
+        _recording(channels), ReadOptions(channel=wanted, **options)
     )
+    return names.index(chosen.channel.name)
 
 
 @pytest.mark.parametrize(
@@ -21,25 +44,37 @@ def _choose(names, wanted=None, off=False):
         (["Z", "LIX_2_omega", "LIX_1_omega"], 2),
         (["Z", "LI_Demod_1_Y", "LI_Demod_1_X"], 2),
         (["Current", "Lockin_X", "Z"], 1),
+        (["Current", "7280DSP Lockin-Y", "7280DSP Lockin-X"], 2),
+        (["LIR 1 omega", "7280DSP Lockin-X"], 1),
         (["Z", "d2I/dV2", "dI/dV (S)"], 2),
+        (["Z", "LIA Current"], 1),
         (["Current", "Bias", "Z"], 2),
         (["Topography", "Lockin Phase", "Lock-in Frequency"], 0),
     ],
 )
 def test_known_names(names, chosen):
-    assert _choose(names).index == chosen
+    assert _choose(names) == chosen
+
+
+def test_a_unit_tells_where_the_name_does_not():
+    assert quantity("Ext. signal 1", "S") == "didv"
+    assert quantity("Ext. signal 1", "V") is None
+    assert quantity("Tunnel Current", "A") == "current"
+    assert quantity("Current Setpoint", "A") == "current"
+    assert quantity("Topography", "m") == "topograph"
 
 
 def test_own_lock_in_off_does_not_count_for_an_external_one():
-    assert _choose(["Z", "LIX_1_omega", "dI/dV"], off=True).index == 2
-    assert _choose(["Z", "LIX_1_omega"], off=True).index == 0
+    assert _choose(["Z", "LIX_1_omega", "dI/dV"], off=True) == 2
+    assert _choose(["Z", "LIX_1_omega"], off=True) == 0
 
 
 def test_asked_for_by_name_without_signs_or_by_its_beginning():
     names = ["LIX_1_omega", "LIX_2_omega", "Z"]
-    assert _choose(names, "lix 1 omega").index == 0
-    assert _choose(names, "z").index == 2
-    assert _choose(names, "LIX1").index == 0
+    assert _choose(names, "lix 1 omega") == 0
+    assert _choose(names, "z") == 2
+    assert _choose(names, "Topograph") == 2
+    assert _choose(names, "LIX1") == 0
     with pytest.raises(InputError, match="more than one channel 'LIX'"):
         _choose(names, "LIX")
     with pytest.raises(InputError, match="no channel ''"):
@@ -49,6 +84,61 @@ def test_asked_for_by_name_without_signs_or_by_its_beginning():
 def test_nothing_suitable():
     with pytest.raises(InputError, match="--channel among: Current, Bias"):
         _choose(["Current", "Bias"])
+
+
+def test_a_direction_that_was_not_recorded():
+    with pytest.raises(InputError, match="was not recorded backward"):
+        _choose(["Z"], direction="backward")
+
+
+def test_current_of_a_sweep_is_differentiated():
+    bias = np.linspace(-0.1, 0.1, 11)
+    slope = 1e-9 * (1 + np.arange(16.0).reshape(4, 4))
+    current = slope * (0.5 + bias[:, None, None])
+    recording = _recording(
+        [
+            Channel("Current", "A", bias, lambda: current, sweep=True),
+            _channel("Z", "m"),
+        ]
+    )
+    for wanted in (None, "derivative"):
+        maps = select_maps(recording, ReadOptions(channel=wanted))
+        assert (maps.channel, maps.unit) == ("d(Current)/dV", "S")
+        assert any("numerical derivative" in n for n in maps.provenance)
+        for image in maps.data:
+            np.testing.assert_allclose(image, slope, rtol=1e-5)
+    assert select_maps(recording, ReadOptions(channel="Current")).unit == "A"
+    with pytest.raises(InputError, match="no current over a bias sweep"):
+        _choose(["Z"], "derivative")
+
+
+def test_a_lock_in_that_passes_on_the_feedback_error_is_seen():
+    error = 1 + np.random.default_rng(0).normal(size=(1, 8, 8))
+    channels = [
+        _channel("Current", "A", error),
+        _channel("LIX", "A", -2 * error),
+        _channel("Z", "m"),
+    ]
+    recording = _recording(channels)
+    chosen = select_channel(recording, ReadOptions())
+    assert chosen.channel.name == "Z"
+    assert "a copy of Current" in chosen.reason
+    assert list(lock_in_faults(recording)) == ["LIX"]
+    assert not is_copy(error, error[:, :4])
+
+
+def test_unknown_bias_and_extent_must_be_given():
+    unknown = _recording(
+        [Channel("Z", "m", np.array([np.nan]), lambda: SIGNAL)],
+        extent_nm=None,
+    )
+    with pytest.raises(InputError, match="--bias"):
+        select_maps(unknown, ReadOptions())
+    with pytest.raises(InputError, match="--extent-nm"):
+        select_maps(unknown, ReadOptions(bias_v=(0.1,)))
+    maps = select_maps(unknown, ReadOptions(bias_v=(0.1,), extent_nm=(3, 4)))
+    assert maps.bias_v == [0.1]
+    assert maps.extent_nm == (3, 4)
 
 
 def test_silence():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps, finite_or_nan
+from stm_keras.io.placement import Placement
 
 
 def _maps(n_maps=3, height=4, width=5, **changes):
@@ -44,7 +45,7 @@ def test_mask_is_where_every_map_is_measured():
     ("changes", "message"),
     [
         ({"data": np.eye(4)}, r"shape \[4, 4\]"),
-        ({"data": np.ones((3, 1, 5))}, "2 x 2"),
+        ({"data": np.ones((3, 1, 1))}, "two pixels"),
         ({"data": np.ones((0, 4, 5))}, "at least one map"),
         ({"bias_v": [0.1, 0.2]}, "3 maps need as many biases. Received: 2"),
         ({"bias_v": [0.1, np.nan, 0.2]}, "bias of map 1"),
@@ -107,3 +108,39 @@ def test_infinities_become_unmeasured():
     np.testing.assert_array_equal(np.isnan(values), [False] + 4 * [True])
     assert "3 infinite" in notes[0]
     assert finite_or_nan([1, 2])[1] == []
+
+
+def test_places_on_the_sample():
+    maps = _maps(extent_nm=(8.0, 20.0), placement=Placement((100.0, 50.0), 90))
+    # Half a pixel before the first centre is the frame's top left corner: 10
+    # left of the centre and 4 above; a quarter turn takes left to down.
+    corner = maps.scanner_nm([(-0.5, -0.5)])
+    np.testing.assert_allclose(corner, [(96.0, 40.0)])
+    assert _maps().scanner_nm([(0, 0)]) is None
+
+
+@given(
+    st.floats(-180, 180), st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 1)
+)
+def test_a_part_of_a_frame_keeps_its_places(angle, down, right, side):
+    whole = Placement((3.0, -2.0), angle)
+    part = whole.moved(down, right)
+    # The part's centre, in the coordinates of a frame of 4 x 6 nm.
+    np.testing.assert_allclose(
+        part.to_scanner([(side / 2, side / 2)], (side, side)),
+        whole.to_scanner([(2 + down, 3 + right)], (4.0, 6.0)),
+        atol=1e-12,
+    )
+
+
+def test_to_xarray():
+    pytest.importorskip("xarray", reason="the extra `netcdf` is not installed")
+    maps = _maps(channel="dI/dV", unit="S", placement=Placement((1, 2), 3))
+    array = maps.to_xarray()
+    assert array.dims == ("bias", "y", "x")
+    np.testing.assert_array_equal(array.values, maps.data)
+    np.testing.assert_allclose(array["y"], [1, 3, 5, 7])
+    np.testing.assert_allclose(array["x"], [2, 6, 10, 14, 18])
+    np.testing.assert_array_equal(array["bias"], maps.bias_v)
+    assert array.attrs["units"] == "S"
+    assert array.attrs["angle_deg"] == 3

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.numpy_files import write_npz
+from stm_keras.io.placement import Placement
 from stm_keras.io.reader import read_maps
 
 _SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=5)
@@ -50,7 +51,13 @@ def test_round_trip(tmp_path, data, extent, text):
     bias = np.linspace(-1, 1, len(data))
     try:
         maps = ConductanceMaps(
-            data, bias, extent, text.strip(), "A", provenance=("made", "cut")
+            data,
+            bias,
+            extent,
+            text.strip(),
+            "A",
+            provenance=("made", "cut"),
+            placement=Placement((extent[0], -3.0), 30.0),
         )
     except InputError:
         return  # nothing to see in these maps
@@ -61,7 +68,8 @@ def test_round_trip(tmp_path, data, extent, text):
     np.testing.assert_array_equal(back.bias_v, maps.bias_v)
     assert back.extent_nm == maps.extent_nm
     assert (back.channel, back.unit) == (maps.channel, "A")
-    assert back.provenance == ("made", "cut", "read from .npz")
+    assert back.provenance[:2] == ("made", "cut")
+    assert back.placement == maps.placement
 
 
 @pytest.mark.parametrize("dtype", ["<f2", ">f4", "<f8", ">f8", "<i2", "u1"])
@@ -86,10 +94,17 @@ def test_infinite_values_are_masked_and_said(npz, parts):
     assert "1 infinite" in maps.provenance[-1]
 
 
-@pytest.mark.parametrize("key", ["maps", "bias_v", "extent_nm"])
-def test_missing_key(npz, parts, key):
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("maps", "key 'maps' is missing"),
+        ("bias_v", "bias of map 0.*--bias"),
+        ("extent_nm", "--extent-nm"),
+    ],
+)
+def test_missing_key(npz, parts, key, message):
     del parts[key]
-    with pytest.raises(InputError, match=f"key '{key}' is missing"):
+    with pytest.raises(InputError, match=message):
         read_maps(npz(parts))
 
 

@@ -3,7 +3,8 @@ import os
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.reader import FORMATS, read_maps
+from stm_keras.io import reader
+from stm_keras.io.reader import FORMATS, format_of, read_maps
 
 
 def test_missing(tmp_path):
@@ -29,7 +30,7 @@ def test_not_an_image_file(tmp_path, content, suffix):
     with pytest.raises(InputError) as error:
         read_maps(path)
     for known in FORMATS:
-        assert known.suffix in str(error.value)
+        assert known.suffixes[0] in str(error.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -47,10 +48,34 @@ def test_content_counts_and_not_the_name(tmp_path, sxm_bytes, two_channels):
     assert read_maps(path).channel == "LI_Demod_1_X"
 
 
-@pytest.mark.parametrize("known", FORMATS)
+@pytest.mark.parametrize(
+    "known",
+    [known for known in FORMATS if not known.is_directory],
+    ids=lambda known: known.name,
+)
 def test_a_file_of_nothing_but_its_magic(tmp_path, known):
-    path = tmp_path / f"file{known.suffix}"
-    for rest in (b"", b"\n", bytes(50), b"\x1a\x04"):
-        path.write_bytes(known.magic + rest)
-        with pytest.raises(InputError):
-            read_maps(path, bias_v=[0.0], extent_nm=(1.0, 1.0))
+    path = tmp_path / f"file{known.suffixes[0]}"
+    for magic in known.magics or (b"",):
+        for rest in (b"", b"\n", bytes(50), b"\x1a\x04"):
+            path.write_bytes(magic + rest)
+            with pytest.raises(InputError):
+                read_maps(path, bias_v=[0.0], extent_nm=(1.0, 1.0))
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "map.gwy"
+    path.write_bytes(b"GWYP")
+
+    def absent(name):
+        raise ModuleNotFoundError(name="gwyfile")
+
+    monkeypatch.setattr(reader, "import_module", absent)
+    with pytest.raises(InputError, match=r"gwyfile.*stm-keras\[gwyddion\]"):
+        read_maps(path)
+
+
+def test_hdf5_files_of_several_kinds_are_told_apart(tmp_path):
+    for suffix, name in ((".mat", "MATLAB"), (".nc", "NetCDF"), ("", "NeXus")):
+        path = tmp_path / f"file{suffix}"
+        path.write_bytes(b"\x89HDF\r\n\x1a\n")
+        assert format_of(path).name.startswith(name)

@@ -1,0 +1,213 @@
+"""From everything a file holds to the one quantity that is looked at.
+
+dI/dV where it was recorded; its numerical derivative where only I(V) was;
+the topograph where neither was. `provenance` always says which and why.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stm_keras.errors import InputError
+from stm_keras.io.channels import (
+    channel_key,
+    didv_candidates,
+    is_copy,
+    is_internal_lock_in,
+    listed,
+    named_channels,
+    quantity,
+    silence,
+    topographs,
+)
+from stm_keras.io.derivative import differentiate
+from stm_keras.io.maps import ConductanceMaps, finite_or_nan
+from stm_keras.io.options import ReadOptions
+from stm_keras.io.recording import Channel, Recording
+
+DERIVATIVE = "derivative"
+"""What to ask for to have the current differentiated, lock-in or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """A chosen channel.
+
+    Attributes:
+        channel: the one to read.
+        reason: why, for `provenance`.
+        derive: whether to take its derivative over the bias.
+    """
+
+    channel: Channel
+    reason: str
+    derive: bool = False
+
+
+def select_maps(recording: Recording, options: ReadOptions) -> ConductanceMaps:
+    """Read the channel that is asked for, or else the most telling one.
+
+    Args:
+        recording: the file.
+        options: `channel` (a name, "topograph" or "derivative") and
+            `direction` choose; `bias_v` and `extent_nm` take the place of
+            what the file says.
+
+    Raises:
+        InputError: for an unknown channel, one not recorded in the
+            direction, where no channel suits, or where the file tells no
+            bias or extent and none is given.
+        OSError: where the file cannot be read.
+    """
+    chosen = select_channel(recording, options)
+    channel = chosen.channel
+    bias = channel.bias_v if options.bias_v is None else options.bias_v
+    extent = options.extent_nm or recording.extent_nm
+    if not np.isfinite(bias).all():
+        unknown = int(np.argmin(np.isfinite(bias)))
+        raise InputError(
+            f"{recording.source}: the file does not tell the bias of map "
+            f"{unknown}. Give those of all its maps with --bias, in V."
+        )
+    if extent is None:
+        raise InputError(
+            f"{recording.source}: the file does not tell its size. Give "
+            "--extent-nm, height and width in nm."
+        )
+    values, unit, steps = channel.load(), channel.unit, list[str]()
+    if chosen.derive:
+        values, step = differentiate(values, np.asarray(bias))
+        unit, steps = "S", [step]
+    data, infinite = finite_or_nan(values)
+    return ConductanceMaps(
+        data=data,
+        bias_v=np.asarray(bias),
+        extent_nm=extent,
+        channel=f"d({channel.name})/dV" if chosen.derive else channel.name,
+        unit=unit,
+        source=recording.source,
+        placement=recording.placement,
+        provenance=(
+            *recording.history,
+            f"read from a {recording.format}, {channel.direction}",
+            f"channel {channel.name or 'without a name'}: {chosen.reason}",
+            *([channel.note] if channel.note else []),
+            *recording.notes,
+            *steps,
+            *options.notes(),
+            *infinite,
+        ),
+    )
+
+
+def select_channel(recording: Recording, options: ReadOptions) -> Selection:
+    """Choose a channel; see `select_maps`."""
+    if options.channel is None:
+        return _chosen(recording, options)
+    channels = recording.channels
+    if channel_key(options.channel) == DERIVATIVE:
+        current = _current_sweep(channels, options)
+        if current is None:
+            raise InputError(
+                f"{recording.source}: no current over a bias sweep to "
+                f"differentiate. Its channels: {listed(channels)}."
+            )
+        return Selection(current, "differentiated, as asked for", derive=True)
+    places = named_channels(recording.source, channels, options.channel)
+    channel = _of_direction(recording, [channels[i] for i in places], options)
+    silent = channel.lock_in_off and is_internal_lock_in(channel)
+    doubt = ", though the file says lock-in off" if silent else ""
+    return Selection(channel, f"as asked for{doubt}")
+
+
+def lock_in_faults(recording: Recording) -> dict[str, str]:
+    """Why the dI/dV channels of a file carry no signal, by name.
+
+    Args:
+        recording: the file.
+
+    Returns:
+        A reason for each channel that is dI/dV by its name and carries none.
+    """
+    channels = recording.channels
+    names = dict.fromkeys(
+        channels[index].name for index in didv_candidates(channels)
+    )
+    faults = {name: _fault(channels, name) for name in names}
+    return {name: fault for name, fault in faults.items() if fault}
+
+
+def _chosen(recording: Recording, options: ReadOptions) -> Selection:
+    channels = recording.channels
+    if recording.curated and len({channel.name for channel in channels}) == 1:
+        only = _of_direction(recording, channels, options)
+        return Selection(only, "the only one")
+    refused: dict[str, str] = {}
+    for index in didv_candidates(channels):
+        name = channels[index].name
+        if name in refused:
+            continue
+        if fault := _fault(channels, name):
+            refused[name] = fault
+            continue
+        same = [channel for channel in channels if channel.name == name]
+        channel = _of_direction(recording, same, options)
+        by = "name" if quantity(name, "") == "didv" else "unit"
+        return Selection(channel, f"a dI/dV channel by its {by}")
+    reasons = [f"{name}: {fault}" for name, fault in refused.items()]
+    why = f"no usable dI/dV ({'; '.join(reasons) or 'none recorded'})"
+    current = _current_sweep(channels, options)
+    if current is not None:
+        return Selection(current, f"I(V), as there is {why}", derive=True)
+    heights = [channels[index] for index in topographs(channels)]
+    if heights:
+        channel = _of_direction(recording, heights, options)
+        return Selection(channel, f"the topograph, as there is {why}")
+    raise InputError(
+        f"{recording.source}: {why} and no topograph. Choose with --channel "
+        f"among: {listed(channels)}."
+    )
+
+
+def _fault(channels: Sequence[Channel], name: str) -> str:
+    """Why the lock-in channel of a name is no dI/dV; "" where it is."""
+    same = [channel for channel in channels if channel.name == name]
+    if any(c.lock_in_off and is_internal_lock_in(c) for c in same):
+        return "the file says lock-in off"
+    images = [channel.load() for channel in same]
+    if fault := silence(images[:2]):
+        return fault
+    for channel in channels:
+        of_current = quantity(channel.name, channel.unit) == "current"
+        if not of_current or channel.sweep:
+            continue
+        if channel.direction == same[0].direction and is_copy(
+            images[0], channel.load()
+        ):
+            return f"a copy of {channel.name}, the feedback's error"
+    return ""
+
+
+def _current_sweep(
+    channels: Sequence[Channel], options: ReadOptions
+) -> Channel | None:
+    found = [
+        channel
+        for channel in channels
+        if channel.sweep and quantity(channel.name, channel.unit) == "current"
+    ]
+    wanted = [c for c in found if c.direction == options.direction]
+    return next(iter(wanted or found), None)
+
+
+def _of_direction(
+    recording: Recording, same: Sequence[Channel], options: ReadOptions
+) -> Channel:
+    for channel in same:
+        if channel.direction == options.direction:
+            return channel
+    raise InputError(
+        f"{recording.source}: channel {same[0].name} was not recorded "
+        f"{options.direction}. Choose the other direction with --direction."
+    )
