@@ -1,5 +1,6 @@
 """Test files that are written here, byte by byte, without the readers."""
 
+import importlib.util
 import struct
 from pathlib import Path
 
@@ -147,3 +148,18 @@ def mutated():
             yield bytes(copy)
 
     return generate
+
+
+@pytest.fixture
+def tiny():
+    """A module of `benchmarks/readers` that writes tiny files of a format."""
+
+    def load(name):
+        path = Path(__file__).resolve().parents[3]
+        path = path / "benchmarks" / "readers" / f"tiny_{name}.py"
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
