@@ -22,9 +22,12 @@ _DIDV_NAMES: tuple[re.Pattern[str], ...] = (
     re.compile(r"^li[rm]1omega"),  # the modulus, where X is missing
 )
 _DIDV_UNITS = ("S", "A/V")
-_CURRENT = re.compile(r"^(i|current|tunnell?(ing)?current|ifwd|ibwd)a?$")
+# A scan of several passes names them behind, as in "Z [P2]".
+_CURRENT = re.compile(r"^(i|current|tunnell?(ing)?current|ifwd|ibwd)a?(p\d+)?$")
 _CURRENT_START = re.compile(r"^(current|tunnell?(ing)?current)")
-_TOPOGRAPH = re.compile(r"^(z|topo\w*|height|constantcurrent|zheight)m?$")
+_TOPOGRAPH = re.compile(
+    r"^(z|topo\w*|height|constantcurrent|zheight)m?(p\d+)?$"
+)
 _INTERNAL_LOCK_IN = re.compile(r"^li[xyrm]|^lidemod")
 
 # A lock-in that runs gives a signal well away from zero, as dI/dV is; one

@@ -1,10 +1,9 @@
 """The header of a Nanonis scan file (.sxm), checked against the file's size.
 
-Lines `:KEY:` with their values below, in ISO-8859-1, up to `:SCANIT_END:`;
-after the bytes 1A 04 follow the images that the table DATA_INFO lists.
+Lines `:KEY:` with their values below, up to `:SCANIT_END:`; after the bytes
+1A 04 follow the images that the table DATA_INFO lists.
 """
 
-import contextlib
 import math
 import os
 from dataclasses import dataclass
@@ -13,14 +12,19 @@ from typing import BinaryIO
 
 from stm_keras.errors import InputError
 from stm_keras.io.maps import checked_extent
+from stm_keras.io.nanonis_text import (
+    MAX_HEADER_BYTES,
+    decoded,
+    lock_in_is_off,
+)
 from stm_keras.io.options import Direction
+from stm_keras.io.placement import Placement
 from stm_keras.io.recording import printable
+from stm_keras.io.si_units import NM_PER_M, to_si
 
 SAMPLE_BYTES = 4
 _HEADER_END = b":SCANIT_END:"
 _DATA_START = b"\x1a\x04"
-_MAX_HEADER_BYTES = 1 << 22  # real headers take some 4 kB
-_NM_PER_M = 1e9
 _BYTE_ORDERS = {"MSBFIRST": ">f4", "LSBFIRST": "<f4"}
 _DIRECTIONS: dict[str, tuple[Direction, ...]] = {
     "both": ("forward", "backward"),
@@ -34,14 +38,16 @@ class Channel:
     """One line of the table DATA_INFO.
 
     Attributes:
-        name: such as "Z" or "LI_Demod_1_X".
-        unit: such as "m" or "A".
+        name: such as "Z", "LI_Demod_1_X" or "[P2]_Z" of the second pass.
+        unit: SI unit, such as "m" or "A".
+        factor: what brings stored values into `unit`.
         blocks: place of the image of each direction in the file's data,
             counted in images.
     """
 
     name: str
     unit: str
+    factor: float
     blocks: dict[Direction, int]
 
 
@@ -70,18 +76,24 @@ class Header:
     @property
     def lock_in_off(self) -> bool:
         """Whether the header says so; False also where it says nothing."""
-        status = self.fields.get("Lock-in>Lock-in status", "")
-        return status.strip().upper() == "OFF"
+        return lock_in_is_off(self.fields)
 
     @property
-    def bias_v(self) -> float | None:
-        """Sample bias [V] from either of its places; None where neither is."""
-        for key in ("BIAS", "Bias>Bias (V)"):
-            with contextlib.suppress(ValueError):
-                bias_v = float(self.fields.get(key, ""))
-                if math.isfinite(bias_v):
-                    return bias_v
-        return None
+    def placement(self) -> Placement | None:
+        """Where the frame lies; None where the header does not tell.
+
+        SCAN_OFFSET is the frame's centre, and the angle counts clockwise, as
+        in the "Grid settings" of grids.
+        """
+        try:
+            words = self.fields.get("SCAN_OFFSET", "").split()
+            x, y = (float(word) * NM_PER_M for word in words)
+            angle = float(self.fields.get("SCAN_ANGLE", ""))
+        except ValueError:
+            return None
+        if not all(map(math.isfinite, (x, y, angle))):
+            return None
+        return Placement((x, y), 0.0 - angle)
 
 
 def read_header(file: BinaryIO, path: Path) -> Header:
@@ -108,10 +120,11 @@ def read_header(file: BinaryIO, path: Path) -> Header:
         raise InputError(
             f"{path}: the header promises {promised} bytes of data "
             f"({n_images} images of {rows:g} x {columns:g} px), the file "
-            f"holds {held}. It is truncated or damaged: copy it again."
+            f"holds {held}. It is truncated, damaged or still being written: "
+            "copy it again."
         )
     width_m, height_m = _numbers(fields, "SCAN_RANGE", path)
-    extent_nm = (height_m * _NM_PER_M, width_m * _NM_PER_M)
+    extent_nm = (height_m * NM_PER_M, width_m * NM_PER_M)
     return Header(
         fields=fields,
         data_start=data_start,
@@ -125,12 +138,12 @@ def read_header(file: BinaryIO, path: Path) -> Header:
 
 def _header_text(file: BinaryIO, path: Path) -> tuple[str, int]:
     """The header as text, and the offset of the first image [byte]."""
-    head = file.read(_MAX_HEADER_BYTES)
+    head = file.read(MAX_HEADER_BYTES)
     end = head.find(_HEADER_END)
     start = head.find(_DATA_START, end) if end >= 0 else -1
     if start < 0:
         raise _damaged(path, "its header has no end")
-    return head[:end].decode("iso-8859-1"), start + len(_DATA_START)
+    return decoded(head[:end]), start + len(_DATA_START)
 
 
 def _parse_fields(text: str) -> dict[str, str]:
@@ -169,9 +182,9 @@ def _parse_channels(fields: dict[str, str], path: Path) -> tuple[Channel, ...]:
         blocks: dict[Direction, int] = {
             d: n_images + i for i, d in enumerate(directions)
         }
-        channels.append(
-            Channel(printable(row["Name"]), printable(row["Unit"]), blocks)
-        )
+        factor, unit = to_si(printable(row["Unit"]))
+        name = printable(row["Name"])
+        channels.append(Channel(name, unit, factor, blocks))
         n_images += len(blocks)
     if not channels:
         raise _damaged(path, "its table DATA_INFO lists no channel")
@@ -208,5 +221,5 @@ def _upwards(fields: dict[str, str], path: Path) -> bool:
 def _damaged(path: Path, fault: str) -> InputError:
     return InputError(
         f"{path}: not a whole Nanonis scan: {fault}. Copy it from the "
-        "instrument again."
+        "instrument again once it is written."
     )

@@ -1,7 +1,6 @@
 """Test files that are written here, byte by byte, without the readers."""
 
 import importlib.util
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,87 +8,11 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 
-_HEADER = """:NANONIS_VERSION:
-2
-:SCANIT_TYPE:
-              FLOAT            {order}
-:SCAN_PIXELS:
-       {columns}       {rows}
-:SCAN_RANGE:
-           {width_m:.9E}           {height_m:.9E}
-:SCAN_DIR:
-{scan_dir}
-:BIAS:
-            {bias_v}
-:COMMENT:
-{comment}
-:Lock-in>Lock-in status:
-{lock_in}
-:DATA_INFO:
-\tChannel\tName\tUnit\tDirection\tCalibration\tOffset
-{table}
 
-:SCANIT_END:
-
-
-"""
-
-
-def sxm_bytes(
-    channels,
-    *,
-    scan_dir="down",
-    size_nm=(6.0, 8.0),
-    bias_v="1.000E-2",
-    lock_in="ON",
-    pixels=None,
-    comment="",
-    order="MSBFIRST",
-):
-    """A Nanonis scan.
-
-    `channels` holds (name, unit, {direction: image as seen [H, W]}).
-    """
-    rows, columns = next(iter(channels[0][2].values())).shape
-    table, data = [], b""
-    for number, (name, unit, images) in enumerate(channels):
-        word = "both" if len(images) == 2 else next(iter(images))
-        table.append(f"\t{number}\t{name}\t{unit}\t{word}\t1.0E+0\t0.0E+0")
-        for direction in ("forward", "backward"):
-            if direction in images:
-                data += _stored(images[direction], direction, scan_dir, order)
-    columns, rows = pixels or (columns, rows)
-    header = _HEADER.format(
-        order=order,
-        columns=columns,
-        rows=rows,
-        width_m=size_nm[1] * 1e-9,
-        height_m=size_nm[0] * 1e-9,
-        scan_dir=scan_dir,
-        bias_v=bias_v,
-        comment=comment,
-        lock_in=lock_in,
-        table="\n".join(table),
-    )
-    return header.encode("iso-8859-1") + b"\x1a\x04" + data
-
-
-def _stored(image, direction, scan_dir, order):
-    """The image in the order in which the tip took it."""
-    n_rows = len(image)
-    taken = b""
-    for step in range(n_rows):
-        line = list(image[step if scan_dir == "down" else n_rows - 1 - step])
-        if direction == "backward":
-            line.reverse()
-        for value in line:
-            taken += struct.pack(">f" if order == "MSBFIRST" else "<f", value)
-    return taken
-
-
-@pytest.fixture(name="sxm_bytes")
-def _sxm_bytes():
-    return sxm_bytes
+@pytest.fixture
+def sxm_bytes(tiny):
+    """What writes a Nanonis scan."""
+    return tiny("nanonis_sxm").sxm_bytes
 
 
 @pytest.fixture

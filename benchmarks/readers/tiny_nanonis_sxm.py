@@ -1,0 +1,193 @@
+"""Writes tiny Nanonis scans (.sxm), for tests and for fuzzing.
+
+From the format's description and byte by byte, without the readers of
+`stm_keras`, which are tested with it.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Images = Mapping[str, np.ndarray]
+
+_HEADER = """:NANONIS_VERSION:
+2
+:SCANIT_TYPE:
+              FLOAT            {order}
+:SCAN_PIXELS:
+       {columns}       {rows}
+:SCAN_RANGE:
+           {width_m:.9E}           {height_m:.9E}
+:SCAN_DIR:
+{scan_dir}
+:BIAS:
+            {bias_v}
+:COMMENT:
+{comment}
+:Lock-in>Lock-in status:
+{lock_in}
+{fields}:DATA_INFO:
+\tChannel\tName\tUnit\tDirection\tCalibration\tOffset
+{table}
+
+:SCANIT_END:
+
+
+"""
+_PLAIN_PASS = {
+    "Record-Ch": "-1",
+    "Playback": "FALSE",
+    "Playback-Offset": "0.000E+0",
+    "BOL-delay_[cycles]": "40",
+    "Bias_override": "FALSE",
+    "Bias_override_value": "0.000E+0",
+    "Z_Setp_override": "FALSE",
+    "Z_Setp_override_value": "0.000E+0",
+    "Speed_factor": "1.000",
+}
+
+
+def sxm_bytes(
+    channels: Sequence[tuple[str, str, Images]],
+    *,
+    scan_dir: str = "down",
+    size_nm: tuple[float, float] = (6.0, 8.0),
+    bias_v: str = "1.000E-2",
+    lock_in: str = "ON",
+    pixels: tuple[object, object] | None = None,
+    comment: str = "",
+    order: str = "MSBFIRST",
+    fields: Mapping[str, str] | None = None,
+    encoding: str = "iso-8859-1",
+) -> bytes:
+    """A Nanonis scan.
+
+    Args:
+        channels: (name, unit, {direction: image as seen [H, W]}).
+        scan_dir: "up" or "down".
+        size_nm: height and width.
+        bias_v: text of the field BIAS.
+        lock_in: its state.
+        pixels: columns and rows to claim, in place of the images'.
+        comment: any text.
+        order: of the bytes, MSBFIRST or LSBFIRST.
+        fields: more fields by key.
+        encoding: of the header.
+    """
+    rows, columns = next(iter(channels[0][2].values())).shape
+    table, data = [], b""
+    for number, (name, unit, images) in enumerate(channels):
+        word = "both" if len(images) == 2 else next(iter(images))
+        table.append(f"\t{number}\t{name}\t{unit}\t{word}\t1.0E+0\t0.0E+0")
+        for direction in ("forward", "backward"):
+            if direction in images:
+                data += _stored(images[direction], direction, scan_dir, order)
+    columns, rows = pixels or (columns, rows)
+    header = _HEADER.format(
+        order=order,
+        columns=columns,
+        rows=rows,
+        width_m=size_nm[1] * 1e-9,
+        height_m=size_nm[0] * 1e-9,
+        scan_dir=scan_dir,
+        bias_v=bias_v,
+        comment=comment,
+        lock_in=lock_in,
+        fields="".join(f":{k}:\n{v}\n" for k, v in (fields or {}).items()),
+        table="\n".join(table),
+    )
+    return header.encode(encoding) + b"\x1a\x04" + data
+
+
+def pass_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """The field Multipass-Config: a row a pass and direction.
+
+    Args:
+        rows: what differs from a plain pass, by the column's title; forward
+            before backward, pass by pass.
+    """
+    lines = [tuple(_PLAIN_PASS)]
+    lines += [tuple({**_PLAIN_PASS, **row}.values()) for row in rows]
+    return "\n".join("\t" + "\t".join(line) for line in lines)
+
+
+def _stored(
+    image: np.ndarray, direction: str, scan_dir: str, order: str
+) -> bytes:
+    """The image in the order in which the tip took it."""
+    n_rows = len(image)
+    taken = b""
+    for step in range(n_rows):
+        line = list(image[step if scan_dir == "down" else n_rows - 1 - step])
+        if direction == "backward":
+            line.reverse()
+        for value in line:
+            taken += struct.pack(">f" if order == "MSBFIRST" else "<f", value)
+    return taken
+
+
+def multipass_bytes(
+    biases_v: Sequence[tuple[float, float]],
+    names: Sequence[str] = ("[P{}]_Z",),
+    **options: object,
+) -> tuple[bytes, dict[tuple[int, str], np.ndarray]]:
+    """A scan of several passes.
+
+    Args:
+        biases_v: bias of every pass, forward and backward.
+        names: of the channels, with the place of the pass's number.
+        options: as `sxm_bytes` takes them.
+
+    Returns:
+        The file, and the images of the first channel by pass and direction.
+    """
+    rng = np.random.default_rng(11)
+    images = {
+        (number, direction): rng.normal(size=(5, 4)).astype(np.float32)
+        for number in range(1, len(biases_v) + 1)
+        for direction in ("forward", "backward")
+    }
+    channels = [
+        (
+            name.format(number),
+            "m" if name.endswith("Z") else "A",
+            {
+                way: images[number, way] + place
+                for way in ("forward", "backward")
+            },
+        )
+        for place, name in enumerate(names)
+        for number in range(1, len(biases_v) + 1)
+    ]
+    table = pass_table(
+        [
+            {"Bias_override": "TRUE", "Bias_override_value": f"{bias:.3E}"}
+            for pair in biases_v
+            for bias in pair
+        ]
+    )
+    fields = {"Multipass-Config": table}
+    return sxm_bytes(channels, fields=fields, **options), images  # type: ignore[arg-type]
+
+
+def tiny_files() -> dict[str, bytes]:
+    """A handful of small files by name."""
+    rng = np.random.default_rng(3)
+    first, second = (rng.normal(size=(6, 5)).astype("f4") for _ in range(2))
+    both = {"forward": first, "backward": second}
+    place = {"SCAN_OFFSET": "1.0E-8 -2.0E-8", "SCAN_ANGLE": "3.0E+1"}
+    unfinished = first.copy()
+    unfinished[:2] = np.nan
+    passes, _ = multipass_bytes([(0.1, 0.1), (-0.2, -0.3)])
+    return {
+        "down.sxm": sxm_bytes(
+            [("Z", "m", both), ("LI_Demod_1_X", "A", both)], fields=place
+        ),
+        "up.sxm": sxm_bytes(
+            [("Z", "m", {"forward": unfinished})],
+            scan_dir="up",
+            order="LSBFIRST",
+        ),
+        "passes.sxm": passes,
+    }

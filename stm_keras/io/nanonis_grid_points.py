@@ -1,0 +1,156 @@
+"""The records of a Nanonis grid: read a few columns at a time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stm_keras.errors import InputError
+from stm_keras.io.nanonis_grid_header import SAMPLE_BYTES, GridHeader
+from stm_keras.io.recording import as_seen
+from stm_keras.io.si_units import NM_PER_M
+
+_SAMPLE = ">f4"
+# What an unfinished grid may take up beyond twice its file's size [byte].
+_SPARE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class GridPoints:
+    """The measured points of a grid.
+
+    Attributes:
+        path: the file.
+        header: its header.
+        parameters: of every measured point, in the order of the measurement,
+            float32 [n, P], in the header's units.
+    """
+
+    path: Path
+    header: GridHeader
+    parameters: NDArray[np.float32]
+
+    @property
+    def n_measured(self) -> int:
+        """Number of measured points; the grid's first ones."""
+        return len(self.parameters)
+
+    def parameter(self, name: str) -> NDArray[np.float64] | None:
+        """A parameter by its name without unit, float64 [n], SI.
+
+        None where the grid does not have it, or not of every point.
+        """
+        for signal, values in zip(
+            self.header.parameters, self.parameters.T, strict=True
+        ):
+            if signal.name.lower() == name.lower():
+                found = values.astype(np.float64) * signal.factor
+                return found if np.isfinite(found).all() else None
+        return None
+
+    def parameter_image(self, index: int) -> NDArray[np.float32]:
+        """A parameter as an image: float32 [1, H, W], SI, as seen."""
+        factor = self.header.parameters[index].factor
+        return self._as_seen(self.parameters[:, index : index + 1], factor)
+
+    def sweeps(self, index: int) -> NDArray[np.float32]:
+        """A channel's sweeps: float32 [V, H, W], SI, as seen.
+
+        Raises:
+            InputError: where the file was cut short in the meantime.
+            OSError: where it cannot be read.
+        """
+        n = self.header.n_points
+        first = len(self.header.parameters) + index * n
+        values = _read_columns(
+            self.path, self.header, first, n, self.n_measured
+        )
+        return self._as_seen(values, self.header.channels[index].factor)
+
+    def first_sweep(self, index: int) -> NDArray[np.float64]:
+        """A channel's sweep at the first point, float64 [V], SI."""
+        n = self.header.n_points
+        first = len(self.header.parameters) + index * n
+        values = _read_columns(self.path, self.header, first, n, 1)[0]
+        return values.astype(np.float64) * self.header.channels[index].factor
+
+    def off_grid_px(self) -> float | None:
+        """How far a point's own X and Y lie from its pixel, at most [px].
+
+        None where the grid does not record X and Y.
+        """
+        x, y = self.parameter("X"), self.parameter("Y")
+        if x is None or y is None:
+            return None
+        rows, columns = self.header.shape
+        row, column = np.divmod(np.arange(len(x)), columns)
+        height, width = self.header.extent_nm
+        down, right = height / rows, width / columns
+        # The first point is the frame's bottom left.
+        places = np.stack(
+            [(rows - row - 0.5) * down, (column + 0.5) * right], axis=1
+        )
+        expected = self.header.placement.to_scanner(places, (height, width))
+        away = np.stack([x, y], axis=1) * NM_PER_M - expected
+        return float(np.hypot(*away.T).max() / min(down, right))
+
+    def _as_seen(
+        self, values: np.ndarray, factor: float
+    ) -> NDArray[np.float32]:
+        """Values of the measured points [n, V] as maps [V, H, W]."""
+        rows, columns = self.header.shape
+        maps = np.full((values.shape[1], rows * columns), np.nan, np.float32)
+        maps[:, : len(values)] = values.T
+        if factor != 1:
+            with np.errstate(over="ignore", invalid="ignore"):
+                maps *= np.float32(factor)
+        maps = maps.reshape(-1, rows, columns)
+        return as_seen(maps, upwards=True, backward=False)
+
+
+def read_grid_points(path: Path, header: GridHeader) -> GridPoints:
+    """Find the measured points of a grid.
+
+    A grid is written point by point: one that was stopped is either short or
+    ends with records of zeros.
+
+    Raises:
+        InputError: where the points are too few to make maps of, or the file
+            was cut short in the meantime.
+        OSError: where it cannot be read.
+    """
+    n_parameters = len(header.parameters)
+    parameters = _read_columns(path, header, 0, n_parameters, header.n_held)
+    n_measured = header.n_held
+    if n_parameters:
+        written = np.flatnonzero((parameters != 0).any(axis=1))
+        n_measured = int(written[-1]) + 1 if written.size else 0
+    rows, columns = header.shape
+    maps_bytes = header.n_points * rows * columns * SAMPLE_BYTES
+    held_bytes = header.n_held * header.record_bytes
+    if not n_measured or maps_bytes > 2 * held_bytes + _SPARE_BYTES:
+        raise InputError(
+            f"{path}: too few points to make maps of: {n_measured} of "
+            f"{rows * columns} are measured. Wait until the grid is finished."
+        )
+    return GridPoints(path, header, parameters[:n_measured].astype(np.float32))
+
+
+def _read_columns(
+    path: Path, header: GridHeader, first: int, count: int, n_records: int
+) -> np.ndarray:
+    """Some values of the first records: big-endian float32 [n, count]."""
+    values = np.empty((n_records, count), _SAMPLE)
+    with path.open("rb", buffering=0) as file:
+        for index in range(n_records if count else 0):
+            start = header.data_start + index * header.record_bytes
+            file.seek(start + first * SAMPLE_BYTES)
+            # As bytes: a memory view of such floats takes no other byte order.
+            if file.readinto(values[index].view(np.uint8).data) != (
+                count * SAMPLE_BYTES
+            ):
+                raise InputError(
+                    f"{path}: cut short while it was read. Try again."
+                )
+    return values
