@@ -1,7 +1,7 @@
 """Find the impurities in a stack of maps."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,9 @@ from stm_keras.analysis.positions_file import to_nm
 from stm_keras.analysis.thresholds import standardised
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
+from stm_keras.io.cropping import Region, crop
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.model_card import ModelCard
 from stm_keras.preparation import (
     Levelling,
     check_levelling,
@@ -46,6 +48,7 @@ class PredictOptions:
     levelling: Levelling = "plane"
     tiling: TilingName = "overlap"
     threshold: float | None = None
+    region: Region = field(default_factory=Region)
 
     def __post_init__(self) -> None:
         if self.tiling not in TILINGS:
@@ -67,7 +70,9 @@ class Prediction:
 
     Attributes:
         file_maps: the maps as they were read.
-        levelled: the same levelled, sorted by bias.
+        origin_px: row and column in `file_maps` of the top left pixel of the
+            part that was looked at.
+        levelled: that part levelled, sorted by bias.
         maps: the same at the network's pixel.
         score: S, float32 [H, W] at the network's pixel; NaN where a map has
             no measurement.
@@ -76,22 +81,48 @@ class Prediction:
         scores: S at each position, in standard deviations above the mean of
             S, float64 [n].
         threshold: the least such score that counted.
+        floor: S that a detection had to exceed as well; -inf for none.
+        options: how it was found.
+        card: of the model.
         notes: all that was done, and what to know about it.
     """
 
     file_maps: ConductanceMaps
+    origin_px: tuple[int, int]
     levelled: ConductanceMaps
     maps: ConductanceMaps
     score: np.ndarray
     positions_px: np.ndarray
     scores: np.ndarray
     threshold: float
+    floor: float
+    options: PredictOptions
+    card: ModelCard
     notes: tuple[str, ...]
 
     @property
     def positions_nm(self) -> np.ndarray:
-        """The y and x [nm] of each position from the frame's top left."""
+        """The y and x [nm] of each position from the file's top left."""
         return to_nm(self.positions_px, self.file_maps.pixel_nm)
+
+    @property
+    def origin_nm(self) -> tuple[float, float]:
+        """The y and x [nm] of the part's top left in the file's frame."""
+        (row, col), (down, right) = self.origin_px, self.file_maps.pixel_nm
+        return row * down, col * right
+
+    @property
+    def measured(self) -> np.ndarray:
+        """Pixels of `file_maps` that were looked at, bool [H, W].
+
+        Those of the part that are measured in every map and were not taken
+        out as noise.
+        """
+        _, height, width = self.levelled.shape
+        row, col = self.origin_px
+        seen = np.zeros(self.file_maps.shape[1:], dtype=bool)
+        seen[row : row + height, col : col + width] = self.levelled.mask
+        return seen
 
 
 def predict_maps(
@@ -113,11 +144,13 @@ def predict_maps(
         The positions and all that a picture of them needs.
 
     Raises:
-        InputError: see `level` and `to_network_pixel`, and where the frame
-            is smaller than the network's reach.
+        InputError: see `crop`, `level` and `to_network_pixel`, and where the
+            frame is smaller than the network's reach.
     """
     card = finder.card
-    levelled = level(maps.sorted_by_bias(), options.levelling)
+    rows, cols = options.region.spans(maps)
+    part = crop(maps, rows, cols)
+    levelled = level(part.sorted_by_bias(), options.levelling)
     ready = to_network_pixel(levelled, card.ring_rad_px, options.surface)
     n_maps, height, width = ready.shape
     if min(height, width) <= card.reach_px:
@@ -145,12 +178,16 @@ def predict_maps(
     )
     return Prediction(
         maps,
+        (rows[0], cols[0]),
         levelled,
         ready,
         score,
-        _to_file_pixels(peaks, maps, ready),
+        _to_file_pixels(peaks, part, ready) + (rows[0], cols[0]),
         peaks.scores,
         threshold,
+        floor,
+        options,
+        card,
         (*ready.provenance, *_warnings(ready, options, card.thresholds)),
     )
 
@@ -165,12 +202,12 @@ def _tiling(name: TilingName, tile_px: int, reach_px: int) -> Tiling:
 
 
 def _to_file_pixels(
-    peaks: Peaks, maps: ConductanceMaps, ready: ConductanceMaps
+    peaks: Peaks, part: ConductanceMaps, ready: ConductanceMaps
 ) -> np.ndarray:
-    scale = np.asarray(ready.pixel_nm) / np.asarray(maps.pixel_nm)
+    scale = np.asarray(ready.pixel_nm) / np.asarray(part.pixel_nm)
     positions = (peaks.positions + 0.5) * scale - 0.5
     # A maximum at the border may be refined to beyond the frame.
-    return np.clip(positions, -0.5, np.asarray(maps.shape[1:]) - 0.5)
+    return np.clip(positions, -0.5, np.asarray(part.shape[1:]) - 0.5)
 
 
 def _warnings(

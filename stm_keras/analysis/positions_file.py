@@ -23,6 +23,12 @@ _HEADER = (
     "score: larger is surer; rank: 1 is the highest score",
 )
 
+SCANNER_COLUMNS = ("scanner_x_nm", "scanner_y_nm")
+_SCANNER_HEADER = (
+    "scanner_x_nm, scanner_y_nm [nm]: on the sample, in the scanner's own "
+    "coordinates, y up",
+)
+
 _ALIASES = {"row_px": "row", "col_px": "col"}
 _NUMBERS = frozenset(COLUMNS) - {"rank"}
 
@@ -55,6 +61,7 @@ def write_positions(
     scores: ArrayLike,
     *,
     pixel_nm: tuple[float, float],
+    scanner_nm: ArrayLike | None = None,
     header_notes: Sequence[str] = (),
 ) -> None:
     """Write positions to a CSV file, the highest score first.
@@ -64,6 +71,8 @@ def write_positions(
         positions: [n, 2], row and column [px] of the input file.
         scores: [n].
         pixel_nm: height and width of a pixel [nm].
+        scanner_nm: x and y in the scanner's coordinates [nm], [n, 2], for two
+            more columns; None where they are unknown.
         header_notes: lines to add to the comments at the top.
 
     Raises:
@@ -83,15 +92,15 @@ def write_positions(
             "`pixel_nm` must be two positive numbers, height and width. "
             f"Received: {pixel_nm}."
         )
+    names, header, table = _places(positions, pixel_nm, scanner_nm)
     order = np.argsort(-scores, kind="stable")
-    positions, scores = positions[order], scores[order]
     notes = [line for note in header_notes for line in note.splitlines()]
     text = io.StringIO()
-    text.writelines(f"# {line}\n" for line in (*_HEADER, *notes))
-    text.write(",".join(COLUMNS) + "\n")
-    rows = zip(positions, to_nm(positions, pixel_nm), scores, strict=True)
-    for rank, ((row, col), (y, x), score) in enumerate(rows, start=1):
-        text.write(f"{row:.5f},{col:.5f},{x:.5f},{y:.5f},{score:.8g},{rank}\n")
+    text.writelines(f"# {line}\n" for line in (*header, *notes))
+    text.write(",".join((*names, "score", "rank")) + "\n")
+    for rank, index in enumerate(order, start=1):
+        text.writelines(f"{place:.5f}," for place in table[index])
+        text.write(f"{scores[index]:.8g},{rank}\n")
     _write_text(Path(path), text.getvalue())
 
 
@@ -137,6 +146,28 @@ def read_positions(path: str | Path) -> PositionTable:
         nm = np.stack([table["y_nm"], table["x_nm"]], axis=1)
     px = np.stack([table["row"], table["col"]], axis=1)
     return PositionTable(px, nm, table.get("score"))
+
+
+def _places(
+    positions: np.ndarray,
+    pixel_nm: tuple[float, float],
+    scanner_nm: ArrayLike | None,
+) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    """Names and explanations of the columns with places, and these [n, c]."""
+    nm = to_nm(positions, pixel_nm)[:, ::-1]
+    if scanner_nm is None:
+        return COLUMNS[:4], _HEADER, np.concatenate([positions, nm], axis=1)
+    scanner = as_positions(scanner_nm, "scanner_nm")
+    if len(scanner) != len(positions):
+        raise InputError(
+            f"`scanner_nm` must hold {len(positions)} places, one a position. "
+            f"Received: {len(scanner)}."
+        )
+    return (
+        (*COLUMNS[:4], *SCANNER_COLUMNS),
+        (*_HEADER, *_SCANNER_HEADER),
+        np.concatenate([positions, nm, scanner], axis=1),
+    )
 
 
 def _write_text(path: Path, text: str) -> None:

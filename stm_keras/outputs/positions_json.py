@@ -1,0 +1,139 @@
+"""Positions as JSON, with all that is needed to make sense of them."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import stm_keras
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.outputs.notes import warnings_in
+from stm_keras.prediction import Prediction
+
+FORMAT = "stm-keras positions"
+FORMAT_VERSION = 1
+
+UNITS = {
+    "row, col, rows, cols": "px; (0, 0) is the centre of the file's top left "
+    "pixel; spans are first and one after the last",
+    "x_nm, y_nm": "nm from the file's top left corner, x right, y down",
+    "scanner_x_nm, scanner_y_nm, centre_nm": "nm on the sample in the "
+    "scanner's own coordinates, x right, y up",
+    "angle_deg": "degrees, counter-clockwise",
+    "extent_nm, pixel_nm, origin_nm": "nm, along the rows (down) first",
+    "bias_v": "V",
+    "score, threshold": "standard deviations of S above its mean",
+    "rank": "1 is the highest score",
+}
+
+
+def write_json(
+    path: Path, prediction: Prediction, *, mask_radius_nm: float
+) -> None:
+    """Write `document` to a file, UTF-8."""
+    text = json.dumps(
+        document(prediction, mask_radius_nm=mask_radius_nm),
+        indent=2,
+        allow_nan=False,
+        ensure_ascii=False,
+    )
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def document(
+    prediction: Prediction, *, mask_radius_nm: float
+) -> dict[str, Any]:
+    """Positions and what is known of them, as JSON has it.
+
+    Args:
+        prediction: what was found.
+        mask_radius_nm: of the discs in the mask [nm].
+
+    Returns:
+        Plain values; the keys are described in docs/predict.md.
+    """
+    card, options = prediction.card, prediction.options
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "written_by": f"stm-keras {stm_keras.__version__}",
+        "units": UNITS,
+        "source": _source(prediction.file_maps),
+        "region": _region(prediction),
+        "model": {
+            "name": card.name,
+            "made": card.made,
+            "versions": card.versions,
+            "ring_rad_px": list(card.ring_rad_px),
+        },
+        "options": {
+            "surface": options.surface,
+            "levelling": options.levelling,
+            "tiling": options.tiling,
+            "threshold": options.threshold,
+        },
+        "threshold": prediction.threshold,
+        "noise_floor_of_s": _finite(prediction.floor),
+        "score_map": {
+            "file": "S.npy",
+            "shape_px": list(prediction.score.shape),
+            "pixel_nm": list(prediction.maps.pixel_nm),
+            "origin_nm": list(prediction.origin_nm),
+        },
+        "mask": {"file": "mask.npy", "radius_nm": mask_radius_nm},
+        "positions": _positions(prediction),
+        "warnings": warnings_in(prediction.notes),
+        "provenance": list(prediction.notes),
+    }
+
+
+def _source(maps: ConductanceMaps) -> dict[str, Any]:
+    placement = maps.placement
+    return {
+        "file": maps.source,
+        "channel": maps.channel,
+        "unit": maps.unit,
+        "bias_v": maps.bias_v.tolist(),
+        "shape_px": list(maps.shape[1:]),
+        "extent_nm": list(maps.extent_nm),
+        "pixel_nm": list(maps.pixel_nm),
+        "placement": placement
+        and {
+            "centre_nm": list(placement.centre_nm),
+            "angle_deg": placement.angle_deg,
+        },
+    }
+
+
+def _region(prediction: Prediction) -> dict[str, Any]:
+    row, col = prediction.origin_px
+    _, height, width = prediction.levelled.shape
+    return {
+        "rows": [row, row + height],
+        "cols": [col, col + width],
+        "origin_nm": list(prediction.origin_nm),
+    }
+
+
+def _positions(prediction: Prediction) -> list[dict[str, float]]:
+    """One a position, the highest score first."""
+    places = prediction.positions_px
+    scanner = prediction.file_maps.scanner_nm(places)
+    listed = []
+    for index, score in enumerate(prediction.scores):
+        y_nm, x_nm = prediction.positions_nm[index]
+        entry = {
+            "row": float(places[index, 0]),
+            "col": float(places[index, 1]),
+            "x_nm": float(x_nm),
+            "y_nm": float(y_nm),
+        }
+        if scanner is not None:
+            entry["scanner_x_nm"] = float(scanner[index, 0])
+            entry["scanner_y_nm"] = float(scanner[index, 1])
+        listed.append(entry | {"score": float(score), "rank": index + 1})
+    return listed
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
