@@ -128,9 +128,9 @@ def _place(
 def sample_sweeps(
     names: Sequence[str], shape: tuple[int, int, int] = (7, 3, 4)
 ) -> dict[str, np.ndarray]:
-    """Noise by name, float32 [V, H, W]."""
+    """Noise about a signal by name, float32 [V, H, W]."""
     rng = np.random.default_rng(len(names))
-    return {name: rng.normal(size=shape).astype("f4") for name in names}
+    return {name: (3 + rng.normal(size=shape)).astype("f4") for name in names}
 
 
 SEGMENTS = (

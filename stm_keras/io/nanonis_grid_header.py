@@ -6,7 +6,6 @@ then every channel's sweep, all big-endian float32.
 """
 
 import math
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import BinaryIO
 from stm_keras.errors import InputError
 from stm_keras.io.maps import checked_extent
 from stm_keras.io.nanonis_text import (
-    MAX_HEADER_BYTES,
     Signal,
     decoded,
     finite_number,
     parse_signal,
+    read_head,
 )
 from stm_keras.io.placement import Placement
 from stm_keras.io.si_units import NM_PER_M
@@ -85,7 +84,7 @@ def read_grid_header(file: BinaryIO, path: Path) -> GridHeader:
             or where the records it promises do not fit the file.
         OSError: where the file cannot be read.
     """
-    head = file.read(MAX_HEADER_BYTES)
+    head, size = read_head(file)
     end = _HEADER_END.search(head)
     if end is None:
         raise _damaged(path, "its header has no end")
@@ -104,8 +103,8 @@ def read_grid_header(file: BinaryIO, path: Path) -> GridHeader:
         is_line=is_line,
         placement=placement,
     )
-    size = file.seek(0, os.SEEK_END) - end.end()
-    return replace(header, n_held=_held_records(header, size, path))
+    n_held = _held_records(header, size - end.end(), path)
+    return replace(header, n_held=n_held)
 
 
 def _parse_fields(text: str, newline: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ Lines `:KEY:` with their values below, up to `:SCANIT_END:`; after the bytes
 """
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,9 +12,9 @@ from typing import BinaryIO
 from stm_keras.errors import InputError
 from stm_keras.io.maps import checked_extent
 from stm_keras.io.nanonis_text import (
-    MAX_HEADER_BYTES,
     decoded,
     lock_in_is_off,
+    read_head,
 )
 from stm_keras.io.options import Direction
 from stm_keras.io.placement import Placement
@@ -107,14 +106,15 @@ def read_header(file: BinaryIO, path: Path) -> Header:
         InputError: where a field is missing or no sense can be made of it,
             or where the images it promises are not what the file holds.
     """
-    text, data_start = _header_text(file, path)
+    head, size = read_head(file)
+    text, data_start = _header_text(head, path)
     fields = _parse_fields(text)
     columns, rows = _numbers(fields, "SCAN_PIXELS", path)
     if not all(n >= 1 and n == int(n) for n in (columns, rows)):
         raise _damaged(path, "SCAN_PIXELS are no whole numbers")
     channels = _parse_channels(fields, path)
     n_images = sum(len(channel.blocks) for channel in channels)
-    held = file.seek(0, os.SEEK_END) - data_start
+    held = size - data_start
     promised = n_images * int(rows) * int(columns) * SAMPLE_BYTES
     if held != promised:
         raise InputError(
@@ -136,9 +136,8 @@ def read_header(file: BinaryIO, path: Path) -> Header:
     )
 
 
-def _header_text(file: BinaryIO, path: Path) -> tuple[str, int]:
+def _header_text(head: bytes, path: Path) -> tuple[str, int]:
     """The header as text, and the offset of the first image [byte]."""
-    head = file.read(MAX_HEADER_BYTES)
     end = head.find(_HEADER_END)
     start = head.find(_DATA_START, end) if end >= 0 else -1
     if start < 0:

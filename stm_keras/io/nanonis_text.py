@@ -6,15 +6,17 @@ named as in "Current [AVG] [bwd] (A)": a name, tags in square brackets, a unit.
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from stm_keras.io.options import Direction
 from stm_keras.io.recording import printable
 from stm_keras.io.si_units import to_si
 
-MAX_HEADER_BYTES = 1 << 22  # real headers take some 4 kB
+_MAX_HEADER_BYTES = 1 << 22  # real headers take some 4 kB
 
 _TAG = re.compile(r"\[([^\[\]]*)\]")
 _UNIT = re.compile(r"(?:^|\s)\(([^()]*)\)")
@@ -45,6 +47,16 @@ class Signal:
     def is_average(self) -> bool:
         """Whether it is the average of several sweeps."""
         return _AVERAGE in self.tags
+
+
+def read_head(file: BinaryIO) -> tuple[bytes, int]:
+    """The part of a file in which its header must end, and the file's size.
+
+    No more is asked for than there is: reading makes room beforehand.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return file.read(min(size, _MAX_HEADER_BYTES)), size
 
 
 def decoded(header: bytes) -> str:
