@@ -86,3 +86,21 @@ def tiny():
         return module
 
     return load
+
+
+@pytest.fixture
+def write_grid(tmp_path, tiny):
+    """Writes a Nanonis grid; gives its path and the maps in it."""
+    module = tiny("nanonis_3ds")
+
+    def write(
+        names=("Current (A)", "LI Demod 1 X (A)", "Current [bwd] (A)"),
+        shape=(7, 3, 4),
+        **options,
+    ):
+        sweeps = module.sample_sweeps(names, shape)
+        path = tmp_path / "grid.3ds"
+        path.write_bytes(module.grid_bytes(sweeps, **options))
+        return path, sweeps
+
+    return write

@@ -1,0 +1,73 @@
+import contextlib
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from stm_keras.errors import InputError
+from stm_keras.io.reader import open_recording, read_maps
+
+
+def channel(path, name, direction="forward"):
+    (found,) = (
+        channel
+        for channel in open_recording(path).channels
+        if (channel.name, channel.direction) == (name, direction)
+    )
+    return found
+
+
+@pytest.mark.parametrize("how", ["cut", "cut within a point", "zeros"])
+def test_missing_points_are_nan(write_grid, how):
+    zeros = 5 if how == "zeros" else 0
+    path, sweeps = write_grid(n_written=7, n_zeros=zeros)
+    if how == "cut within a point":
+        path.write_bytes(path.read_bytes() + b"\x3f" * 41)
+    recording = open_recording(path)
+    assert "warning: unfinished: 7 of 12 points measured" in recording.notes
+    # From the bottom up: one whole row, and three points of the next.
+    measured = np.zeros((3, 4), bool)
+    measured[2] = measured[1, :3] = True
+    maps = channel(path, "Current").load()
+    np.testing.assert_array_equal(np.isfinite(maps).all(axis=0), measured)
+    expected = np.where(measured, sweeps["Current (A)"], np.nan)
+    np.testing.assert_array_equal(maps, expected)
+    image = channel(path, "X").load()
+    np.testing.assert_array_equal(np.isfinite(image[0]), measured)
+
+
+def test_too_few_points(write_grid):
+    path, _ = write_grid(shape=(9000, 8, 8), n_written=1)
+    with pytest.raises(InputError, match="1 of 64 are measured"):
+        read_maps(path)
+
+
+def test_nothing_but_zeros(write_grid):
+    path, _ = write_grid(n_written=0, n_zeros=12)
+    with pytest.raises(InputError, match="0 of 12 are measured"):
+        read_maps(path)
+
+
+def test_no_points(write_grid):
+    path, _ = write_grid(n_written=0)
+    with pytest.raises(InputError, match=r"none of its 12.*being written"):
+        read_maps(path)
+
+
+def test_cut_short_in_the_meantime(write_grid):
+    path, _ = write_grid()
+    recording = open_recording(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match="cut short while it was read"):
+        recording.channels[0].load()
+
+
+@pytest.mark.parametrize("dim", ["4 x 3000", "300 x 100", "99999 x 99999"])
+def test_a_header_cannot_ask_for_memory(write_grid, dim):
+    path, _ = write_grid(shape=(50, 3, 4), replaced={"Grid dim": f'"{dim}"'})
+    tracemalloc.start()
+    with contextlib.suppress(InputError):
+        open_recording(path).channels[0].load()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * path.stat().st_size + (2 << 20)
