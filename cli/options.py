@@ -94,6 +94,51 @@ def number_range(text: str | None, option: str) -> tuple[float, float] | None:
     return values[0], values[1]
 
 
+def region_nm(
+    text: str | None, option: str
+) -> tuple[float, float, float, float] | None:
+    """Top, left, height and width from "2,0,10,12.5"; see `numbers`."""
+    values = numbers(text, option)
+    if values is None:
+        return None
+    if len(values) != 4:
+        raise InputError(
+            f"{option} {text!r}: give TOP,LEFT,HEIGHT,WIDTH in nm, such as "
+            "2,0,10,12.5."
+        )
+    return values[0], values[1], values[2], values[3]
+
+
+def span(text: str | None, option: str) -> tuple[int | None, int | None]:
+    """First and end from text such as "10:200"; an end may be left out.
+
+    Args:
+        text: FIRST:END [px]; None for all.
+        option: its name, for the error.
+
+    Raises:
+        InputError: where the text is no such span.
+    """
+    if text is None:
+        return None, None
+    parts = text.split(":")
+    try:
+        if len(parts) != 2:
+            raise ValueError
+        first, end = (int(part) if part.strip() else None for part in parts)
+    except ValueError as error:
+        raise InputError(
+            f"{option} {text!r}: give FIRST:END in whole px, such as 0:128."
+        ) from error
+    return first, end
+
+
+def words(text: str | None) -> tuple[str, ...]:
+    """Words from text such as "imagej, napari", in small letters."""
+    parts = (text or "").lower().split(",")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
 def whole_numbers(
     text: str | None, option: str, *, count: int | None = None
 ) -> tuple[int, ...] | None:

@@ -1,7 +1,4 @@
-"""`stmk predict`: positions of the impurities in a file."""
-
-from pathlib import Path
-from typing import Annotated, Any
+"""`stmk predict`: positions of the impurities in files."""
 
 import typer
 
@@ -11,62 +8,66 @@ from cli.options import (
     Surface,
     number_range,
     numbers,
+    region_nm,
+    span,
+    words,
+)
+from cli.predict_options import (
+    Bias,
+    Cols,
+    Direction,
+    Export,
+    ExtentNm,
+    Files,
+    Level,
+    MaskRadius,
+    Model,
+    Out,
+    Roi,
+    Rows,
+    Stack,
+    Threshold,
+    Tiling,
 )
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(help=".sxm, .npz or .npy")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Directory for the result; with several files, one folder "
-            "a file in it."
-        ),
-    ],
-    model: Annotated[
-        Path,
-        typer.Option(
-            help="Model directory. By default saved_models/wang2020 of the "
-            "project's folder.",
-            show_default=False,
-        ),
-    ] = DEFAULT_MODEL,
+    files: Files,
+    out: Out,
+    model: Model = DEFAULT_MODEL,
     surface: Surface = None,
     channel: Channel = None,
-    direction: Annotated[
-        Any, typer.Option(help="Fast scan: forward or backward.", parser=str)
-    ] = "forward",
-    bias: Annotated[
-        str | None,
-        typer.Option(help="Biases [V]: 0.1,0.2 or FIRST:LAST:STEP."),
-    ] = None,
-    extent_nm: Annotated[
-        str | None, typer.Option(help="Height,width of the frame [nm].")
-    ] = None,
-    level: Annotated[
-        Any, typer.Option(help="Levelling: plane, lines or none.", parser=str)
-    ] = "plane",
-    tiling: Annotated[
-        Any, typer.Option(help="overlap, or the paper's: paper.", parser=str)
-    ] = "overlap",
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            help="Least S, in its standard deviations; by default the model's."
-        ),
-    ] = None,
+    direction: Direction = "forward",
+    bias: Bias = None,
+    extent_nm: ExtentNm = None,
+    stack: Stack = False,
+    rows: Rows = None,
+    cols: Cols = None,
+    roi: Roi = None,
+    level: Level = "plane",
+    tiling: Tiling = "overlap",
+    threshold: Threshold = None,
+    mask_radius_nm: MaskRadius = 0.5,
+    export: Export = None,
 ) -> None:
     """Find the impurities in instrument files.
 
-    Writes positions.csv (px and nm), overview.png and S.npy.
+    Writes positions.csv and .json (px, nm, and the scanner's nm where the
+    file tells), overview.png, the mask of impurities as mask.tif and .npy at
+    the file's size, measured.npy, and S.npy. A file that is refused does not
+    stop the others; the exit code is then 2.
 
-    Example: stmk predict scan.sxm --surface cu111 --out found
+    Examples: stmk predict scan.sxm --surface cu111 --out found;
+    stmk predict night/ --out found --export all;
+    stmk predict scan.sxm --surface cu111 --rows 0:128 --out top
     """
     with quiet_imports():
-        from stm_keras.file_prediction import predict_files
+        from stm_keras.file_prediction import FileOptions, predict_files
+        from stm_keras.io.cropping import Region
         from stm_keras.io.options import ReadOptions
+        from stm_keras.outputs.options import OutputOptions
         from stm_keras.prediction import PredictOptions
     read = ReadOptions(
         channel=channel,
@@ -74,9 +75,17 @@ def predict(
         bias_v=numbers(bias, "--bias"),
         extent_nm=number_range(extent_nm, "--extent-nm"),
     )
-    options = PredictOptions(surface, level, tiling, threshold)
+    region = Region(
+        span(rows, "--rows"), span(cols, "--cols"), region_nm(roi, "--roi")
+    )
+    options = FileOptions(
+        read,
+        PredictOptions(surface, level, tiling, threshold, region),
+        OutputOptions(words(export), mask_radius_nm),
+        stack,
+    )
     lines = predict_files(
-        files, model, out, read, options, progress=progress_bar("tiles")
+        files, model, out, options, progress=progress_bar("tiles")
     )
     for line in lines:
         typer.echo(line)

@@ -1,124 +1,164 @@
 """Find the impurities in files, and write what was found."""
 
-import dataclasses
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from stm_keras.analysis.positions_file import to_nm, write_positions
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file, writable_directory
+from stm_keras.files import writable_directory
+from stm_keras.io.folder import expand
+from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.options import ReadOptions
-from stm_keras.io.reader import read_maps
-from stm_keras.plots import plot_overview
-from stm_keras.prediction import (
-    Prediction,
-    PredictOptions,
-    predict_maps,
-)
+from stm_keras.io.reader import maps_of, open_recording
+from stm_keras.io.stack import read_stack
+from stm_keras.outputs import summary
+from stm_keras.outputs.options import OutputOptions
+from stm_keras.outputs.result_folder import write_prediction
+from stm_keras.outputs.summary import FileResult
+from stm_keras.prediction import PredictOptions, predict_maps
 from stm_keras.progress import Progress, no_progress
-from stm_keras.saved_finder import load_finder
+from stm_keras.saved_finder import SavedFinder, load_finder
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Choices for `predict_files`.
+
+    Attributes:
+        read: how to read the files.
+        predict: how to find.
+        output: what to write.
+        stack: all files are maps of one frame, and so one result.
+    """
+
+    read: ReadOptions = field(default_factory=ReadOptions)
+    predict: PredictOptions = field(default_factory=PredictOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    stack: bool = False
 
 
 def predict_files(
     paths: Sequence[Path],
     model: str | Path,
     out: str | Path,
-    read: ReadOptions,
-    options: PredictOptions,
+    options: FileOptions,
     *,
     progress: Progress = no_progress,
 ) -> Iterator[str]:
     """Find the impurities in files and write the results.
 
-    All files are read before anything is written; results of files that are
-    done stay when a later one is refused.
+    One file, or a stack, is one result in `out`, and a fault in it ends the
+    work before anything is written. Of several files, or a folder, each has
+    a folder of its own in `out`, named after it, and `summary.csv` tells how
+    it went: a file that is refused does not stop the others.
 
     Args:
-        paths: the files.
+        paths: files and folders of files.
         model: model directory.
-        out: directory of the result; with several files, a folder for each
-            goes into it, under the file's name.
-        read: how to read the files.
-        options: how to find.
+        out: directory of the result.
+        options: how.
         progress: told the number of tiles of a file scored, and of all.
 
     Yields:
         Lines for the user: what was found where, and any warning.
 
     Raises:
-        InputError: where a file, the model, or the directory cannot be used.
+        InputError: where a file, the model, or the directory cannot be used;
+            of several files, once all others are done.
     """
-    stacks = [read_maps(path, **dataclasses.asdict(read)) for path in paths]
+    expanded = expand(paths)
+    yield from expanded.notes
+    files, out = list(expanded.paths), Path(out)
+    _check_writable(out)
+    if not options.stack and (len(files) != 1 or files != list(paths)):
+        yield from _predict_each(files, model, out, options, progress)
+        return
+    if options.stack:
+        maps = read_stack(files, options.read)
+    else:
+        maps = maps_of(open_recording(files[0]), options.read)
     finder = load_finder(model)
-    folders = _folders(paths, Path(out))
-    for maps, folder in zip(stacks, folders, strict=True):
-        found = predict_maps(maps, finder, options, progress=progress)
-        write_prediction(found, folder)
+    result = _find(maps, finder, out, options, progress)
+    yield from _told(result)
+    yield from (f"  {file}" for file in result.files)
+
+
+def _predict_each(
+    files: Sequence[Path],
+    model: str | Path,
+    out: Path,
+    options: FileOptions,
+    progress: Progress,
+) -> Iterator[str]:
+    """Many files, one after the other, whatever becomes of each."""
+    folders = _folders(files, out)
+    finder = load_finder(model)
+    writable_directory(out)
+    results: list[FileResult] = []
+    for file, folder in zip(files, folders, strict=True):
+        result = FileResult(str(file))
+        try:
+            maps = maps_of(open_recording(file), options.read)
+            result = FileResult.of_maps(maps)
+            result = _find(maps, finder, folder, options, progress)
+        except InputError as error:
+            result = replace(result, reason=str(error))
+        results.append(result)
+        # After each file: a long run that is stopped leaves what it did.
+        summary.write_summary(out / summary.FILE, results)
+        yield from _told(result)
+    yield summary.format_summary(results)
+    yield f"summary: {out / summary.FILE}"
+    refused = sum(bool(result.reason) for result in results)
+    if refused:
+        raise InputError(
+            f"{refused} of {len(files)} file(s) refused, the rest is done: see "
+            f"the reasons in {out / summary.FILE}."
+        )
+
+
+def _find(
+    maps: ConductanceMaps,
+    finder: SavedFinder,
+    folder: Path,
+    options: FileOptions,
+    progress: Progress,
+) -> FileResult:
+    found = predict_maps(maps, finder, options.predict, progress=progress)
+    files = write_prediction(found, folder, options.output)
+    return FileResult.of_maps(maps).with_prediction(found, files)
+
+
+def _told(result: FileResult) -> Iterator[str]:
+    """Lines for the user on one file."""
+    if result.shape is None or result.extent_nm is None or result.reason:
+        yield f"refused: {result.reason}"
+    else:
+        height, width = result.extent_nm
         yield (
-            f"{maps.source}: {len(found.scores)} impurities in "
-            f"{maps.channel or 'its maps'} ({len(maps.data)} map(s), "
-            f"{maps.extent_nm[1]:.4g} x {maps.extent_nm[0]:.4g} nm)"
+            f"{result.file}: {result.found} impurities in "
+            f"{result.channel or 'its maps'} ({result.shape[0]} map(s), "
+            f"{width:.4g} x {height:.4g} nm)"
         )
-        for note in found.notes:
-            if note.startswith("warning"):
-                yield f"  {note}"
-        for name in OUTPUTS:
-            yield f"  {folder / name}"
+    yield from (f"  warning: {warning}" for warning in result.warnings)
 
 
-OUTPUTS = ("positions.csv", "overview.png", "S.npy")
-
-
-def write_prediction(
-    prediction: Prediction,
-    directory: str | Path,
-    *,
-    truth_px: np.ndarray | None = None,
-) -> None:
-    """Write `positions.csv`, `overview.png` and `S.npy`.
-
-    Args:
-        prediction: what to write.
-        directory: where; made if missing.
-        truth_px: row, column of the true positions [px], where they are
-            known, for the picture.
-
-    Raises:
-        InputError: where it cannot be written to.
-    """
-    out = writable_directory(directory)
-    with atomic_file(out / "S.npy") as temporary:
-        np.save(temporary, prediction.score)
-    with atomic_file(out / "overview.png") as temporary:
-        plot_overview(
-            temporary,
-            maps=prediction.levelled,
-            score=prediction.score,
-            threshold=prediction.threshold,
-            positions_nm=prediction.positions_nm,
-            truth_nm=None
-            if truth_px is None
-            else to_nm(truth_px, prediction.file_maps.pixel_nm),
-        )
-    write_positions(
-        out / "positions.csv",
-        prediction.positions_px,
-        prediction.scores,
-        pixel_nm=prediction.file_maps.pixel_nm,
-        header_notes=[
-            f"source: {prediction.file_maps.source}",
-            "score: the network's S, in its standard deviations above its "
-            f"mean; detections above {prediction.threshold:.4g}",
-            *prediction.notes,
-        ],
+def _check_writable(out: Path) -> None:
+    """Refuse early what would fail late, without making a directory yet."""
+    nearest = next(path for path in (out, *out.parents) if path.exists())
+    if not nearest.is_dir():
+        fault = f"{nearest} is a file"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        fault = f"no permission to write to {nearest}"
+    else:
+        return
+    raise InputError(
+        f"Cannot write to the directory {out}: {fault}. Choose another one."
     )
 
 
 def _folders(paths: Sequence[Path], out: Path) -> list[Path]:
-    if len(paths) == 1:
-        return [out]
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):  # a.sxm and a.npz
         names = [path.name for path in paths]

@@ -1,10 +1,8 @@
 """Which of the notes on a file a person should see at once."""
 
-import re
 from collections.abc import Iterable
 
-# At the beginning, or behind the file's name in the notes of a stack.
-_WARNING = re.compile(r"(?:^|(?<=: ))warning: ")
+_WARNING = "warning: "
 
 
 def warnings_in(notes: Iterable[str]) -> list[str]:
@@ -15,8 +13,8 @@ def warnings_in(notes: Iterable[str]) -> list[str]:
     """
     return list(
         dict.fromkeys(
-            _WARNING.sub("", note, count=1)
+            note.removeprefix(_WARNING)
             for note in notes
-            if _WARNING.search(note)
+            if note.startswith(_WARNING)
         )
     )

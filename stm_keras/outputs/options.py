@@ -55,7 +55,7 @@ EXPORTS: dict[str, Export] = {
         Export("napari", "napari_points.csv", "napari:write_points"),
         Export(
             "gwyddion",
-            "positions.gwy",
+            "result.gwy",
             "gwyddion:write_gwy",
             takes_mask=True,
             writes_none=True,

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.errors import InputError
-from stm_keras.file_prediction import write_prediction
+from stm_keras.io.cropping import Region
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard
+from stm_keras.outputs.result_folder import FILES, write_prediction
 from stm_keras.prediction import PredictOptions, predict_maps
 from stm_keras.saved_finder import SavedFinder, load_finder
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
@@ -127,6 +128,50 @@ def test_unmeasured_band_is_masked_and_reported():
     assert any("not measured" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    "region",
+    [
+        Region((64, 160), (20, 150)),
+        Region(roi_nm=(15.0, 4.6875, 22.5, 30.46875)),
+    ],
+)
+def test_positions_of_a_part_count_from_the_files_corner(region):
+    options = PredictOptions("au111", "none", region=region)
+    maps = blobs(TRUTH)
+    found = predict_maps(maps, finder(), options)
+    np.testing.assert_allclose(
+        sorted_nm(found.positions_nm), sorted_nm(TRUTH[1:]), atol=0.08
+    )
+    assert found.file_maps is maps
+    assert found.origin_px == (64, 20)
+    assert found.origin_nm == pytest.approx((15.0, 4.6875))
+    assert found.levelled.shape == (2, 96, 130)
+    expected = np.zeros((160, 160), bool)
+    expected[64:, 20:150] = True
+    np.testing.assert_array_equal(found.measured, expected)
+    assert any("cropped to rows 64:160" in note for note in found.notes)
+
+
+def test_what_lies_beyond_the_part_does_not_count():
+    maps = blobs(TRUTH)
+    data = maps.data.copy()
+    data[:, :60] = 1e6 * np.random.default_rng(0).normal(size=(2, 60, 160))
+    region = Region(rows=(64, None))
+    options = PredictOptions("au111", "plane", region=region)
+    clean, spoilt = (
+        predict_maps(m, finder(), options)
+        for m in (maps, maps.with_data(data, "spoilt"))
+    )
+    np.testing.assert_array_equal(clean.score, spoilt.score)
+    np.testing.assert_array_equal(clean.positions_px, spoilt.positions_px)
+
+
+def test_a_part_beyond_the_frame():
+    options = PredictOptions("au111", region=Region(rows=(100, 161)))
+    with pytest.raises(InputError, match="--rows 100:161 reaches beyond"):
+        predict_maps(blobs(TRUTH), finder(), options)
+
+
 def test_number_of_maps_unlike_training_is_reported():
     found = predict_maps(blobs(TRUTH, n_maps=5), finder(), OPTIONS)
     assert any("this one has 5" in note for note in found.notes)
@@ -172,11 +217,7 @@ def test_files_hold_what_was_found(tmp_path):
     assert picture.startswith(b"\x89PNG")
     header = (tmp_path / "out/positions.csv").read_text()
     assert "top left" in header
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "S.npy",
-        "overview.png",
-        "positions.csv",
-    ]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == set(FILES)
 
 
 def test_no_impurity_is_a_result(tmp_path):

@@ -70,6 +70,35 @@ def test_the_written_text(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_places_on_the_sample_are_two_more_columns(tmp_path):
+    path = tmp_path / "p.csv"
+    write_positions(
+        path,
+        [[0, 1], [2, 3]],
+        [0.25, 0.5],
+        pixel_nm=(0.1, 0.2),
+        scanner_nm=[[-7, 8], [5, -6.5]],
+    )
+    lines = path.read_text().splitlines()
+    assert any("y up" in line for line in lines)
+    assert lines[-3:] == [
+        "row,col,x_nm,y_nm,scanner_x_nm,scanner_y_nm,score,rank",
+        "2.00000,3.00000,0.70000,0.25000,5.00000,-6.50000,0.5,1",
+        "0.00000,1.00000,0.30000,0.05000,-7.00000,8.00000,0.25,2",
+    ]
+    table = read_positions(path)
+    np.testing.assert_array_equal(table.positions_px, [[2, 3], [0, 1]])
+    np.testing.assert_array_equal(table.scores, [0.5, 0.25])
+    with pytest.raises(InputError, match="`scanner_nm` must hold 2 places"):
+        write_positions(
+            path,
+            [[0, 1], [2, 3]],
+            [0.25, 0.5],
+            pixel_nm=(1, 1),
+            scanner_nm=[[1, 2]],
+        )
+
+
 def test_a_reference_table_from_elsewhere(tmp_path):
     content = (
         b"\xef\xbb\xbf# by hand\r\nname,COL_px, row_px ,y_nm,x_nm\r\n\r\n"

@@ -60,7 +60,7 @@ def prediction():
             0.2,
             PredictOptions(surface="cu111"),
             CARD,
-            (*maps.provenance, "a note", "b.sxm: warning: odd"),
+            (*maps.provenance, "a note", "warning: b.sxm: odd"),
         )
 
     return make

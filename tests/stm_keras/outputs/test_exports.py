@@ -147,6 +147,7 @@ def test_imagej_points(tmp_path, prediction):
     found = prediction()
     write_roi_set(tmp_path / "RoiSet.zip", found)
     selections = roiread(tmp_path / "RoiSet.zip")
+    assert isinstance(selections, list)
     assert [s.name for s in selections] == [
         "1 score 9.5",
         "2 score 6.25",

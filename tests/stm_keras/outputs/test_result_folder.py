@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_nothing_found_is_a_result(tmp_path, prediction):
     found = prediction(np.empty((0, 2)))
     files = write_prediction(found, tmp_path, OutputOptions(("all",)))
     # ImageJ and napari open no file without a point.
-    assert names(tmp_path) == sorted([*FILES, "positions.gwy"])
+    assert names(tmp_path) == sorted([*FILES, "result.gwy"])
     assert len(files) == len(FILES) + 1
     assert (
         json.loads((tmp_path / "positions.json").read_text())["positions"] == []
@@ -153,15 +154,15 @@ def test_wrong_options(wrong, message):
 def test_a_missing_package_is_told_at_once(
     monkeypatch, program, module, package
 ):
-    monkeypatch.setitem(__import__("sys").modules, package, None)
+    monkeypatch.setitem(sys.modules, package, None)
     for name in (f"{package}.objects", f"stm_keras.outputs.{module}"):
-        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+        monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(
         InputError, match=rf"{package}.*pip install 'stm-keras\[{program}\]'"
     ):
         OutputOptions((program,))
 
 
-def test_warnings_are_found_wherever_they_stand():
-    notes = ("warning: a", "x.sxm: warning: b", "no warning here", "warning: a")
+def test_warnings_are_told_from_notes_and_once():
+    notes = ("warning: a", "warning: x.sxm: b", "no warning: c", "warning: a")
     assert warnings_in(notes) == ["a", "x.sxm: b"]

@@ -1,0 +1,104 @@
+"""The options of `stmk predict`, with their help."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Files of any known format, or folders of them.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="Directory for the result; with several files or a folder, one "
+        "folder a file in it, and summary.csv.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    Path,
+    typer.Option(
+        help="Model directory. By default saved_models/wang2020 of the "
+        "project's folder.",
+        show_default=False,
+    ),
+]
+Stack = Annotated[
+    bool,
+    typer.Option(
+        "--stack",
+        help="All files are maps of one frame at several biases, and so one "
+        "result: stmk predict di*.sxm --stack --out found",
+    ),
+]
+Direction = Annotated[
+    Any, typer.Option(help="Fast scan: forward or backward.", parser=str)
+]
+Bias = Annotated[
+    str | None,
+    typer.Option(
+        help="Biases [V], in place of the file's: 0.1,0.2 or FIRST:LAST:STEP.",
+        show_default=False,
+    ),
+]
+ExtentNm = Annotated[
+    str | None,
+    typer.Option(
+        help="Height,width of the frame [nm], in place of the file's.",
+        show_default=False,
+    ),
+]
+Rows = Annotated[
+    str | None,
+    typer.Option(
+        help="Look at these rows alone, FIRST:END [px]: row 0 is the top, END "
+        "is not in it. --rows 20:200; --rows :128 is the upper part.",
+        show_default=False,
+    ),
+]
+Cols = Annotated[
+    str | None,
+    typer.Option(
+        help="The same of the columns, from the left: --cols 0:128.",
+        show_default=False,
+    ),
+]
+Roi = Annotated[
+    str | None,
+    typer.Option(
+        help="The same in nm from the top left corner, TOP,LEFT,HEIGHT,WIDTH: "
+        "--roi 2,0,10,12.5. Positions count from the whole file's corner "
+        "all the same.",
+        show_default=False,
+    ),
+]
+Level = Annotated[
+    Any, typer.Option(help="Levelling: plane, lines or none.", parser=str)
+]
+Tiling = Annotated[
+    Any, typer.Option(help="overlap, or the paper's: paper.", parser=str)
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Least S, in its standard deviations; by default the model's.",
+        show_default=False,
+    ),
+]
+MaskRadius = Annotated[
+    float,
+    typer.Option(help="Of the disc around each impurity in the mask [nm]."),
+]
+Export = Annotated[
+    str | None,
+    typer.Option(
+        help="Also write files for imagej, napari, gwyddion, or all: "
+        "--export imagej,gwyddion",
+        show_default=False,
+    ),
+]
