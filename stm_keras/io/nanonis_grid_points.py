@@ -14,6 +14,8 @@ from stm_keras.io.si_units import NM_PER_M
 _SAMPLE = ">f4"
 # What an unfinished grid may take up beyond twice its file's size [byte].
 _SPARE_BYTES = 1 << 20
+_LONG_RECORD = 1 << 14  # of which it pays to read a part alone [byte]
+_BLOCK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,15 +144,21 @@ def _read_columns(
 ) -> np.ndarray:
     """Some values of the first records: big-endian float32 [n, count]."""
     values = np.empty((n_records, count), _SAMPLE)
+    size, step, length = header.record_bytes, 1, count * SAMPLE_BYTES
+    start, skipped = first * SAMPLE_BYTES, 0
+    if size <= _LONG_RECORD:
+        # Read whole, many at once; of a long record, the part alone.
+        step, length = max(1, _BLOCK_BYTES // size), size
+        start, skipped = 0, first
     with path.open("rb", buffering=0) as file:
-        for index in range(n_records if count else 0):
-            start = header.data_start + index * header.record_bytes
-            file.seek(start + first * SAMPLE_BYTES)
-            # As bytes: a memory view of such floats takes no other byte order.
-            if file.readinto(values[index].view(np.uint8).data) != (
-                count * SAMPLE_BYTES
-            ):
+        for index in range(0, n_records if count else 0, step):
+            n = min(step, n_records - index)
+            file.seek(header.data_start + index * size + start)
+            content = file.read(n * length)
+            if len(content) != n * length:
                 raise InputError(
                     f"{path}: cut short while it was read. Try again."
                 )
+            block = np.frombuffer(content, _SAMPLE).reshape(n, -1)
+            values[index : index + n] = block[:, skipped : skipped + count]
     return values

@@ -62,6 +62,15 @@ def test_cut_short_in_the_meantime(write_grid):
         recording.channels[0].load()
 
 
+@pytest.mark.parametrize("points", [3, 900, 5000])
+def test_records_short_and_long(write_grid, points):
+    path, sweeps = write_grid(shape=(points, 7, 9))
+    for found in open_recording(path).channels[:3]:
+        back = " [bwd]" * (found.direction == "backward")
+        expected = sweeps[f"{found.name}{back} (A)"]
+        np.testing.assert_array_equal(found.load(), expected)
+
+
 @pytest.mark.parametrize("dim", ["4 x 3000", "300 x 100", "99999 x 99999"])
 def test_a_header_cannot_ask_for_memory(write_grid, dim):
     path, _ = write_grid(shape=(50, 3, 4), replaced={"Grid dim": f'"{dim}"'})
