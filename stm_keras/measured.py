@@ -11,12 +11,10 @@ from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.io.resampling import resample
+from stm_keras.io.stack import check_frame, read_stack
 from stm_keras.preparation import level, network_pixel_nm, ring_wave_numbers
 from stm_keras.simulation.scattering import check_sampling
 from stm_keras.surfaces import paper_wave_numbers
-
-_SAME_EXTENT = 1e-3
-"""Relative difference of extents that rounding in a file's header may make."""
 
 
 class MeasuredExperiment(NamedTuple):
@@ -59,10 +57,12 @@ def read_experiment(
 
     Raises:
         InputError: for a file that cannot be read, files of differing
-            frames, a bias below the band edge, pixels too coarse for 2k, or
-            a frame that is too small.
+            frames or of one bias, a bias below the band edge, pixels too
+            coarse for 2k, or a frame that is too small.
     """
-    stack = level(joined([read_maps(path) for path in sources]), "plane")
+    if not sources:
+        raise InputError("No maps: give at least one --source.")
+    stack = level(read_stack(sources), "plane")
     bound = None
     if bound_state is not None:
         bound = _bound_state_of(stack, read_maps(bound_state))
@@ -78,63 +78,6 @@ def read_experiment(
     return MeasuredExperiment(maps, k, positions)
 
 
-def joined(stacks: Sequence[ConductanceMaps]) -> ConductanceMaps:
-    """Make one stack, by rising bias, of maps of one frame.
-
-    Args:
-        stacks: one or more.
-
-    Raises:
-        InputError: where there is none, or sizes, extents or units differ.
-    """
-    if not stacks:
-        raise InputError("No maps: give at least one --source.")
-    first = stacks[0]
-    for other in stacks[1:]:
-        _check_frame(first, other)
-        if other.unit != first.unit:
-            raise InputError(
-                f"{other.source} holds {other.channel} in {other.unit!r}, "
-                f"{first.source} {first.channel} in {first.unit!r}: give "
-                "files of one quantity."
-            )
-    if len(stacks) == 1:
-        return first.sorted_by_bias()
-    whole = ConductanceMaps(
-        data=np.concatenate([stack.data for stack in stacks]),
-        bias_v=np.concatenate([stack.bias_v for stack in stacks]),
-        extent_nm=first.extent_nm,
-        channel=first.channel,
-        unit=first.unit,
-        source=", ".join(stack.source for stack in stacks),
-        provenance=tuple(
-            f"{stack.source}: {line}"
-            for stack in stacks
-            for line in stack.provenance
-        ),
-    )
-    return whole.sorted_by_bias()
-
-
-def _check_frame(first: ConductanceMaps, other: ConductanceMaps) -> None:
-    """Refuse maps of another size or extent."""
-    if other.shape[1:] != first.shape[1:]:
-        raise InputError(
-            f"{other.source} has {other.shape[1]} x {other.shape[2]} px, "
-            f"{first.source} {first.shape[1]} x {first.shape[2]} px: give "
-            "maps of one frame and size."
-        )
-    if not np.allclose(other.extent_nm, first.extent_nm, rtol=_SAME_EXTENT):
-        spans = (
-            f"{m.extent_nm[0]:g} x {m.extent_nm[1]:g} nm"
-            for m in (other, first)
-        )
-        raise InputError(
-            f"{other.source} spans {next(spans)}, {first.source} "
-            f"{next(spans)}: give maps of one frame."
-        )
-
-
 def _bound_state_of(
     stack: ConductanceMaps, bound: ConductanceMaps
 ) -> ConductanceMaps:
@@ -144,7 +87,7 @@ def _bound_state_of(
             f"{bound.source} holds {bound.shape[0]} maps: --bound-state needs "
             "a file with one, measured at the bias of the bound states."
         )
-    _check_frame(stack, bound)
+    check_frame(stack, bound)
     return bound.with_data(
         # To the last digit, or the two could be cut into differing pixels.
         bound.data,

@@ -19,10 +19,9 @@ from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.npy_format import REAL_KINDS, TEXT_KINDS, Place, read_array
 from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Recording
+from stm_keras.io.sidecar import read_sidecar
+from stm_keras.io.unpacking import unpacking_limit
 
-_MAX_ARRAY_BYTES = 1 << 31
-_MAX_COMPRESSION = 200  # noise hardly shrinks, smooth float32 maps some 10 x
-_FREE_BYTES = 1 << 26  # what a small file may unpack to, whatever its ratio
 # Deflate unpacks in bounded steps; the module's other methods do not.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNPACKING_FAULTS = (
@@ -44,25 +43,28 @@ def open_npz(path: Path) -> Recording:
         path: a file with `maps` [V, H, W] (or [H, W]), `bias_v` [V] in V and
             `extent_nm`, height and width in nm; of any real type. The
             placement (`centre_nm`, x and y, and `angle_deg`) and text in
-            `channel`, `unit` and `provenance` are taken where present.
+            `channel`, `unit` and `provenance` are taken where present. A
+            sidecar (see `sidecar.py`) takes the place of any of them.
 
     Raises:
         InputError: for a damaged file, no `maps`, pickled objects, maps that
             differ in size, or sizes beyond what the file can hold.
         OSError: where the file cannot be read.
     """
+    sidecar = read_sidecar(path)
+    key = (sidecar and sidecar.key) or "maps"
     try:
         with zipfile.ZipFile(path) as archive:
-            maps = _member(archive, path, "maps", REAL_KINDS)
+            maps = _member(archive, path, key, REAL_KINDS)
             bias, extent, centre, angle = (
-                _member(archive, path, key, REAL_KINDS)
-                if f"{key}.npy" in archive.namelist()
+                _member(archive, path, name, REAL_KINDS)
+                if f"{name}.npy" in archive.namelist()
                 else None
-                for key in ("bias_v", "extent_nm", "centre_nm", "angle_deg")
+                for name in ("bias_v", "extent_nm", "centre_nm", "angle_deg")
             )
             text = {
-                key: _text(archive, path, key)
-                for key in ("channel", "unit", "provenance")
+                name: _text(archive, path, name)
+                for name in ("channel", "unit", "provenance")
             }
     except InputError:
         raise
@@ -87,7 +89,8 @@ def open_npy(path: Path) -> Recording:
     """Read maps from a bare .npy, which carries no units.
 
     Args:
-        path: a file with maps [V, H, W] or one map [H, W], any real type.
+        path: a file with maps [V, H, W] or one map [H, W], any real type; a
+            sidecar (see `sidecar.py`) gives it units.
 
     Raises:
         InputError: for a damaged or truncated file, or pickled objects.
@@ -144,15 +147,15 @@ def _member(
     except KeyError:
         raise InputError(
             f"{path}: the key {key!r} is missing. An .npz needs maps "
-            "[V, H, W], bias_v [V] in V and extent_nm [height, width] in nm."
+            "[V, H, W], bias_v [V] in V and extent_nm [height, width] in nm; "
+            f"{path.name}.yaml beside it may name the maps' key."
         ) from None
     if info.compress_type not in _METHODS:
         raise InputError(
             f"{path}: {key} is packed in a way NumPy does not use. Write it "
             "again with numpy.savez."
         )
-    allowed = max(_FREE_BYTES, _MAX_COMPRESSION * info.compress_size)
-    if info.file_size > min(allowed, _MAX_ARRAY_BYTES):
+    if info.file_size > unpacking_limit(info.compress_size):
         raise InputError(
             f"{path}: {key} would unpack from {info.compress_size} to "
             f"{info.file_size} bytes: refused. Write it uncompressed with "

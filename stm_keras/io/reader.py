@@ -107,6 +107,7 @@ FORMATS: tuple[Format, ...] = (
         "netcdf",
     ),
     Format("MATLAB", (".mat",), (_HDF5, b"MATLAB"), "matlab:open_mat"),
+    Format("MATLAB 4", (".mat",), (), "matlab:open_mat"),
     Format(
         "NeXus or HDF5",
         (".nxs", ".h5", ".hdf5", ".hdf"),
@@ -126,7 +127,6 @@ FORMATS: tuple[Format, ...] = (
         (".tif", ".tiff"),
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         "tiff:open_tiff",
-        "tiff",
     ),
     Format(
         "NumPy archive", (".npz",), (b"PK\x03\x04",), "numpy_files:open_npz"

@@ -1,0 +1,27 @@
+"""How far packed data may unpack, so that a small file cannot fill memory."""
+
+from stm_keras.errors import InputError
+
+_MAX_COMPRESSION = 200  # noise hardly shrinks, smooth float32 maps some 10 x
+_MAX_UNPACKED_BYTES = 1 << 31
+FREE_BYTES = 1 << 26
+"""What a small file may unpack to, whatever its ratio [byte]."""
+
+
+def check_unpacked(where: str, promised: int, stored: int) -> None:
+    """Refuse an array that would be far larger than what is stored of it.
+
+    Args:
+        where: file and array, for the message.
+        promised: size in memory [byte].
+        stored: size in the file [byte].
+
+    Raises:
+        InputError: where it would be.
+    """
+    packed = min(_MAX_UNPACKED_BYTES, _MAX_COMPRESSION * stored)
+    if promised > max(FREE_BYTES, packed, stored):
+        raise InputError(
+            f"{where} would unpack from {stored} to {promised} bytes: "
+            "refused. It is damaged, or write it in smaller or unpacked parts."
+        )
