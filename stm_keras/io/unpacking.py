@@ -2,10 +2,20 @@
 
 from stm_keras.errors import InputError
 
-_MAX_COMPRESSION = 200  # noise hardly shrinks, smooth float32 maps some 10 x
+MAX_COMPRESSION = 200
+"""Noise hardly shrinks, smooth float32 maps some 10 x; deflate ends at 1032."""
 _MAX_UNPACKED_BYTES = 1 << 31
 FREE_BYTES = 1 << 26
-"""What a small file may unpack to, whatever its ratio [byte]."""
+"""What a small file may unpack to, whatever its ratio [byte]: maps of which
+little was measured are nearly all NaN."""
+
+
+def unpacking_limit(stored: int) -> int:
+    """Up to how many bytes so many stored ones may be unpacked, step by step.
+
+    Where room is made beforehand, see `check_unpacked`.
+    """
+    return min(max(FREE_BYTES, MAX_COMPRESSION * stored), _MAX_UNPACKED_BYTES)
 
 
 def check_unpacked(where: str, promised: int, stored: int) -> None:
@@ -19,7 +29,7 @@ def check_unpacked(where: str, promised: int, stored: int) -> None:
     Raises:
         InputError: where it would be.
     """
-    packed = min(_MAX_UNPACKED_BYTES, _MAX_COMPRESSION * stored)
+    packed = min(_MAX_UNPACKED_BYTES, MAX_COMPRESSION * stored)
     if promised > max(FREE_BYTES, packed, stored):
         raise InputError(
             f"{where} would unpack from {stored} to {promised} bytes: "
