@@ -157,7 +157,11 @@ class ConductanceMaps:
             dims=("bias", "y", "x"),
             coords={
                 "bias": ("bias", self.bias_v, {"units": "V"}),
-                "y": ("y", (np.arange(height) + 0.5) * down, {"units": "nm"}),
+                "y": (
+                    "y",
+                    (np.arange(height) + 0.5) * down,
+                    {"units": "nm", "positive": "down"},
+                ),
                 "x": ("x", (np.arange(width) + 0.5) * right, {"units": "nm"}),
             },
             name=self.channel or "maps",

@@ -97,8 +97,8 @@ FORMATS: tuple[Format, ...] = (
         "matrix:open_mtrx",
         "matrix",
     ),
-    Format("Gwyddion", (".gwy",), (b"GWYP",), "gwyddion:open_gwy", "gwyddion"),
-    Format("Igor wave", (".ibw",), (), "igor:open_ibw", "igor"),
+    Format("Gwyddion", (".gwy",), (b"GWYP",), "gwyddion:open_gwy"),
+    Format("Igor wave", (".ibw",), (), "igor:open_ibw"),
     Format(
         "NetCDF",
         (".nc", ".nc4", ".cdf"),
@@ -127,6 +127,13 @@ FORMATS: tuple[Format, ...] = (
         (".tif", ".tiff"),
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
         "tiff:open_tiff",
+    ),
+    Format(
+        "Zarr archive",
+        (".zarr.zip",),
+        (b"PK\x03\x04",),
+        "netcdf:open_zarr",
+        "netcdf",
     ),
     Format(
         "NumPy archive", (".npz",), (b"PK\x03\x04",), "numpy_files:open_npz"

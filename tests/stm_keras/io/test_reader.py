@@ -63,14 +63,14 @@ def test_a_file_of_nothing_but_its_magic(tmp_path, known):
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
-    path = tmp_path / "map.gwy"
-    path.write_bytes(b"GWYP")
+    path = tmp_path / "map.nc"
+    path.write_bytes(b"CDF\1")
 
     def absent(name):
-        raise ModuleNotFoundError(name="gwyfile")
+        raise ModuleNotFoundError(name="xarray")
 
     monkeypatch.setattr(reader, "import_module", absent)
-    with pytest.raises(InputError, match=r"gwyfile.*stm-keras\[gwyddion\]"):
+    with pytest.raises(InputError, match=r"xarray.*stm-keras\[netcdf\]"):
         read_maps(path)
 
 
