@@ -14,6 +14,7 @@ from cli.options import (
 )
 from cli.predict_options import (
     Bias,
+    BiasRange,
     Cols,
     Direction,
     Export,
@@ -41,6 +42,7 @@ def predict(
     channel: Channel = None,
     direction: Direction = "forward",
     bias: Bias = None,
+    bias_range: BiasRange = None,
     extent_nm: ExtentNm = None,
     stack: Stack = False,
     rows: Rows = None,
@@ -80,7 +82,14 @@ def predict(
     )
     options = FileOptions(
         read,
-        PredictOptions(surface, level, tiling, threshold, region),
+        PredictOptions(
+            surface,
+            level,
+            tiling,
+            threshold,
+            region,
+            number_range(bias_range, "--bias-range"),
+        ),
         OutputOptions(words(export), mask_radius_nm),
         stack,
     )

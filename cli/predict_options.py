@@ -46,6 +46,14 @@ Bias = Annotated[
         show_default=False,
     ),
 ]
+BiasRange = Annotated[
+    str | None,
+    typer.Option(
+        help="Use the maps from LOW,HIGH [V] alone, both included: "
+        "--bias-range=-0.3,0.1",
+        show_default=False,
+    ),
+]
 ExtentNm = Annotated[
     str | None,
     typer.Option(

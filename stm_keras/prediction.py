@@ -11,7 +11,7 @@ from stm_keras.analysis.positions_file import to_nm
 from stm_keras.analysis.thresholds import standardised
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
-from stm_keras.io.cropping import Region, crop
+from stm_keras.io.cropping import Region, crop, keep_biases
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard
 from stm_keras.preparation import (
@@ -49,6 +49,7 @@ class PredictOptions:
     tiling: TilingName = "overlap"
     threshold: float | None = None
     region: Region = field(default_factory=Region)
+    bias_range_v: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.tiling not in TILINGS:
@@ -149,7 +150,10 @@ def predict_maps(
     """
     card = finder.card
     rows, cols = options.region.spans(maps)
-    part = crop(maps, rows, cols)
+    part = maps
+    if options.bias_range_v is not None:
+        part = keep_biases(maps, options.bias_range_v)
+    part = crop(part, rows, cols)
     levelled = level(part.sorted_by_bias(), options.levelling)
     ready = to_network_pixel(levelled, card.ring_rad_px, options.surface)
     n_maps, height, width = ready.shape

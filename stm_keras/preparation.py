@@ -67,10 +67,11 @@ def ring_wave_numbers(
     """
     if surface is not None:
         chosen = surfaces.surface(surface)
-        return (
-            2 * chosen.wave_number(maps.bias_v),
-            f"ring 2k(V) of {chosen.name}",
-        )
+        try:
+            ring = 2 * chosen.wave_number(maps.bias_v)
+        except InputError as error:
+            raise InputError(f"{maps.source}: {error}") from error
+        return ring, f"ring 2k(V) of {chosen.name}"
     rings = [measure_ring(image, maps.pixel_nm) for image in maps.data]
     seen = [ring.q_per_nm for ring in rings if ring is not None]
     if not seen:
@@ -105,6 +106,14 @@ def to_network_pixel(
     """
     ring_per_nm, note = ring_wave_numbers(maps, surface)
     maps = maps.with_data(maps.data, note)
+    finest = np.pi / ring_per_nm.max()
+    if max(maps.pixel_nm) > finest:
+        maps = maps.with_data(
+            maps.data,
+            f"warning: pixels of {max(maps.pixel_nm):.3g} nm cannot show the "
+            f"waves, which need {finest:.3g} nm or less; what is found is not "
+            "to be trusted",
+        )
     return resample(maps, network_pixel_nm(ring_per_nm, ring_rad_px))
 
 

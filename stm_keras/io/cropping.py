@@ -1,4 +1,4 @@
-"""Cut a part out of a frame, and know where it lay."""
+"""Take a part of a frame, or of its biases, and know what it was of."""
 
 import math
 from dataclasses import dataclass, replace
@@ -12,6 +12,9 @@ Span = tuple[int, int]
 """First pixel and the one after the last, as Python's slices have them."""
 OpenSpan = tuple[int | None, int | None]
 """The same; None is the frame's edge."""
+
+_ROUNDING_V = 1e-9
+"""By how much a bias may miss the end of a range that is to hold it."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,35 @@ def crop(maps: ConductanceMaps, rows: Span, cols: Span) -> ConductanceMaps:
             *maps.provenance,
             f"cropped to {place} of {height} x {width} px",
         ),
+    )
+
+
+def keep_biases(
+    maps: ConductanceMaps, bias_range_v: tuple[float, float]
+) -> ConductanceMaps:
+    """Leave out the maps beyond a range of biases.
+
+    Args:
+        maps: the maps.
+        bias_range_v: lowest and highest bias to keep [V], both included.
+
+    Raises:
+        InputError: where no map lies in the range.
+    """
+    low, high = bias_range_v
+    bias = maps.bias_v
+    kept = (bias >= low - _ROUNDING_V) & (bias <= high + _ROUNDING_V)
+    if kept.all():
+        return maps
+    if not kept.any():
+        raise InputError(
+            f"{maps.source}: no map lies in --bias-range {low:g},{high:g}. "
+            f"Its biases go from {bias.min():g} to {bias.max():g} V."
+        )
+    return maps.with_data(
+        maps.data[kept],
+        f"{kept.sum()} of {kept.size} maps kept, {low:g} to {high:g} V",
+        bias_v=bias[kept],
     )
 
 

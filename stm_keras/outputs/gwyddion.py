@@ -18,7 +18,7 @@ def write_gwy(
 ) -> None:
     """Write a .gwy with two channels, or three where pixels are missing.
 
-    Channel 0 is the map in the middle of the bias range, as it was read, with
+    Channel 0 is the map in the middle of the biases, as it was read, with
     `mask` over it; channel 1 is the score S at the network's pixel, with what
     was not measured masked; both carry the positions as a point selection.
     A number that is missing cannot stand in such a file: there the median of
@@ -31,7 +31,8 @@ def write_gwy(
     """
     maps = prediction.file_maps
     container = _Container()
-    middle = int(np.argsort(maps.bias_v, kind="stable")[len(maps.bias_v) // 2])
+    used_v = prediction.levelled.bias_v
+    middle = np.argmin(np.abs(maps.bias_v - used_v[len(used_v) // 2]))
     image = maps.data[middle].astype(np.float64)
     extent = maps.extent_nm
     title = f"{maps.channel or 'map'}, {maps.bias_v[middle]:g} V"

@@ -112,6 +112,7 @@ def _region(prediction: Prediction) -> dict[str, Any]:
         "rows": [row, row + height],
         "cols": [col, col + width],
         "origin_nm": list(prediction.origin_nm),
+        "bias_v": prediction.levelled.bias_v.tolist(),
     }
 
 

@@ -1,5 +1,6 @@
 """A user's mistake: one clear line, exit code 2, nothing written."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -194,3 +195,121 @@ def test_two_files_of_one_name(stmk, tmp_path, model):
     assert code == 2
     assert "scan.npz" in error
     assert not list(Path().rglob("positions.csv"))
+
+
+def test_folder_without_maps(stmk, tmp_path):
+    folder = tmp_path / "night"
+    folder.mkdir()
+    refuses(predict(stmk, folder), "night", "It is empty")
+    (folder / "notes.txt").write_text("tip changed")
+    refuses(predict(stmk, folder), "no file of a known format", "notes.txt")
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--rows", "0:41"), ("--rows 0:41 reaches beyond", "<= 40")),
+        (("--cols=-1:5",), ("--cols -1:5", "<= 40")),
+        (("--rows", "7:7"), ("--rows 7:7 is empty",)),
+        (("--rows", "7"), ("--rows '7'", "FIRST:END")),
+        (("--rows", "1.5:9"), ("--rows '1.5:9'", "FIRST:END")),
+        (("--roi", "0,0,20.6,5"), ("--roi 0,0,20.6,5 sticks out", "20 nm")),
+        (("--roi", "0,0,5"), ("--roi '0,0,5'", "TOP,LEFT,HEIGHT,WIDTH")),
+        (("--roi", "0,0,5,0"), ("--roi needs",)),
+        (("--roi", "0,0,5,5", "--cols", "0:9"), ("not both",)),
+        (("--mask-radius-nm", "-0.5"), ("--mask-radius-nm", "-0.5")),
+        (("--mask-radius-nm", "nan"), ("--mask-radius-nm", "nan")),
+        (("--export", "imagej,excel"), ("'excel'", "imagej, napari, gwyd")),
+    ],
+)
+def test_parts_and_outputs_that_cannot_be(
+    stmk, tmp_path, model, options, parts
+):
+    path = npz(tmp_path / "a.npz")
+    more = ("--model", model, "--surface", "au111")
+    refuses(predict(stmk, path, *more, *options), *parts)
+
+
+def test_part_without_a_measured_pixel(stmk, tmp_path, model):
+    maps = np.random.default_rng(0).normal(size=(2, 40, 40))
+    maps[1, :20] = np.nan
+    path = npz(tmp_path / "half.npz", maps=maps)
+    result = predict(stmk, path, "--model", model, "--rows", "0:20")
+    refuses(result, "half.npz", "nothing is measured in rows 0:20", "map 1")
+
+
+def test_a_missing_package_is_told_before_any_work(stmk, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "roifile", None)
+    monkeypatch.delitem(sys.modules, "stm_keras.outputs.imagej", raising=False)
+    result = predict(stmk, tmp_path / "no.npz", "--export", "imagej")
+    refuses(result, "roifile", "pip install 'stm-keras[imagej]'")
+
+
+def test_stacks_that_are_none(stmk, tmp_path):
+    one = npz(tmp_path / "one.npz")
+    same = npz(tmp_path / "same.npz", bias_v=[0.0, 0.1])
+    result = stmk("predict", one, same, "--stack", "--out", "out")
+    refuses(result, "one.npz", "same.npz", "0 V")
+    small = npz(tmp_path / "small.npz", bias_v=[0.3, 0.4])
+    maps = np.random.default_rng(0).normal(size=(2, 30, 40))
+    npz(small, maps=maps, bias_v=[0.3, 0.4])
+    result = stmk("predict", one, small, "--stack", "--out", "out")
+    refuses(result, "small.npz", "30 x 40 px")
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """Write a Nanonis scan: Z and a lock-in, which may be off."""
+    path = Path(__file__).parents[2] / "benchmarks/readers"
+    spec = importlib.util.spec_from_file_location(
+        "tiny_nanonis_sxm", path / "tiny_nanonis_sxm.py"
+    )
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+
+    def write(name, bias_v, *, lock_in="ON", names=("Z", "LI_Demod_1_X")):
+        image = 3 + np.random.default_rng(5).normal(size=(24, 24))
+        channels = [
+            (channel, "m", {"forward": image, "backward": image})
+            for channel in names
+        ]
+        content = tiny.sxm_bytes(
+            channels, bias_v=f"{bias_v:.3E}", lock_in=lock_in
+        )
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    return write
+
+
+def test_a_bias_without_didv(stmk, scan):
+    on = scan("on.sxm", 0.1)
+    off = scan("off.sxm", 0.2, lock_in="OFF")
+    result = stmk("predict", on, off, "--stack", "--out", "out")
+    refuses(result, "off.sxm", "LI_Demod_1_X holds no dI/dV", "lock-in off")
+    no_map = scan("no_map.sxm", 0.1, names=("Phase",))
+    refuses(predict(stmk, no_map), "no usable dI/dV", "--channel", "Phase")
+
+
+def test_a_broken_file_among_good_ones(stmk, tmp_path, model):
+    good, other = npz(tmp_path / "good.npz"), npz(tmp_path / "other.npz")
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(good.read_bytes()[:-300])
+    code, error, left = stmk(
+        *("predict", good, broken, other, "--model", model),
+        *("--surface", "au111", "--out", "found"),
+    )
+    assert code == 2
+    (line,) = (s for s in error.splitlines() if s.startswith("stmk:"))
+    assert "1 of 3 file(s) refused" in line
+    assert "found/summary.csv" in line
+    assert "Traceback" not in error
+    (found,) = left
+    assert {path.name for path in found.iterdir()} == {
+        "good",
+        "other",
+        "summary.csv",
+    }
+    rows = (found / "summary.csv").read_text().splitlines()
+    assert [",refused," in row for row in rows[1:]] == [False, True, False]
+    assert "broken.npz" in rows[2]

@@ -166,6 +166,39 @@ def test_what_lies_beyond_the_part_does_not_count():
     np.testing.assert_array_equal(clean.positions_px, spoilt.positions_px)
 
 
+def test_some_of_the_biases():
+    maps = blobs(TRUTH, n_maps=6)
+    data = maps.data.copy()
+    data[[0, 5]] = np.random.default_rng(0).normal(size=(160, 160))
+    options = PredictOptions("au111", "none", bias_range_v=(-0.2, 0.0))
+    spoilt = maps.with_data(data, "spoilt")
+    found = predict_maps(spoilt, finder(), options)
+    np.testing.assert_array_equal(found.levelled.bias_v, maps.bias_v[1:5])
+    np.testing.assert_allclose(
+        sorted_nm(found.positions_nm), sorted_nm(TRUTH), atol=0.08
+    )
+    assert found.file_maps is spoilt
+
+
+def test_a_bias_below_the_band_edge_names_the_file():
+    maps = blobs(TRUTH)
+    low = maps.with_data(maps.data, "low", bias_v=[-0.6, 0.0])
+    with pytest.raises(InputError, match=r"maps: The bias -0\.6 V lies at or"):
+        predict_maps(low, finder(), OPTIONS)
+
+
+def test_pixels_too_coarse_for_the_waves_are_reported():
+    coarse = blobs(TRUTH, extent=(150.0, 150.0), shape=(80, 80))
+    fine = blobs(TRUTH)
+    told = [
+        any("cannot show" in note for note in found.notes)
+        for found in (
+            predict_maps(maps, finder(), OPTIONS) for maps in (coarse, fine)
+        )
+    ]
+    assert told == [True, False]
+
+
 def test_a_part_beyond_the_frame():
     options = PredictOptions("au111", region=Region(rows=(100, 161)))
     with pytest.raises(InputError, match="--rows 100:161 reaches beyond"):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
-from stm_keras.io.cropping import Region, crop
+from stm_keras.io.cropping import Region, crop, keep_biases
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.placement import Placement
 
@@ -119,3 +119,14 @@ def test_impossible_roi(roi):
 def test_px_and_nm_at_once():
     with pytest.raises(InputError, match="not both"):
         Region(rows=(0, 5), roi_nm=(0, 0, 1, 1))
+
+
+def test_maps_of_a_range_of_biases():
+    maps = frame((5, 3, 4))
+    kept = keep_biases(maps, (0.1, 0.3))
+    np.testing.assert_allclose(kept.bias_v, [0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(kept.data, maps.data[1:4])
+    assert "3 of 5 maps kept, 0.1 to 0.3 V" in kept.provenance[-1]
+    assert keep_biases(maps, (-1, 1)) is maps
+    with pytest.raises(InputError, match=r"a\.sxm: no map .* from 0 to 0\.4 V"):
+        keep_biases(maps, (0.41, 2))

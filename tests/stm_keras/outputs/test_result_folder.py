@@ -89,6 +89,7 @@ def test_json_says_what_the_table_says(tmp_path, prediction):
         "rows": [4, 40],
         "cols": [6, 50],
         "origin_nm": pytest.approx([0.8, 0.6]),
+        "bias_v": [-0.1, 0.02],
     }
     assert written["source"]["bias_v"] == [0.02, -0.1]
     assert written["source"]["placement"]["angle_deg"] == 90
