@@ -12,6 +12,14 @@ import numpy as np
 
 Ends = tuple[float, float]
 
+_CLOSING_LINES = (
+    "Delay before measuring (s)=0.000000E+0",
+    'Start time="16.10.2018 19:02:59"',
+    'End time="16.10.2018 21:59:51"',
+    "User=",
+    "Comment=",
+)
+
 
 def grid_bytes(
     sweeps: Mapping[str, np.ndarray],
@@ -74,7 +82,8 @@ def grid_bytes(
         **(replaced or {}),
     }
     text = [f"{key}={text}" for key, text in header.items() if text is not None]
-    head = newline.join([*text, *lines, ":HEADER_END:", ""]).encode(encoding)
+    text = [*text, *lines, *_CLOSING_LINES, ":HEADER_END:", ""]
+    head = newline.join(text).encode(encoding)
     frame = (centre_nm, size_nm, angle_deg)
     records = _records(sweeps, images, ends, frame)
     if n_written is not None:
@@ -147,13 +156,18 @@ def tiny_files() -> dict[str, bytes]:
     names = ("Current (A)", "LI Demod 1 X (A)", "Current [bwd] (A)")
     sweeps = sample_sweeps(names)
     repeated = ("Current [AVG] (A)", "Current [00001] (A)", "Bias [AVG] (V)")
-    height = {"Z (m)": sweeps["Current (A)"][0]}
+    line = sample_sweeps(names, (6, 1, 5))
+    height, line_height = (
+        {"Z (m)": maps["Current (A)"][0]} for maps in (sweeps, line)
+    )
     return {
         "linear.3ds": grid_bytes(sweeps, images=height, angle_deg=30.0),
-        "segments.3ds": grid_bytes(sweeps, file_type="MLS", lines=[SEGMENTS]),
-        "repeated.3ds": grid_bytes(sample_sweeps(repeated), n_written=9),
-        "line.3ds": grid_bytes(
-            sample_sweeps(names, (6, 1, 5)), size_nm=(0.0, 6.0)
+        "segments.3ds": grid_bytes(
+            sweeps, images=height, file_type="MLS", lines=[SEGMENTS]
         ),
+        "repeated.3ds": grid_bytes(
+            sample_sweeps(repeated), images=height, n_written=9
+        ),
+        "line.3ds": grid_bytes(line, images=line_height, size_nm=(0.0, 6.0)),
         "height.3ds": grid_bytes(sweeps, images=height, signal="Z (m)"),
     }

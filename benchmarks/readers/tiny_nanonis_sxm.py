@@ -35,6 +35,12 @@ _HEADER = """:NANONIS_VERSION:
 
 
 """
+_USUAL_FIELDS = {
+    "ACQ_TIME": "       131.4",
+    "SCAN_TIME": "             2.560E-1             2.560E-1",
+    "SCAN_OFFSET": "             1.000000E-8         -2.000000E-8",
+    "SCAN_ANGLE": "            3.000E+1",
+}
 _PLAIN_PASS = {
     "Record-Ch": "-1",
     "Playback": "FALSE",
@@ -94,7 +100,10 @@ def sxm_bytes(
         bias_v=bias_v,
         comment=comment,
         lock_in=lock_in,
-        fields="".join(f":{k}:\n{v}\n" for k, v in (fields or {}).items()),
+        fields="".join(
+            f":{key}:\n{text}\n"
+            for key, text in {**_USUAL_FIELDS, **(fields or {})}.items()
+        ),
         table="\n".join(table),
     )
     return header.encode(encoding) + b"\x1a\x04" + data
@@ -176,14 +185,12 @@ def tiny_files() -> dict[str, bytes]:
     rng = np.random.default_rng(3)
     first, second = (rng.normal(size=(6, 5)).astype("f4") for _ in range(2))
     both = {"forward": first, "backward": second}
-    place = {"SCAN_OFFSET": "1.0E-8 -2.0E-8", "SCAN_ANGLE": "3.0E+1"}
     unfinished = first.copy()
     unfinished[:2] = np.nan
     passes, _ = multipass_bytes([(0.1, 0.1), (-0.2, -0.3)])
     return {
-        "down.sxm": sxm_bytes(
-            [("Z", "m", both), ("LI_Demod_1_X", "A", both)], fields=place
-        ),
+        "down.sxm": sxm_bytes([("Z", "m", both), ("LI_Demod_1_X", "A", both)]),
+        "up_both.sxm": sxm_bytes([("Z", "m", both)], scan_dir="up"),
         "up.sxm": sxm_bytes(
             [("Z", "m", {"forward": unfinished})],
             scan_dir="up",

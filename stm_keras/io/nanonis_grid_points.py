@@ -47,7 +47,7 @@ class GridPoints:
             self.header.parameters, self.parameters.T, strict=True
         ):
             if signal.name.lower() == name.lower():
-                found = values.astype(np.float64) * signal.factor
+                found = _doubled(values) * signal.factor
                 return found if np.isfinite(found).all() else None
         return None
 
@@ -75,7 +75,7 @@ class GridPoints:
         n = self.header.n_points
         first = len(self.header.parameters) + index * n
         values = _read_columns(self.path, self.header, first, n, 1)[0]
-        return values.astype(np.float64) * self.header.channels[index].factor
+        return _doubled(values) * self.header.channels[index].factor
 
     def off_grid_px(self) -> float | None:
         """How far a point's own X and Y lie from its pixel, at most [px].
@@ -137,6 +137,12 @@ def read_grid_points(path: Path, header: GridHeader) -> GridPoints:
             f"{rows * columns} are measured. Wait until the grid is finished."
         )
     return GridPoints(path, header, parameters[:n_measured].astype(np.float32))
+
+
+def _doubled(values: np.ndarray) -> NDArray[np.float64]:
+    """As float64, in silence where a damaged number is no number."""
+    with np.errstate(invalid="ignore"):
+        return values.astype(np.float64)
 
 
 def _read_columns(
