@@ -40,8 +40,9 @@ Surface = Annotated[
 Channel = Annotated[
     str | None,
     typer.Option(
-        help="Channel of the file to read. By default dI/dV where it was "
-        "recorded, else the topograph.",
+        help="Channel of the file to read, by its name there; topograph and "
+        "derivative (of I(V)) are known to all files. By default dI/dV where "
+        "it was recorded, else the derivative of I(V), else the topograph.",
         show_default=False,
     ),
 ]

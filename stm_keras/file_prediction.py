@@ -159,13 +159,23 @@ def _check_writable(out: Path) -> None:
 
 
 def _folders(paths: Sequence[Path], out: Path) -> list[Path]:
+    """A folder for each file, named after it."""
     names = [path.stem for path in paths]
-    if len(set(names)) < len(names):  # a.sxm and a.npz
+    if _twice(names):  # a.sxm and a.npz
         names = [path.name for path in paths]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    if twice := _twice(names):
         raise InputError(
             f"Two files are named {twice}: their results would overwrite each "
             "other. Predict them into different --out directories."
         )
     return [out / name for name in names]
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    """A name that two share; large and small letters do not count."""
+    seen = set[str]()
+    for name in names:
+        if name.casefold() in seen:
+            return name
+        seen.add(name.casefold())
+    return None

@@ -11,6 +11,7 @@ from stm_keras import file_prediction
 from stm_keras.errors import InputError
 from stm_keras.file_prediction import FileOptions, predict_files
 from stm_keras.io.cropping import Region
+from stm_keras.io.options import ReadOptions
 from stm_keras.model_card import ModelCard
 from stm_keras.outputs.options import OutputOptions
 from stm_keras.outputs.result_folder import FILES
@@ -172,14 +173,20 @@ def test_files_of_one_name(tmp_path):
 
 
 def test_files_that_differ_in_the_suffix_alone(tmp_path):
+    """Or in what a disk may not tell apart."""
     paths = [write_spots(tmp_path / "scan.npz")]
-    paths.append(tmp_path / "scan.dat.npz")
-    write_spots(paths[1])
-    (tmp_path / "more").mkdir()
-    paths.append(write_spots(tmp_path / "more" / "scan.dat.npz"))
-    _, error = run(paths[:2], tmp_path / "out")
+    np.save(tmp_path / "Scan.npy", np.load(paths[0])["maps"])
+    paths.append(tmp_path / "Scan.npy")
+    read = ReadOptions(bias_v=(-0.1, 0.0), extent_nm=(37.5, 37.5))
+    options = FileOptions(read, OPTIONS.predict)
+    _, error = run(paths, tmp_path / "out", options)
     assert error is None
-    assert (tmp_path / "out" / "scan" / "mask.tif").exists()
+    assert [row["found"] for row in summary(tmp_path / "out")] == ["3", "3"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "scan.npz",
+        "Scan.npy",
+        "summary.csv",
+    }
 
 
 def test_a_stack_of_files(tmp_path):
