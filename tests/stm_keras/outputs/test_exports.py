@@ -1,7 +1,9 @@
 """Files for other programs, read back without what wrote them."""
 
 import csv
+import shutil
 import struct
+import subprocess
 import zipfile
 
 import numpy as np
@@ -141,6 +143,29 @@ def test_gwyddion_of_nothing_found(gwy, prediction):
     assert not [key for key in components if "select" in key]
     assert "/0/mask" not in components
     assert "/1/data" in components
+
+
+@pytest.mark.skipif(
+    shutil.which("gwyddion") is None, reason="needs the program gwyddion"
+)
+def test_gwyddion_itself_keeps_everything(gwy, prediction, tmp_path):
+    written, _ = gwy(prediction())
+    again = tmp_path / "again.gwy"
+    said = subprocess.run(
+        ["gwyddion", f"--convert-to-gwy={again}", tmp_path / "p.gwy"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (said.returncode, said.stderr) == (0, "")
+    read = gwy_file(again)
+    assert set(written) <= set(read)
+    for key, value in written.items():
+        if not isinstance(value, tuple):
+            assert read[key] == value
+            continue
+        for name in value[1].keys() & read[key][1].keys():
+            np.testing.assert_equal(read[key][1][name], value[1][name])
 
 
 def test_imagej_points(tmp_path, prediction):
