@@ -173,8 +173,7 @@ def session_files(
     return {f"{SESSION}_0001.mtrx": known, **files}
 
 
-def tiny_files() -> dict[str, bytes]:
-    """One session; its data files need the parameter file beside them."""
+def _whole_session() -> dict[str, bytes]:
     return session_files(
         {
             "Z": data_file(counts(2 * 4 * 2 * 6)),
@@ -183,3 +182,16 @@ def tiny_files() -> dict[str, bytes]:
             "Aux1(V)": data_file(counts(200), intended=240),
         }
     )
+
+
+def companion_files() -> dict[str, bytes]:
+    """What must lie beside `tiny_files`: the session's parameters."""
+    name = f"{SESSION}_0001.mtrx"
+    return {name: _whole_session()[name]}
+
+
+def tiny_files() -> dict[str, bytes]:
+    """Data files of one session: name -> content."""
+    files = _whole_session()
+    del files[f"{SESSION}_0001.mtrx"]
+    return files

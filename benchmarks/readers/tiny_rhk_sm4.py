@@ -20,6 +20,7 @@ _DEFAULTS = {
     "y_units": "m",
     "z_units": "m",
     "oversampling": "0",
+    "drives": "CH1 Drive : 75.0 mV",
     "path": "C:\\data\\a.sm4",
 }
 
@@ -48,7 +49,8 @@ def page(
     rows, columns = counts.shape
     header = struct.pack("<HH", 180, len(TEXTS))
     header += struct.pack("<3I2i", page_type, 0, line_type, 0, 0)
-    header += struct.pack("<6I", columns, rows, image_type, scan, 0, 0)
+    header += struct.pack("<4I", columns, rows, image_type, scan)
+    header += struct.pack("<2I", 0, counts.nbytes)
     header += struct.pack("<2i", int(counts.min()), int(counts.max()))
     header += struct.pack("<11f", *scale, 0, *offset, 0.07, bias, 7e-11, angle)
     texts = {"lines": str(rows), **_DEFAULTS, **texts}

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
 from stm_keras.io.createc_header import HEADER_BYTES, Fields, frame_shape
+from stm_keras.io.unpacking import unpacking_limit
 
 _PACKED = b"[Paramco32]"
 _SAMPLES = {_PACKED: "<f4", b"[Paramet32]": "<f4", b"[Parameter]": "<i2"}
 _MAX_PLANES = 128  # 64 quantities in two directions
 _CHUNK_BYTES = 1 << 16
-_FREE_BYTES = 1 << 26  # what a small file may unpack to, whatever its ratio
-_MAX_COMPRESSION = 64  # images are noisy; unscanned rows are zeros
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def find_layout(path: Path, content: bytes, fields: Fields) -> Layout:
     )
     held = path.stat().st_size - HEADER_BYTES
     if layout.packed:
-        held = max(_FREE_BYTES, _MAX_COMPRESSION * held)
+        held = unpacking_limit(held)
     if layout.needed_bytes > held:
         raise InputError(
             f"{path}: the header promises {n_planes} images of "

@@ -13,6 +13,7 @@ read, and compared with the former on files written for the tests.
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,11 +27,11 @@ from stm_keras.io.matrix_order import Order, biases_v, find_order, frame
 from stm_keras.io.matrix_parameters import Parameters, Transfer, follow_session
 from stm_keras.io.options import Direction
 from stm_keras.io.recording import Channel, Recording, as_seen, printable
+from stm_keras.io.si_units import to_si
 
 _NAME = re.compile(r"(?P<session>.+)--(?P<run>\d+_\d+)\.(?P<channel>.+)_mtrx")
 _LAST_YEAR_S = 253402300800  # the year 10000
 _MAX_LINKS = 10_000  # parameter files of one session
-_SI = {"Volt": "V", "Ampere": "A", "Meter": "m", "Siemens": "S"}
 
 
 def open_mtrx(path: Path) -> Recording:
@@ -109,6 +110,8 @@ def _channels(
 ) -> Iterator[Channel]:
     """A channel for each direction; the later ones have their own names."""
     transfer = parameters.transfer(channel) or Transfer(channel, "", 1.0, 0.0)
+    factor, unit = to_si(printable(transfer.unit))
+    transfer = replace(transfer, scale=transfer.scale * factor)
     bias_v = biases_v(parameters, order)
     spectra = order.biases > 1
     for number in range(order.passes):
@@ -120,7 +123,7 @@ def _channels(
                 name += " of lines back" if spectra and line else ""
                 yield Channel(
                     printable(name),
-                    _SI.get(transfer.unit, printable(transfer.unit)),
+                    unit,
                     bias_v,
                     partial(
                         _read_maps,
@@ -172,7 +175,7 @@ def _metadata(parameters: Parameters, result: Result) -> dict[str, str]:
         found["date"] = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
     if "Regulator.Setpoint_1" in parameters.values:
         value, unit = parameters.values["Regulator.Setpoint_1"]
-        found["set point"] = f"{value} {_SI.get(unit, unit)}"
+        found["set point"] = f"{value} {to_si(unit)[1]}"
     return {name: printable(text) for name, text in found.items() if text}
 
 

@@ -5,19 +5,9 @@ import re
 
 from stm_keras.io.recording import printable
 from stm_keras.io.rhk_pages import Page
+from stm_keras.io.si_units import to_si
 
-_PREFIXES = {
-    "f": 1e-15,
-    "p": 1e-12,
-    "n": 1e-9,
-    "u": 1e-6,
-    "µ": 1e-6,
-    "μ": 1e-6,
-    "m": 1e-3,
-    "k": 1e3,
-}
-_UNITS = ("m", "A", "V", "S", "Hz")
-_SAME = {"Vrms": "V", "Vp": "V", "N/sec": "1/s", "deg": "degree"}
+_OWN = {"Vrms": "V", "Vp": "V", "N/sec": "1/s"}  # the last counts events
 _VOLTAGE = re.compile(r"([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)\s*(\w*)")
 
 
@@ -30,12 +20,8 @@ def si_unit(text: str) -> tuple[str, float]:
     Returns:
         A unit that is not known stays as it is, with a factor of 1.
     """
-    unit = _SAME.get(text, text)
-    if unit in ("Å", "Ang", "Angstrom"):
-        return "m", 1e-10
-    if unit[:1] in _PREFIXES and unit[1:] in _UNITS:
-        return unit[1:], _PREFIXES[unit[0]]
-    return printable(unit), 1.0
+    factor, unit = to_si(_OWN.get(text, text))
+    return printable(unit), factor
 
 
 def page_bias_v(page: Page) -> float:
@@ -46,6 +32,7 @@ def page_bias_v(page: Page) -> float:
     """
     if match := _VOLTAGE.match(page.texts["sliced voltage"]):
         unit, factor = si_unit(match[2] or "V")
-        if unit == "V":
-            return float(match[1]) * factor
+        voltage = float(match[1]) * factor
+        if unit == "V" and math.isfinite(voltage):
+            return voltage
     return page.bias_v if math.isfinite(page.bias_v) else math.nan
