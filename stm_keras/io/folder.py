@@ -62,7 +62,9 @@ def expand(paths: Iterable[str | Path]) -> Expanded:
         if path.is_dir() and not _is_known(path):
             members, skipped = _members(path)
             if skipped:
-                notes.append(f"{path}: skipped {_named(skipped)}")
+                notes.append(
+                    f"{printable(str(path))}: skipped {_named(skipped)}"
+                )
         for member in members:
             found.setdefault(member.resolve(), member)
     return Expanded(tuple(found.values()), tuple(notes))

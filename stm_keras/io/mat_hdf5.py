@@ -13,20 +13,17 @@ import h5py
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.mat_variables import Variable
+from stm_keras.io.mat_variables import MAX_VARIABLES, Variable, damaged
+from stm_keras.io.recording import printable
 from stm_keras.io.unpacking import MAX_COMPRESSION
 
-_MAX_VARIABLES = 1000
 _DEFLATE, _SHUFFLE, _CHECKSUM, _LZF = 1, 2, 3, 32000
 _FREE_BYTES = 1 << 16  # what a small array may unpack to, whatever its ratio
 _MAX_AXES = 8
 
 
-def hdf5_variables(path: Path) -> Iterator[tuple[str, str, Variable]]:
+def hdf5_variables(path: Path) -> Iterator[Variable]:
     """The variables at the top of a file of version 7.3.
-
-    Yields:
-        Name, MATLAB class and the variable.
 
     Raises:
         InputError: for a damaged or truncated file.
@@ -34,35 +31,32 @@ def hdf5_variables(path: Path) -> Iterator[tuple[str, str, Variable]]:
     """
     try:
         with h5py.File(path, "r") as file:
-            names = list(file)[:_MAX_VARIABLES]
+            names = list(file)[:MAX_VARIABLES]
             found = [_listed(path, file, name) for name in names]
     except InputError:
         raise
     except Exception as error:  # h5py's are of many kinds
-        raise _damaged(path, "unreadable HDF5") from error
+        raise damaged(path, "unreadable HDF5") from error
     for item in found:
         if item is not None:
             yield item
 
 
-def _listed(
-    path: Path, file: h5py.File, name: str
-) -> tuple[str, str, Variable] | None:
+def _listed(path: Path, file: h5py.File, name: str) -> Variable | None:
     # Links to other files could lead anywhere.
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         return None
-    dataset = file[name]
+    dataset, shape = file[name], ()
     if not isinstance(dataset, h5py.Dataset):
         kind = "cell" if name == "#refs#" else "struct"
-        return name, kind, Variable(name, (), partial(_read, path, name))
-    kind = dataset.attrs.get("MATLAB_class", b"")
-    kind = kind.decode("latin-1") if isinstance(kind, bytes) else str(kind)
-    if not kind and dataset.dtype.kind in "fiu":
-        kind = "double"
-    if dataset.shape is None or "MATLAB_empty" in dataset.attrs:
+    elif dataset.shape is None or "MATLAB_empty" in dataset.attrs:
         kind = "empty"
-    shape = tuple(int(n) for n in (dataset.shape or ())[::-1])
-    return name, kind, Variable(name, shape, partial(_read, path, name))
+    else:
+        kind = "numbers" if dataset.dtype.kind in "fiu" else "other"
+        if dataset.attrs.get("MATLAB_class") in (b"char", b"logical"):
+            kind = "text or logical"
+        shape = tuple(int(n) for n in dataset.shape[::-1])
+    return Variable(printable(name), kind, shape, partial(_read, path, name))
 
 
 def _read(path: Path, name: str) -> np.ndarray:
@@ -70,14 +64,14 @@ def _read(path: Path, name: str) -> np.ndarray:
         with h5py.File(path, "r") as file:
             dataset = file[name]
             if not isinstance(dataset, h5py.Dataset):
-                raise _damaged(path, f"{name} is gone")
+                raise damaged(path, f"{name} is gone")
             if fault := _fault(dataset):
                 raise InputError(f"{path}: {name} {fault}. Save it again.")
             array = dataset[()]
     except InputError:
         raise
     except Exception as error:
-        raise _damaged(path, f"{name} cannot be read") from error
+        raise damaged(path, f"{name} cannot be read") from error
     return np.asarray(array).T
 
 
@@ -113,10 +107,3 @@ def _fault(dataset: h5py.Dataset) -> str:
     if chunk * pieces > limit:
         return f"promises {chunk * pieces} bytes, the file holds {stored}"
     return ""
-
-
-def _damaged(path: Path, fault: str) -> InputError:
-    return InputError(
-        f"{path}: no readable MATLAB file ({fault}). It is truncated, damaged "
-        "or still being written: save it again."
-    )

@@ -20,13 +20,10 @@ import numpy as np
 from stm_keras.errors import InputError
 from stm_keras.io.bare import stack_recording
 from stm_keras.io.mat_hdf5 import hdf5_variables
-from stm_keras.io.mat_variables import (
-    NUMBERS,
-    Variable,
-    level_4_variables,
-    level_5_variables,
-)
-from stm_keras.io.recording import Recording, printable
+from stm_keras.io.mat_level4 import level_4_variables
+from stm_keras.io.mat_level5 import level_5_variables
+from stm_keras.io.mat_variables import Variable
+from stm_keras.io.recording import Recording
 from stm_keras.io.sidecar import Sidecar, read_sidecar
 
 _PREAMBLE = 128
@@ -58,8 +55,8 @@ def open_mat(path: Path) -> Recording:
         OSError: where it cannot be read.
     """
     listed = _variables(path)
-    numbers = [v for _, kind, v in listed if kind in NUMBERS]
-    others = [f"{name} ({kind})" for name, kind, _ in listed]
+    numbers = [v for v in listed if v.kind == "numbers"]
+    others = [f"{v.name} ({v.kind})" for v in listed]
     sidecar = read_sidecar(path) or Sidecar(path)
     stacks = _stacks(path, numbers, others, sidecar)
     maps = {stack.name: stack.read() for stack in stacks}
@@ -77,7 +74,7 @@ def open_mat(path: Path) -> Recording:
             array,
             bias_v=bias,
             extent_nm=_extent(numbers, array.shape[-2:]),
-            channel=printable(name),
+            channel=name,
             notes=tuple(notes),
         )
         for name, array in maps.items()
@@ -86,7 +83,7 @@ def open_mat(path: Path) -> Recording:
     return dataclasses.replace(first, channels=tuple(channels))
 
 
-def _variables(path: Path) -> list[tuple[str, str, Variable]]:
+def _variables(path: Path) -> list[Variable]:
     with path.open("rb") as file:
         preamble = file.read(_PREAMBLE)
     # Version 7.3 is HDF5, behind a preamble of MATLAB's or without one.
@@ -104,7 +101,7 @@ def _stacks(
     sidecar: Sidecar,
 ) -> list[Variable]:
     """The arrays to read, all of one shape."""
-    what = ", ".join(printable(text[:60]) for text in others[:_LISTED])
+    what = ", ".join(text[:60] for text in others[:_LISTED])
     held = f"It holds: {what or 'nothing'}."
     if sidecar.key is not None:
         named = [v for v in numbers if v.name == sidecar.key]
@@ -151,7 +148,7 @@ def _bias(
             unit = "mV" if milli else "V"
             return (
                 values / 1000 if milli else values,
-                [f"biases from {printable(variable.name)}, taken as {unit}"],
+                [f"biases from {variable.name}, taken as {unit}"],
             )
     return None, []
 

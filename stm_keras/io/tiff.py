@@ -35,6 +35,7 @@ _LABEL = re.compile(
 # few attributes that count are found without a parser that could be misled.
 _OME_SIZE = re.compile(r'\bPhysicalSize([XY])="([^"]{1,40})"')
 _OME_UNIT = re.compile(r'\bPhysicalSize([XY])Unit="([^"]{1,40})"')
+_ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})")  # as ImageJ writes µ and Å
 _LONGEST_DESCRIPTION = 1 << 16
 
 
@@ -141,7 +142,7 @@ def _resolution_unit_nm(page: tifffile.TiffPage, description: str) -> float:
     if description.startswith("ImageJ="):
         found = re.search(r"^unit=(.{1,20})$", description, re.MULTILINE)
         unit = found[1].strip() if found else ""
-        return nm_per(unit.replace("\\u00B5", "µ")) or 0.0
+        return nm_per(_ESCAPED.sub(lambda m: chr(int(m[1], 16)), unit)) or 0.0
     unit = page.tags.valueof(_RESOLUTION_UNIT)
     try:
         return _NM_PER_RESOLUTION_UNIT.get(int(unit), 0.0)

@@ -104,6 +104,8 @@ def test_refuses_files_that_do_not_belong_together(files, tmp_path):
             read_experiment([a], bound_state=other, surface="au111")
     with pytest.raises(InputError, match=r"a.npz holds 2 maps: --bound-state"):
         read_experiment([a], bound_state=a, surface="au111")
+    with pytest.raises(InputError, match=r"a.npz and .*twice.npz both hold"):
+        read_experiment([a, save(tmp_path / "twice.npz", noise, [-0.1], 18.75)])
     with pytest.raises(InputError, match="--source"):
         read_experiment([])
 
