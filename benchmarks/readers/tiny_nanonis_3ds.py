@@ -7,10 +7,13 @@ From the format's description and byte by byte, without the readers of
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 Ends = tuple[float, float]
+Sweeps = Mapping[str, np.ndarray]
 
 _CLOSING_LINES = (
     "Delay before measuring (s)=0.000000E+0",
@@ -21,27 +24,11 @@ _CLOSING_LINES = (
 )
 
 
-def grid_bytes(
-    sweeps: Mapping[str, np.ndarray],
-    *,
-    images: Mapping[str, np.ndarray] | None = None,
-    ends: Ends | Sequence[Ends] = (-0.2, 0.2),
-    signal: str = "Bias (V)",
-    file_type: str | None = "Linear",
-    centre_nm: tuple[float, float] = (30.0, -20.0),
-    size_nm: tuple[float, float] = (4.0, 6.0),
-    angle_deg: float = 0.0,
-    lines: Sequence[str] = (),
-    replaced: Mapping[str, str] | None = None,
-    n_written: int | None = None,
-    n_zeros: int = 0,
-    newline: str = "\r\n",
-    encoding: str = "iso-8859-1",
-) -> bytes:
-    """A Nanonis grid.
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What a grid holds besides its sweeps.
 
-    Args:
-        sweeps: by name with unit, as seen [V, H, W].
+    Attributes:
         images: further parameters by name with unit, as seen [H, W].
         ends: of the sweep, for all points or for each in the order of the
             measurement [V].
@@ -58,80 +45,91 @@ def grid_bytes(
         newline: of the header.
         encoding: of the header.
     """
-    images = images or {}
-    n_points, rows, columns = next(iter(sweeps.values())).shape
-    names = ["X (m)", "Y (m)", *images]
-    header = {
-        "Grid dim": f'"{columns} x {rows}"',
-        "Grid settings": ";".join(
-            f"{value:.6E}"
-            for value in (
-                *(value * 1e-9 for value in (*centre_nm, *size_nm[::-1])),
-                angle_deg,
-            )
-        ),
-        "Filetype": file_type,
-        "Sweep Signal": f'"{signal}"',
-        "Fixed parameters": '"Sweep Start;Sweep End"',
-        "Experiment parameters": f'"{";".join(names)}"',
-        "# Parameters (4 byte)": str(2 + len(names)),
-        "Experiment size (bytes)": str(len(sweeps) * n_points * 4),
-        "Points": str(n_points),
-        "Channels": f'"{";".join(sweeps)}"',
-        "Experiment": '"Grid Spectroscopy"',
-        **(replaced or {}),
-    }
-    text = [f"{key}={text}" for key, text in header.items() if text is not None]
-    text = [*text, *lines, *_CLOSING_LINES, ":HEADER_END:", ""]
-    head = newline.join(text).encode(encoding)
-    frame = (centre_nm, size_nm, angle_deg)
-    records = _records(sweeps, images, ends, frame)
-    if n_written is not None:
-        records = records[:n_written]
-    zeros = bytes(n_zeros * 4 * (2 + len(names) + len(sweeps) * n_points))
-    return head + b"".join(records) + zeros
+
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ends: Ends | Sequence[Ends] = (-0.2, 0.2)
+    signal: str = "Bias (V)"
+    file_type: str | None = "Linear"
+    centre_nm: tuple[float, float] = (30.0, -20.0)
+    size_nm: tuple[float, float] = (4.0, 6.0)
+    angle_deg: float = 0.0
+    lines: Sequence[str] = ()
+    replaced: Mapping[str, str | None] = field(default_factory=dict)
+    n_written: int | None = None
+    n_zeros: int = 0
+    newline: str = "\r\n"
+    encoding: str = "iso-8859-1"
+
+    def header(self, sweeps: Sweeps) -> bytes:
+        """The header, up to the first record."""
+        n_points, rows, columns = next(iter(sweeps.values())).shape
+        names = ["X (m)", "Y (m)", *self.images]
+        metres = (*self.centre_nm, *self.size_nm[::-1])
+        frame = (*(value * 1e-9 for value in metres), self.angle_deg)
+        fields = {
+            "Grid dim": f'"{columns} x {rows}"',
+            "Grid settings": ";".join(f"{value:.6E}" for value in frame),
+            "Filetype": self.file_type,
+            "Sweep Signal": f'"{self.signal}"',
+            "Fixed parameters": '"Sweep Start;Sweep End"',
+            "Experiment parameters": f'"{";".join(names)}"',
+            "# Parameters (4 byte)": str(2 + len(names)),
+            "Experiment size (bytes)": str(len(sweeps) * n_points * 4),
+            "Points": str(n_points),
+            "Channels": f'"{";".join(sweeps)}"',
+            "Experiment": '"Grid Spectroscopy"',
+            **self.replaced,
+        }
+        text = [f"{k}={text}" for k, text in fields.items() if text is not None]
+        text += [*self.lines, *_CLOSING_LINES, ":HEADER_END:", ""]
+        return self.newline.join(text).encode(self.encoding)
+
+    def records(self, sweeps: Sweeps) -> list[bytes]:
+        """One record a point, from the bottom left to the right and up."""
+        _, rows, columns = next(iter(sweeps.values())).shape
+        every = np.broadcast_to(
+            np.asarray(self.ends, float), (rows * columns, 2)
+        )
+        records = []
+        for number in range(rows * columns):
+            up, right = divmod(number, columns)
+            row = rows - 1 - up
+            x, y = self.place(up, right, (rows, columns))
+            values = [*every[number], x * 1e-9, y * 1e-9]
+            values += [image[row, right] for image in self.images.values()]
+            for maps in sweeps.values():
+                values += list(maps[:, row, right])
+            records.append(struct.pack(f">{len(values)}f", *values))
+        return records
+
+    def place(
+        self, up: int, right: int, shape: tuple[int, int]
+    ) -> tuple[float, float]:
+        """A point's x and y [nm]: centre of a cell, or both ends of a line."""
+        (rows, columns), (height, width) = shape, self.size_nm
+        v = ((up + 0.5) / rows - 0.5) * height
+        u = ((right + 0.5) / columns - 0.5) * width
+        if rows == 1 and not height and columns > 1:
+            u = (right / (columns - 1) - 0.5) * width
+        turn = math.radians(self.angle_deg)
+        return (
+            self.centre_nm[0] + u * math.cos(turn) + v * math.sin(turn),
+            self.centre_nm[1] - u * math.sin(turn) + v * math.cos(turn),
+        )
 
 
-def _records(
-    sweeps: Mapping[str, np.ndarray],
-    images: Mapping[str, np.ndarray],
-    ends: Ends | Sequence[Ends],
-    frame: tuple[tuple[float, float], tuple[float, float], float],
-) -> list[bytes]:
-    """One record a point, from the bottom left to the right and up."""
-    _, rows, columns = next(iter(sweeps.values())).shape
-    every = np.broadcast_to(np.asarray(ends, float), (rows * columns, 2))
-    records = []
-    for number in range(rows * columns):
-        up, right = divmod(number, columns)
-        row = rows - 1 - up
-        x, y = _place((up, right), (rows, columns), *frame)
-        values = [*every[number], x * 1e-9, y * 1e-9]
-        values += [image[row, right] for image in images.values()]
-        for maps in sweeps.values():
-            values += list(maps[:, row, right])
-        records.append(struct.pack(f">{len(values)}f", *values))
-    return records
+def grid_bytes(sweeps: Sweeps, **options: Any) -> bytes:
+    """A Nanonis grid.
 
-
-def _place(
-    step: tuple[int, int],
-    shape: tuple[int, int],
-    centre_nm: tuple[float, float],
-    size_nm: tuple[float, float],
-    angle_deg: float,
-) -> tuple[float, float]:
-    """X and y of a point [nm]: centres of cells, or both ends of a line."""
-    (up, right), (rows, columns), (height, width) = step, shape, size_nm
-    v = ((up + 0.5) / rows - 0.5) * height
-    u = ((right + 0.5) / columns - 0.5) * width
-    if rows == 1 and not height and columns > 1:
-        u = (right / (columns - 1) - 0.5) * width
-    turn = math.radians(angle_deg)
-    return (
-        centre_nm[0] + u * math.cos(turn) + v * math.sin(turn),
-        centre_nm[1] - u * math.sin(turn) + v * math.cos(turn),
-    )
+    Args:
+        sweeps: by name with unit, as seen [V, H, W].
+        options: as `Grid` has them.
+    """
+    grid = Grid(**options)
+    records = grid.records(sweeps)
+    zeros = bytes(grid.n_zeros * len(records[0]))
+    written = b"".join(records[: grid.n_written])
+    return grid.header(sweeps) + written + zeros
 
 
 def sample_sweeps(

@@ -6,6 +6,8 @@ From the format's description and byte by byte, without the readers of
 
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -54,23 +56,11 @@ _PLAIN_PASS = {
 }
 
 
-def sxm_bytes(
-    channels: Sequence[tuple[str, str, Images]],
-    *,
-    scan_dir: str = "down",
-    size_nm: tuple[float, float] = (6.0, 8.0),
-    bias_v: str = "1.000E-2",
-    lock_in: str = "ON",
-    pixels: tuple[object, object] | None = None,
-    comment: str = "",
-    order: str = "MSBFIRST",
-    fields: Mapping[str, str] | None = None,
-    encoding: str = "iso-8859-1",
-) -> bytes:
-    """A Nanonis scan.
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What a scan's header says besides its channels.
 
-    Args:
-        channels: (name, unit, {direction: image as seen [H, W]}).
+    Attributes:
         scan_dir: "up" or "down".
         size_nm: height and width.
         bias_v: text of the field BIAS.
@@ -81,32 +71,55 @@ def sxm_bytes(
         fields: more fields by key.
         encoding: of the header.
     """
-    rows, columns = next(iter(channels[0][2].values())).shape
+
+    scan_dir: str = "down"
+    size_nm: tuple[float, float] = (6.0, 8.0)
+    bias_v: str = "1.000E-2"
+    lock_in: str = "ON"
+    pixels: tuple[object, object] | None = None
+    comment: str = ""
+    order: str = "MSBFIRST"
+    fields: Mapping[str, str] = field(default_factory=dict)
+    encoding: str = "iso-8859-1"
+
+    def header(self, table: Sequence[str], shape: tuple[int, int]) -> bytes:
+        """The header for a table DATA_INFO and images of a shape."""
+        columns, rows = self.pixels or shape[::-1]
+        fields = {**_USUAL_FIELDS, **self.fields}
+        return _HEADER.format(
+            order=self.order,
+            columns=columns,
+            rows=rows,
+            width_m=self.size_nm[1] * 1e-9,
+            height_m=self.size_nm[0] * 1e-9,
+            scan_dir=self.scan_dir,
+            bias_v=self.bias_v,
+            comment=self.comment,
+            lock_in=self.lock_in,
+            fields="".join(f":{k}:\n{text}\n" for k, text in fields.items()),
+            table="\n".join(table),
+        ).encode(self.encoding)
+
+
+def sxm_bytes(
+    channels: Sequence[tuple[str, str, Images]], **options: Any
+) -> bytes:
+    """A Nanonis scan.
+
+    Args:
+        channels: (name, unit, {direction: image as seen [H, W]}).
+        options: as `Scan` has them.
+    """
+    scan = Scan(**options)
     table, data = [], b""
     for number, (name, unit, images) in enumerate(channels):
         word = "both" if len(images) == 2 else next(iter(images))
         table.append(f"\t{number}\t{name}\t{unit}\t{word}\t1.0E+0\t0.0E+0")
         for direction in ("forward", "backward"):
             if direction in images:
-                data += _stored(images[direction], direction, scan_dir, order)
-    columns, rows = pixels or (columns, rows)
-    header = _HEADER.format(
-        order=order,
-        columns=columns,
-        rows=rows,
-        width_m=size_nm[1] * 1e-9,
-        height_m=size_nm[0] * 1e-9,
-        scan_dir=scan_dir,
-        bias_v=bias_v,
-        comment=comment,
-        lock_in=lock_in,
-        fields="".join(
-            f":{key}:\n{text}\n"
-            for key, text in {**_USUAL_FIELDS, **(fields or {})}.items()
-        ),
-        table="\n".join(table),
-    )
-    return header.encode(encoding) + b"\x1a\x04" + data
+                data += _stored(images[direction], direction, scan)
+    shape = next(iter(channels[0][2].values())).shape
+    return scan.header(table, shape) + b"\x1a\x04" + data
 
 
 def pass_table(rows: Sequence[Mapping[str, str]]) -> str:
@@ -121,25 +134,24 @@ def pass_table(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join("\t" + "\t".join(line) for line in lines)
 
 
-def _stored(
-    image: np.ndarray, direction: str, scan_dir: str, order: str
-) -> bytes:
+def _stored(image: np.ndarray, direction: str, scan: Scan) -> bytes:
     """The image in the order in which the tip took it."""
-    n_rows = len(image)
-    taken = b""
+    n_rows, taken = len(image), b""
     for step in range(n_rows):
-        line = list(image[step if scan_dir == "down" else n_rows - 1 - step])
+        row = step if scan.scan_dir == "down" else n_rows - 1 - step
+        line = list(image[row])
         if direction == "backward":
             line.reverse()
         for value in line:
-            taken += struct.pack(">f" if order == "MSBFIRST" else "<f", value)
+            order = ">f" if scan.order == "MSBFIRST" else "<f"
+            taken += struct.pack(order, value)
     return taken
 
 
 def multipass_bytes(
     biases_v: Sequence[tuple[float, float]],
     names: Sequence[str] = ("[P{}]_Z",),
-    **options: object,
+    **options: Any,
 ) -> tuple[bytes, dict[tuple[int, str], np.ndarray]]:
     """A scan of several passes.
 
@@ -157,18 +169,13 @@ def multipass_bytes(
         for number in range(1, len(biases_v) + 1)
         for direction in ("forward", "backward")
     }
-    channels = [
-        (
-            name.format(number),
-            "m" if name.endswith("Z") else "A",
-            {
-                way: images[number, way] + place
-                for way in ("forward", "backward")
-            },
-        )
-        for place, name in enumerate(names)
-        for number in range(1, len(biases_v) + 1)
-    ]
+    channels = []
+    for place, name in enumerate(names):
+        for number in range(1, len(biases_v) + 1):
+            unit = "m" if name.endswith("Z") else "A"
+            ways = ("forward", "backward")
+            both = {way: images[number, way] + place for way in ways}
+            channels.append((name.format(number), unit, both))
     table = pass_table(
         [
             {"Bias_override": "TRUE", "Bias_override_value": f"{bias:.3E}"}
@@ -177,7 +184,7 @@ def multipass_bytes(
         ]
     )
     fields = {"Multipass-Config": table}
-    return sxm_bytes(channels, fields=fields, **options), images  # type: ignore[arg-type]
+    return sxm_bytes(channels, fields=fields, **options), images
 
 
 def tiny_files() -> dict[str, bytes]:

@@ -83,17 +83,28 @@ def stacks(
             same.append((number, channel))
     rows = _rows(fields)
     n_passes = max(n for same in quantities.values() for n, _ in same)
-    notes = []
-    if n_passes and len(rows) != len(_DIRECTIONS) * n_passes:
+    notes = _doubts(n_passes, rows)
+    if len(rows) != len(_DIRECTIONS) * n_passes:
         rows = []
-        notes.append(
-            f"warning: no table of {n_passes} passes in the header: their "
-            "biases are unknown"
-        )
     found: list[PassStack] = []
     for (name, direction), same in quantities.items():
         found.extend(_stacked(name, direction, same, rows, fields))
     return found, notes
+
+
+def _doubts(n_passes: int, rows: list[dict[str, str]]) -> list[str]:
+    """Warnings where the channels and the table of passes do not fit."""
+    if n_passes and len(rows) != len(_DIRECTIONS) * n_passes:
+        return [
+            f"warning: no table of {n_passes} passes in the header: their "
+            "biases are unknown"
+        ]
+    if not n_passes and any(_is_set(row, "Bias_override") for row in rows):
+        return [
+            "warning: a table of passes with biases of their own, but no "
+            "channel names its pass; the scan's bias is used"
+        ]
+    return []
 
 
 def _stacked(

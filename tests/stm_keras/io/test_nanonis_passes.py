@@ -121,6 +121,13 @@ def test_no_table_that_fits_the_passes(passes, table):
     np.testing.assert_array_equal(maps.data[0], images[2, "forward"])
 
 
+def test_channels_that_name_no_pass(passes):
+    path, _ = passes([(0.1, 0.1)], ("Z",))
+    (note,) = open_recording(path).notes
+    assert "no channel names its pass" in note
+    assert read_maps(path).bias_v.tolist() == [0.01]
+
+
 def test_random_damage_gives_maps_or_one_line(passes, mutated):
     path, _ = passes([(0.1, 0.1), (-0.2, -0.3)])
     content = path.read_bytes()
