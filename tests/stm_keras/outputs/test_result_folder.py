@@ -6,11 +6,13 @@ import pytest
 
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.errors import InputError
+from stm_keras.io.folder import expand
 from stm_keras.outputs import result_folder
 from stm_keras.outputs.notes import warnings_in
 from stm_keras.outputs.options import EXPORTS, OutputOptions
 from stm_keras.outputs.positions_json import document
 from stm_keras.outputs.result_folder import FILES, write_prediction
+from stm_keras.outputs.summary import write_summary
 
 
 def names(folder):
@@ -24,6 +26,14 @@ def test_everything_is_written(tmp_path, prediction):
     exports = [export.file for export in EXPORTS.values()]
     assert [file.name for file in files] == [*FILES, *exports]
     assert names(out) == sorted([*FILES, *exports])
+
+
+def test_results_are_no_measurements(tmp_path, prediction):
+    """A folder may hold the results of an earlier run beside its files."""
+    write_prediction(prediction(), tmp_path, OutputOptions(("all",)))
+    write_summary(tmp_path / "summary.csv", [])
+    np.save(tmp_path / "mine.npy", np.zeros((3, 4)))
+    assert expand([tmp_path]) == ((tmp_path / "mine.npy",), ())
 
 
 def test_arrays_have_the_files_size(tmp_path, prediction):
