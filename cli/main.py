@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from cli import build_data, demo, evaluate, fit, predict
+from cli import build_data, demo, evaluate, fit, inspect, predict
 from stm_keras import __version__
 from stm_keras.errors import InputError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("inspect")(inspect.inspect)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")

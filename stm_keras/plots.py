@@ -77,7 +77,7 @@ def plot_overview(
             f"{len(positions_nm)} impurities, S > {threshold:.3g} std"
         )
         for axes in (first, second, third):
-            _scale_bar(axes, maps.extent_nm)
+            scale_bar(axes, maps.extent_nm)
         figure.savefig(path, dpi=_DPI)
 
 
@@ -124,8 +124,13 @@ def _mark(
         )
 
 
-def _scale_bar(axes: Axes, extent_nm: tuple[float, float]) -> None:
-    """A bar of a round length, about a fifth of the frame's width."""
+def scale_bar(axes: Axes, extent_nm: tuple[float, float]) -> None:
+    """Draw a bar of a round length, about a fifth of the frame's width.
+
+    Args:
+        axes: with the frame from its top left corner, in nm.
+        extent_nm: height and width of the frame [nm].
+    """
     height, width = extent_nm
     lengths = _NICE_LENGTHS_NM.ravel()
     length = lengths[np.argmin(np.abs(np.log(lengths / (width / 5))))]

@@ -6,15 +6,23 @@ its power spectrum they lie on a ring (Petersen et al., Phys. Rev. B 57, R6858
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from stm_keras.analysis.radial_spectrum import (
+    Circles,
+    circles_of,
+    mode_powers,
+    radial_spectrum,
+    spectra_without_sectors,
+)
+from stm_keras.analysis.ring_shape import fit_ring
 from stm_keras.errors import InputError
 
-_MIN_SIDE_PX = 16
+MIN_SIDE_PX = 16
 # Where a ring is looked for: at least so many periods in the frame, so that
 # there is spectrum below it, and up to this share of the Nyquist limit.
 _MIN_PERIODS = 4.0
@@ -31,31 +39,31 @@ _GRID_STEP = 0.01
 # bends by up to a factor of 2.7).
 MIN_PROMINENCE = 4.0
 MIN_CONTRAST = 3.0
-# Share of a circle's modes left out at either end of the order of power: a
-# lattice or pickup stands out in few of them, a ring in most.
-_TRIM = 0.2
-# Variance of ln P times the number of modes in a mean trimmed so, for power P
-# distributed exponentially as that of noise (untrimmed: pi^2 / 6).
-_VAR_LOG = 1.58
-# A mode and its mirror image are one, and a Hann window ties 1.5 neighbours
-# to one along each axis (its equivalent noise bandwidth).
-_MODES_PER_INDEPENDENT = 2 * 1.5**2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ring:
     """A ring found in a map's power spectrum.
 
     Attributes:
         q_per_nm: its radius 2k [rad/nm].
+        q_sigma: standard deviation of that [rad/nm], of the ring's own
+            unevenness and of what is not known of its shape. An error in the
+            frame's size comes on top.
         contrast: power on the ring over the background's, no unit.
         prominence: how far it stands out, in standard deviations of what
             the background alone would show; a measure of certainty.
+        deviations: independent parts of the error [rad/nm], float64 [n],
+            whose sum of squares is `q_sigma` squared. Maps of one frame see
+            the same impurities: equal places go together, and the covariance
+            of two maps' q is the product of theirs.
     """
 
     q_per_nm: float
+    q_sigma: float
     contrast: float
     prominence: float
+    deviations: NDArray[np.float64]
 
 
 def measure_ring(
@@ -89,63 +97,36 @@ def measure_ring(
         raise InputError(
             f"The pixel must be positive. Received: {pixel_nm} nm."
         )
-    if min(values.shape) < _MIN_SIDE_PX or np.nanmin(values) == np.nanmax(
+    if min(values.shape) < MIN_SIDE_PX or np.nanmin(values) == np.nanmax(
         values
     ):
         return None
-    log_q, log_power, n_modes = _radial_spectrum(values, pixel)
-    frame_nm = float((values.shape * pixel).min())
-    lowest = np.log(_MIN_PERIODS * 2 * np.pi / frame_nm)
-    highest = np.log(_MAX_NYQUIST_SHARE * np.pi / pixel.max())
-    centres = np.arange(lowest, highest, _GRID_STEP)
-    smearing = _SMEARING * 2 * np.pi / frame_nm / np.exp(centres)
-    widths = np.hypot(_RING_WIDTH, smearing)
-    spectrum = log_q, log_power, n_modes
-    humps = [
-        _fit_hump(*spectrum, centre, width)
-        for centre, width in zip(centres, widths, strict=True)
-    ]
+    circles = circles_of(values.shape, (float(pixel[0]), float(pixel[1])))
+    modes = mode_powers(values, circles)
+    log_power = radial_spectrum(modes, circles)
+    places = _places(values.shape, (float(pixel[0]), float(pixel[1])))
+    humps = [_hump(place, log_power) for place in places]
     best = _most_prominent(humps)
     if best is None:
         return None
-    return Ring(
-        q_per_nm=_power_centre(*spectrum, centres[best], widths[best]),
-        contrast=float(np.exp(humps[best].height)),
-        prominence=humps[best].prominence,
-    )
+    return _ring(places[best], humps[best], circles, modes, log_power)
 
 
-def _radial_spectrum(
-    values: NDArray[np.float64], pixel: NDArray[np.float64]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Power over circles: ln q, trimmed mean of ln power, modes [n]."""
-    height, width = values.shape
-    # Without its first and last zero, the window keeps the edge pixels.
-    window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
-    measured = np.isfinite(values)
-    mean = np.average(values[measured], weights=window[measured])
-    waves = np.where(measured, values - mean, 0) * window
-    power = np.abs(np.fft.fft2(waves / np.abs(waves).max())) ** 2
-    q_rows, q_cols = (
-        2 * np.pi * np.fft.fftfreq(n, side)
-        for n, side in zip(values.shape, pixel, strict=True)
-    )
-    q = np.hypot(q_rows[:, np.newaxis], q_cols)
-    step = 2 * np.pi / (values.shape * pixel).max()
-    # The window smears the mean and the tilt over the first 1.5 steps; beyond
-    # the Nyquist circle there are but the corners.
-    used = (q > 1.5 * step) & (q < np.pi / pixel.max()) & (power > 0)
-    bins = np.rint(2 * q[used] / step).astype(int)
-    order = np.argsort(bins, kind="stable")
-    starts = np.flatnonzero(np.diff(bins[order], prepend=-1))
-    log_q = np.log(q[used])[order]
-    log_power = np.log(power[used])[order]
-    circles = np.split(np.stack([log_q, log_power], axis=1), starts[1:])
-    return (
-        np.array([circle[:, 0].mean() for circle in circles]),
-        np.array([stats.trim_mean(circle[:, 1], _TRIM) for circle in circles]),
-        np.array([len(circle) for circle in circles]),
-    )
+class _Place(NamedTuple):
+    """Where a hump is looked for.
+
+    Attributes:
+        centre: ln q.
+        near: the circles that tell, bool [n]; none without spectrum to both
+            sides.
+        gain: from their ln power to background (three) and height, [4, n'].
+        deviation: of the height, where there is no ring.
+    """
+
+    centre: float
+    near: NDArray[np.bool_]
+    gain: NDArray[np.float64]
+    deviation: float
 
 
 class _Hump(NamedTuple):
@@ -156,29 +137,42 @@ class _Hump(NamedTuple):
 
     height: float
     prominence: float
-    background: np.ndarray
+    background: NDArray[np.float64]
 
 
-def _fit_hump(
-    log_q: np.ndarray,
-    log_power: np.ndarray,
-    n_modes: np.ndarray,
-    centre: float,
-    width: float,
-) -> _Hump:
-    """Fit a hump at `centre`; of height 0 without spectrum to both sides."""
-    near = np.abs(log_q - centre) < _WINDOW
-    x = log_q[near] - centre
+@lru_cache(maxsize=8)
+def _places(shape: tuple[int, int], pixel: tuple[float, float]) -> list[_Place]:
+    """All places where a hump is looked for in a frame."""
+    circles = circles_of(shape, pixel)
+    frame_nm = min(n * side for n, side in zip(shape, pixel, strict=True))
+    lowest = np.log(_MIN_PERIODS * 2 * np.pi / frame_nm)
+    highest = np.log(_MAX_NYQUIST_SHARE * np.pi / max(pixel))
+    places = []
+    for centre in np.arange(lowest, highest, _GRID_STEP):
+        smearing = _SMEARING * 2 * np.pi / frame_nm / np.exp(centre)
+        width = float(np.hypot(_RING_WIDTH, smearing))
+        places.append(_place(circles, float(centre), width))
+    return places
+
+
+def _place(circles: Circles, centre: float, width: float) -> _Place:
+    near = np.abs(circles.log_q - centre) < _WINDOW
+    x = circles.log_q[near] - centre
     if min((x < -2 * width).sum(), (x > 2 * width).sum()) < 3:
-        return _Hump(0.0, 0.0, np.zeros(3))
+        return _Place(centre, near, np.zeros((4, x.size)), np.inf)
     hump = np.exp(-0.5 * (x / width) ** 2)
     terms = np.stack([np.ones_like(x), x, x**2, hump], axis=1)
-    weights = n_modes[near] / (_VAR_LOG * _MODES_PER_INDEPENDENT)
-    covariance = np.linalg.pinv(terms.T @ (weights[:, np.newaxis] * terms))
-    solution = covariance @ (terms.T @ (weights * log_power[near]))
-    height = float(solution[-1])
+    weighted = circles.weights[near, np.newaxis] * terms
+    covariance = np.linalg.pinv(terms.T @ weighted)
     deviation = float(np.sqrt(max(covariance[-1, -1], 0.0)))
-    return _Hump(height, height / (deviation or np.inf), solution[:3])
+    return _Place(centre, near, covariance @ weighted.T, deviation or np.inf)
+
+
+def _hump(place: _Place, log_power: NDArray[np.float64]) -> _Hump:
+    """Fit a hump; of height 0 without spectrum to both sides."""
+    solution = place.gain @ log_power[place.near]
+    height = float(solution[-1])
+    return _Hump(height, height / place.deviation, solution[:3])
 
 
 def _most_prominent(humps: list[_Hump]) -> int | None:
@@ -196,22 +190,30 @@ def _most_prominent(humps: list[_Hump]) -> int | None:
     return best if 0 < best < prominence.size - 1 else None
 
 
-def _power_centre(
-    log_q: np.ndarray,
-    log_power: np.ndarray,
-    n_modes: np.ndarray,
-    centre: float,
-    width: float,
-) -> float:
-    """Mean q [rad/nm] of the power above the background, near a hump."""
-    near = np.abs(log_q - centre) < 2 * width
-    offset = log_q[near] - centre
-    hump = _fit_hump(log_q, log_power, n_modes, centre, width)
-    # Relative to the hump's top, so that no power under- or overflows.
-    top = np.polynomial.polynomial.polyval(0.0, hump.background) + hump.height
-    background = np.polynomial.polynomial.polyval(offset, hump.background)
-    excess = np.exp(log_power[near] - top) - np.exp(background - top)
-    weights = np.clip(excess, 0, None)
-    if not weights.any():
-        return float(np.exp(centre))
-    return float(np.average(np.exp(log_q[near]), weights=weights))
+def _ring(
+    place: _Place,
+    hump: _Hump,
+    circles: Circles,
+    modes: NDArray[np.float64],
+    log_power: NDArray[np.float64],
+) -> Ring | None:
+    near = place.near
+    fit = fit_ring(
+        circles.log_q[near],
+        log_power[near],
+        circles.weights[near],
+        spectra_without_sectors(modes, circles, near),
+        start=float(np.exp(place.centre)),
+        background=hump.background,
+        height=hump.height,
+        step=circles.step,
+    )
+    if fit is None:
+        return None
+    return Ring(
+        q_per_nm=fit.q,
+        q_sigma=float(np.linalg.norm(fit.deviations)),
+        contrast=float(np.exp(hump.height)),
+        prominence=hump.prominence,
+        deviations=fit.deviations,
+    )

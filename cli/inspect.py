@@ -1,0 +1,70 @@
+"""`stmk inspect`: what a file is, and what can be seen in it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import Channel, number_range, numbers
+
+
+def inspect(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Instrument files; a folder stands for its files."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory for pictures, NAME.inspect.png for each file: "
+            "maps, their Fourier transforms with the ring, and k(V). Without "
+            "it, no picture is made.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the reports to this file, every map in it.",
+            show_default=False,
+        ),
+    ] = None,
+    surface: Annotated[
+        str | None,
+        typer.Option(
+            help="Check the rings against this one: au111, cu111 or ag111.",
+            show_default=False,
+        ),
+    ] = None,
+    channel: Channel = None,
+    direction: Annotated[
+        Any, typer.Option(help="Fast scan: forward or backward.", parser=str)
+    ] = "forward",
+    bias: Annotated[
+        str | None,
+        typer.Option(help="Biases [V]: 0.1,0.2 or FIRST:LAST:STEP."),
+    ] = None,
+    extent_nm: Annotated[
+        str | None, typer.Option(help="Height,width of the frame [nm].")
+    ] = None,
+) -> None:
+    """Say what instrument files are and what can be seen in them.
+
+    Size, channels, biases, the ring 2k in the Fourier transform of every map,
+    k(V) fitted to the rings, the --surface that fits, and warnings.
+
+    Example: stmk inspect scan.sxm --out looked
+    """
+    from stm_keras.inspection_files import inspect_files
+    from stm_keras.io.options import ReadOptions
+
+    read = ReadOptions(
+        channel=channel,
+        direction=direction,
+        bias_v=numbers(bias, "--bias"),
+        extent_nm=number_range(extent_nm, "--extent-nm"),
+    )
+    for line in inspect_files(
+        files, read, surface=surface, out=out, json_path=json
+    ):
+        typer.echo(line)

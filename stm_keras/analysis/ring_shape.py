@@ -1,0 +1,183 @@
+"""The shape of a ring in a power spectrum, and its radius 2k from a fit.
+
+A scatterer adds Re[c exp(2 i k r - a r) / r] to a map, far from it. Its
+transform is real, Re[c F(q)], with F(q) = ((a - 2 i k)^2 + q^2)^(-1/2)
+(Gradshteyn and Ryzhik, 6.611). The phase of c decides on which side of 2k
+the power lies: of an absorbing scatterer ("black dot") all of it lies inside,
+of a weak one outside. Summed over scatterers at random places, the power is
+
+    |F|^2 + C Re F^2,    C = Re <c^2> / <|c|^2>  in [-1, 1].
+
+C is not known. The place of the maximum would be wrong by up to half a step
+of the transform; here C is fitted with the rest, and what remains unknown of
+it counts in the radius's uncertainty.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from stm_keras.analysis.radial_spectrum import N_SECTORS
+
+_FINE = 12  # points of the shape a step of the transform
+_KERNEL_STEPS = 3
+# What is thought of the shape beforehand, as mean and standard deviation of
+# atanh C, and of ln of a in steps of the transform.
+_PRIOR_SIDE = (1.5, 0.3)
+_PRIOR_DAMPING = (np.log(0.2), 1.0)
+_PRIOR_BACKGROUND = (3.0, 3.0, 3.0)
+_SHAPE_ERROR = 0.12
+_STARTS = (-1.0, 1.0)
+_MAX_DAMPING = 2.0
+_MIN_DAMPING = 0.08  # a sharper ring the fine grid does not resolve
+
+
+class RingFit(NamedTuple):
+    """A fitted radius.
+
+    Attributes:
+        q: 2k [rad/nm].
+        deviations: independent parts of its error [rad/nm]: one of each
+            sector of directions (delete-one jackknife), then those of what
+            is not known of the shape; the variance of q is their sum of
+            squares. Float64 [N_SECTORS + 2].
+        side: C, from -1 (power inside 2k) to 1 (outside), no unit.
+    """
+
+    q: float
+    deviations: NDArray[np.float64]
+    side: float
+
+
+class _Profile:
+    """ln power on given circles as a function of the parameters.
+
+    Parameters: ln(q / start), ln of the ring's power, atanh C, ln a (in
+    steps), and the three coefficients of the background's ln power as a
+    parabola in ln(q / start).
+    """
+
+    def __init__(self, log_q: np.ndarray, start: float, step: float) -> None:
+        self.start, self.step = start, step
+        self.x = log_q - np.log(start)
+        q = np.exp(log_q)
+        margin = (_KERNEL_STEPS + 1) * step
+        self.fine = np.arange(
+            max(q[0] - margin, step / 2), q[-1] + margin, step / _FINE
+        )
+        self.smear = _hann_power((q[:, np.newaxis] - self.fine) / step)
+        self.smear /= self.smear.sum(axis=1, keepdims=True)
+
+    def __call__(self, parameters: np.ndarray) -> np.ndarray:
+        log_shift, log_ring, *side, log_damping = parameters[:5]
+        bend = parameters[5:]
+        two_k = self.start * np.exp(log_shift)
+        damping = self.step * np.hypot(
+            _MIN_DAMPING,
+            _MAX_DAMPING * np.tanh(np.exp(log_damping) / _MAX_DAMPING),
+        )
+        wave = (
+            two_k**3
+            * self.step
+            * _wave_power(self.fine, two_k, damping, _side(*side))
+        )
+        ring = self.smear @ wave
+        background = bend[0] + self.x * (bend[1] + self.x * bend[2])
+        return np.logaddexp(log_ring + np.log(ring), background)
+
+
+def fit_ring(
+    log_q: NDArray[np.float64],
+    log_power: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    without: NDArray[np.float64],
+    *,
+    start: float,
+    background: NDArray[np.float64],
+    height: float,
+    step: float,
+) -> RingFit | None:
+    """Fit the shape of a ring to a radial spectrum.
+
+    Args:
+        log_q: ln of the circles' q [rad/nm], [n], rising.
+        log_power: ln of their power, [n].
+        weights: its inverse variance, [n].
+        without: the same power without each sector, [N_SECTORS, n].
+        start: where the ring was seen [rad/nm].
+        background: of the ln power about there, three coefficients of a
+            parabola in ln(q / start).
+        height: ln of the power there over the background's.
+        step: of the transform [rad/nm].
+
+    Returns:
+        The fit, or None where it leaves the neighbourhood.
+    """
+    profile = _Profile(log_q, start, step)
+    root = np.sqrt(weights)
+    means = np.array([0.0, 0.0, _PRIOR_DAMPING[0], background[0], 0.0, 0.0])
+    widths = np.array(
+        [*_PRIOR_SIDE, _PRIOR_DAMPING[1], *_PRIOR_BACKGROUND]
+    )
+
+    def residuals(parameters: np.ndarray) -> np.ndarray:
+        off = root * (profile(parameters) - log_power)
+        return np.concatenate([off, (parameters[2:] - means) / widths])
+
+    log_ring = background[0] + np.log(np.expm1(max(height, 0.1)))
+    fits = [
+        least_squares(
+            residuals,
+            np.array([0.0, log_ring, side, *means[1:]]),
+            method="lm",
+            max_nfev=400,
+        )
+        for side in _STARTS
+    ]
+    cost = np.array([fit.cost for fit in fits])
+    best = int(np.argmin(cost))
+    chance = np.exp(cost[best] - cost)
+    chance /= chance.sum()
+    log_shift = np.array([fit.x[0] for fit in fits])
+    q = float(start * np.exp(chance @ log_shift))
+    between = float(np.sqrt(chance @ (log_shift - chance @ log_shift) ** 2))
+    jacobian = fits[best].jac
+    gain = np.linalg.pinv(jacobian.T @ jacobian)[0] @ jacobian.T
+    # One step of Newton's from the whole spectrum to each incomplete one.
+    moved = (without - log_power) * root @ gain[: root.size]
+    scale = np.sqrt((N_SECTORS - 1) / N_SECTORS)
+    deviations = q * np.concatenate(
+        [
+            scale * (moved - moved.mean()),
+            gain[root.size :],
+            [between, _SHAPE_ERROR * step / q],
+        ]
+    )
+    if not (np.isfinite(deviations).all() and abs(fits[best].x[0]) < 0.2):
+        return None
+    return RingFit(q, deviations, _side(*fits[best].x[2:4]).real)
+
+
+def _wave_power(
+    q: np.ndarray, two_k: float, damping: float, side: complex
+) -> np.ndarray:
+    """|F|^2 - C Re F^2 at wave numbers q, [n]."""
+    root = np.sqrt(q**2 - (two_k + 1j * damping) ** 2)
+    F = (2 * np.arctanh(root / q) + 1j * np.pi) / (q * root)
+    return np.abs(F) ** 2 + (side * F**2).real
+
+
+def _side(first: float, second: float) -> complex:
+    """C, in the unit circle, of two numbers without limits."""
+    size = np.hypot(first, second) + np.finfo(np.float64).tiny
+    return complex(first, second) * np.tanh(size) / size
+
+
+def _hann_power(x: np.ndarray) -> np.ndarray:
+    """Power of the transform of a Hann window, x in steps; 1 at 0."""
+    near_one = np.abs(np.abs(x) - 1) < 1e-6
+    safe = np.where(near_one, 0.5, x)
+    power = (np.sinc(safe) / (1 - safe**2)) ** 2
+    return np.where(near_one, 0.25, power) * (np.abs(x) < _KERNEL_STEPS)
