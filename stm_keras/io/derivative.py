@@ -23,7 +23,7 @@ def differentiate(
     differences through. Uneven or fewer than five: second-order differences.
 
     Args:
-        current: I, [V, H, W] [A]; NaN is "not measured".
+        current: I, [V, H, W] [A]; NaN or infinite is "not measured".
         bias_v: [V] [V], rising or falling.
 
     Returns:
@@ -34,7 +34,8 @@ def differentiate(
         InputError: for fewer than three biases, or biases that do not rise
             or fall throughout.
     """
-    values = np.asarray(current, dtype=np.float64)
+    values = np.array(current, dtype=np.float64)
+    values[~np.isfinite(values)] = np.nan
     bias = np.asarray(bias_v, dtype=np.float64)
     steps = np.diff(bias)
     if bias.size < 3 or not (np.all(steps > 0) or np.all(steps < 0)):
