@@ -5,25 +5,20 @@ by external links, virtual datasets and raw storage outside. Here sizes are
 checked against what is stored, and nothing outside the file is opened.
 """
 
-import math
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.unpacking import FREE_BYTES, check_unpacked
+from stm_keras.io.hdf5_numbers import is_real
 
 _MOST_OBJECTS = 20_000
 _MOST_SOFT = 8  # soft links behind soft links
-_MAX_DEFLATE = 1032  # the method's own limit
 _MOST_ATTRIBUTE_BYTES = 1 << 20
-
-REAL_KINDS = "fiu"
 
 
 @contextmanager
@@ -50,17 +45,23 @@ def opened(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def datasets(group: h5py.Group) -> tuple[dict[str, h5py.Dataset], list[str]]:
-    """All arrays of real numbers below a group, and what was left out.
+class Contents(NamedTuple):
+    """What a file holds.
 
-    Args:
-        group: where to begin.
-
-    Returns:
-        Datasets by path; and the paths of links to other files.
+    Attributes:
+        groups: by path, the root among them.
+        datasets: those of real numbers, by path.
+        outside: paths of links to other files.
     """
-    found: dict[str, h5py.Dataset] = {}
-    outside: list[str] = []
+
+    groups: dict[str, h5py.Group]
+    datasets: dict[str, h5py.Dataset]
+    outside: list[str]
+
+
+def contents(group: h5py.Group) -> Contents:
+    """Everything below a group that lies in the file itself, each once."""
+    found = Contents({str(group.name): group}, {}, [])
     seen = {h5py.h5o.get_info(group.id).addr}
     waiting = [group]
     while waiting and len(seen) < _MOST_OBJECTS:
@@ -68,7 +69,8 @@ def datasets(group: h5py.Group) -> tuple[dict[str, h5py.Dataset], list[str]]:
         for name in parent:
             link = parent.get(name, getlink=True)
             if isinstance(link, h5py.ExternalLink):
-                outside.append(f"{parent.name or ''}/{name}".replace("//", "/"))
+                path = f"{parent.name or ''}/{name}".replace("//", "/")
+                found.outside.append(path)
             if not isinstance(link, h5py.HardLink):
                 continue
             child = parent[name]
@@ -78,14 +80,10 @@ def datasets(group: h5py.Group) -> tuple[dict[str, h5py.Dataset], list[str]]:
             seen.add(address)
             if isinstance(child, h5py.Group):
                 waiting.append(child)
+                found.groups[str(child.name)] = child
             elif isinstance(child, h5py.Dataset) and is_real(child):
-                found[str(child.name)] = child
-    return found, outside
-
-
-def is_real(dataset: h5py.Dataset) -> bool:
-    """Whether a dataset holds real numbers; texts and records do not."""
-    return dataset.dtype.kind in REAL_KINDS and dataset.shape is not None
+                found.datasets[str(child.name)] = child
+    return found
 
 
 def member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
@@ -119,7 +117,7 @@ def member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
     return here
 
 
-def attribute(node: h5py.Group | h5py.Dataset, name: str) -> object:
+def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:
     """An attribute as text, number or array; None where there is none.
 
     Object references, records and texts of no known encoding are none.
@@ -148,97 +146,3 @@ def text_of(node: h5py.Group | h5py.Dataset, *names: str) -> str:
         if isinstance(value, str):
             return value
     return ""
-
-
-def check(path: Path, dataset: h5py.Dataset) -> None:
-    """Refuse a dataset that lies outside the file or is larger than it.
-
-    Raises:
-        InputError: where it does or is.
-    """
-    where = f"{path}: {dataset.name}"
-    plan = dataset.id.get_create_plist()
-    if dataset.is_virtual or plan.get_external_count():
-        raise InputError(
-            f"{where} lies in another file, which is not opened. Write its "
-            "numbers into this one."
-        )
-    size = dataset.dtype.itemsize
-    promised = math.prod(dataset.shape) * size
-    stored = dataset.id.get_storage_size()
-    if stored > path.stat().st_size or (promised and not stored):
-        raise InputError(
-            f"{where} promises the shape {list(dataset.shape)}, {stored} "
-            "bytes of it are stored. It is damaged or was never written."
-        )
-    check_unpacked(where, promised, stored)
-    if dataset.chunks:
-        chunk = math.prod(dataset.chunks) * size
-        check_unpacked(f"{where}, each of its chunks,", chunk, stored)
-        _check_deflate(where, dataset, plan, chunk)
-
-
-def numbers(path: Path, dataset: h5py.Dataset) -> NDArray[np.floating]:
-    """The numbers of a dataset, NaN where a chunk was never written.
-
-    Raises:
-        InputError: see `check`.
-    """
-    check(path, dataset)
-    values = np.asarray(dataset[()])
-    if values.dtype.kind != "f":
-        values = values.astype(np.float32 if values.itemsize < 4 else float)
-    if dataset.chunks and missing_chunks(dataset):
-        absent = np.ones(_grid(dataset), dtype=bool)
-        for chunk in _chunks(dataset):
-            pairs = zip(chunk.chunk_offset, dataset.chunks, strict=True)
-            absent[tuple(start // side for start, side in pairs)] = False
-        for axis, side in enumerate(dataset.chunks):
-            absent = np.repeat(absent, side, axis)
-            absent = absent.take(range(values.shape[axis]), axis)
-        values[absent] = np.nan
-    return values
-
-
-def missing_chunks(dataset: h5py.Dataset) -> int:
-    """How many chunks of a dataset were never written."""
-    if not dataset.chunks or not dataset.size:
-        return 0
-    return math.prod(_grid(dataset)) - dataset.id.get_num_chunks()
-
-
-def _grid(dataset: h5py.Dataset) -> tuple[int, ...]:
-    pairs = zip(dataset.shape, dataset.chunks or (), strict=True)
-    return tuple(-(-side // step) for side, step in pairs)
-
-
-def _chunks(dataset: h5py.Dataset) -> list[h5py.h5d.StoreInfo]:
-    """Place and size of every chunk that was written."""
-    chunks: list[h5py.h5d.StoreInfo] = []
-    # The callback goes on as long as it returns None.
-    dataset.id.chunk_iter(chunks.append)
-    return chunks
-
-
-def _check_deflate(
-    where: str, dataset: h5py.Dataset, plan: h5py.h5p.PropDCID, chunk: int
-) -> None:
-    """Unpack every chunk that may be a bomb, up to its promised size.
-
-    The library unpacks as far as a chunk goes, whatever its size should be.
-    """
-    kinds = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
-    if h5py.h5z.FILTER_DEFLATE not in kinds:
-        return
-    for info in _chunks(dataset):
-        if info.size * _MAX_DEFLATE <= FREE_BYTES or info.filter_mask:
-            continue
-        _, packed = dataset.id.read_direct_chunk(info.chunk_offset)
-        try:
-            held = zlib.decompressobj().decompress(packed, chunk + 1)
-        except zlib.error as error:
-            raise InputError(f"{where} is damaged ({error}).") from error
-        if len(held) > chunk:
-            raise InputError(
-                f"{where} unpacks to more than its chunks hold: refused."
-            )

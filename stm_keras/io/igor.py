@@ -21,7 +21,7 @@ from stm_keras.io.igor_wave import Wave, read_wave
 from stm_keras.io.labelled import Axis, Layout, NotMapsError, layout_of
 from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
-from stm_keras.io.si_units import NM_PER_M, to_si, volts_per
+from stm_keras.io.si_units import NM_PER_M, scaled, to_si, volts_per
 from stm_keras.io.titles import bias_of, title_parts
 
 _SWEEP_POINTS = 3  # at least, to differentiate
@@ -138,8 +138,7 @@ def _channel(
 def _load(
     values: NDArray[np.floating], layout: Layout, factor: float
 ) -> NDArray[np.floating]:
-    maps = layout.arranged(values)
-    return maps if factor == 1 else maps * factor
+    return scaled(layout.arranged(values), factor)
 
 
 def _notes(text: str) -> dict[str, str]:

@@ -7,6 +7,10 @@ have shorter ways, to nm and V, which is what `ConductanceMaps` counts in.
 
 import re
 import unicodedata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 # SI prefixes; "c" and "d" for cm and dm. "u" stands for "µ" in many files.
 _PREFIXES = {
@@ -43,6 +47,7 @@ _NAMED = {"A/V": "S", "V/A": "Ohm", "1/Ohm": "S", "1/s": "Hz"}
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _TERM = re.compile(r"([^\W\d_]+|[°%1])(?:(?:\^|\*\*)?([+-]?[1-9]))?")
 _LONGEST = 60
+_SINGLE_BYTES = 4
 
 NM_PER_M = 1e9
 
@@ -65,6 +70,17 @@ def to_si(unit: str) -> tuple[float, str]:
     """
     known = _parsed(unit)
     return (1.0, unit.strip()) if known is None else known
+
+
+def scaled(values: NDArray[Any], factor: float) -> NDArray[np.floating]:
+    """Numbers of any real type times a factor, as float32 or float64.
+
+    A view where nothing changes; half precision could not hold nm in m.
+    """
+    if values.dtype.kind != "f" or values.dtype.itemsize < _SINGLE_BYTES:
+        small = values.dtype.itemsize < _SINGLE_BYTES
+        values = values.astype(np.float32 if small else np.float64)
+    return values if factor == 1 else values * factor
 
 
 def is_unit(unit: str) -> bool:

@@ -21,7 +21,7 @@ from stm_keras.io.frames import Framed, recording_of, shortened
 from stm_keras.io.labelled import Axis, Layout, NotMapsError, layout_of
 from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
-from stm_keras.io.si_units import to_si
+from stm_keras.io.si_units import scaled, to_si
 from stm_keras.io.titles import bias_of, title_parts
 
 _REAL_KINDS = "fiu"
@@ -106,14 +106,11 @@ def _framed(
 def _load(
     load: Loader, name: str, layout: Layout, factor: float
 ) -> NDArray[np.floating]:
-    values = load(name)
-    if values.dtype.kind != "f":
-        values = values.astype(np.float32 if values.itemsize < 4 else float)
-    maps = layout.arranged(values)
+    maps = scaled(layout.arranged(load(name)), 1.0)
     unwritten = np.abs(maps) >= _UNWRITTEN * (1 - 1e-6)
     if unwritten.any():
         maps = np.where(unwritten, np.nan, maps)
-    return maps if factor == 1 else maps * factor
+    return scaled(maps, factor)
 
 
 def _axis(dataset: xr.Dataset, name: str, size: int) -> Axis:
