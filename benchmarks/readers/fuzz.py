@@ -38,6 +38,7 @@ _HANG_S = 20
 _SPARE_BYTES = 1 << 29  # of address space, beyond what is in use at the start
 _KEPT = Path(tempfile.gettempdir()) / "stmk-fuzz"
 _UNSOUND = 3  # exit status
+_DAMAGED = "damaged"  # folder of a copy, should the process crash
 _MAX_KEPT = 20  # violations of one format are enough
 
 
@@ -67,22 +68,24 @@ def run_format(name: str, n: int, seed: int) -> tuple[Counts, float]:
     context = multiprocessing.get_context("fork")
     counts = sharedctypes.RawValue(Counts)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         while counts.done < n and counts.faults < _MAX_KEPT:
             work = context.Process(
-                target=_work, args=(name, n, seed, Path(folder), counts)
+                target=_work, args=(name, n, seed, folder, counts)
             )
             work.start()
             work.join()
-            if work.exitcode == 0:
-                break
             code = work.exitcode or 0
-            if code == _UNSOUND or not list(Path(folder).glob("*")):
+            if code == 0:
+                break
+            damaged = list(folder.glob(f"{_DAMAGED}/*"))
+            if code == _UNSOUND or not damaged:
                 counts.faults += 1
                 print(f"VIOLATION {name}: exit {code} before any damage")
                 break
             reason = signal.Signals(-code).name if code < 0 else str(code)
-            _keep(name, next(Path(folder).glob("*")), counts, reason)
+            _keep(name, damaged[0], counts, reason)
             counts.done += 1
     return counts, time.monotonic() - started
 
@@ -90,44 +93,71 @@ def run_format(name: str, n: int, seed: int) -> tuple[Counts, float]:
 def _work(name: str, n: int, seed: int, folder: Path, counts: Counts) -> None:
     """Read damaged files, from where an earlier process stopped."""
     warnings.simplefilter("ignore")
-    sound = importlib.import_module(f"tiny_{name}").tiny_files()
-    names, contents = list(sound), list(sound.values())
+    writer = importlib.import_module(f"tiny_{name}")
+    sound: dict[str, bytes] = writer.tiny_files()
+    # What must lie beside them is damaged as well.
+    beside = getattr(writer, "companion_files", dict)()
+    whole = {**sound, **beside}
+    contents, read_names = list(whole.values()), list(sound)
     tracemalloc.start()
-    for file_name, content in sound.items():  # imports and caches
-        _check_sound(folder / file_name, content)
+    for number in range(-len(sound), 0):  # imports and caches, and a check
+        _check_sound(folder, beside, read_names[number], sound)
     _bound_memory()
     for number in range(counts.done, n):
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
-        which = int(rng.integers(len(names)))
-        path = folder / names[which]
-        path.write_bytes(mutated(contents, which, rng))
-        signal.setitimer(signal.ITIMER_REAL, _HANG_S)
-        result = trial(path)
-        if result.fault:  # imports and caches are paid for once
-            result = trial(path)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        counts.answers += result.answered
-        counts.slowest_s = max(counts.slowest_s, result.cpu_s)
-        if result.peak_bytes > counts.peak_bytes:
-            counts.peak_bytes = result.peak_bytes
-            counts.peak_size = path.stat().st_size
-        if result.fault:
-            _keep(name, path, counts, result.fault)
-        counts.done += 1
-        path.unlink(missing_ok=True)
+        which = int(rng.integers(len(contents)))
+        damaged = mutated(contents, which, rng)
+        place = int(rng.integers(len(read_names)))
+        target = read_names[which if which < len(sound) else place]
+        files = {**beside, target: sound[target], list(whole)[which]: damaged}
+        _judge(name, folder, files, target, list(whole)[which], counts)
         if counts.faults >= _MAX_KEPT:
             return
 
 
-def _check_sound(path: Path, content: bytes) -> None:
+def _judge(
+    name: str,
+    folder: Path,
+    files: dict[str, bytes],
+    target: str,
+    damaged: str,
+    counts: Counts,
+) -> None:
+    """Read one file, with what lies beside it, and count."""
+    kept = folder / _DAMAGED / damaged
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_bytes(files[damaged])
+    for file_name, content in files.items():
+        (folder / file_name).write_bytes(content)
+    size = sum(map(len, files.values()))
+    signal.setitimer(signal.ITIMER_REAL, _HANG_S)
+    result = trial(folder / target, size)
+    if result.fault:  # imports and caches are paid for once
+        result = trial(folder / target, size)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    counts.answers += result.answered
+    counts.slowest_s = max(counts.slowest_s, result.cpu_s)
+    if result.peak_bytes > counts.peak_bytes:
+        counts.peak_bytes, counts.peak_size = result.peak_bytes, size
+    if result.fault:
+        _keep(name, kept, counts, result.fault)
+    counts.done += 1
+    kept.unlink(missing_ok=True)
+    (folder / target).unlink()
+
+
+def _check_sound(
+    folder: Path, beside: dict[str, bytes], target: str, sound: dict[str, bytes]
+) -> None:
     """A harness whose own files are refused would find nothing."""
-    path.write_bytes(content)
-    result = trial(path)
+    files = {**beside, target: sound[target]}
+    for file_name, content in files.items():
+        (folder / file_name).write_bytes(content)
+    result = trial(folder / target, sum(map(len, files.values())))
     if not result.answered or "shape" in result.fault:
-        print(f"{path.name}, undamaged, is not read: {result.fault}")
-        sys.stdout.flush()
+        print(f"{target}, undamaged, is not read: {result.fault}", flush=True)
         raise SystemExit(_UNSOUND)
-    path.unlink()
+    (folder / target).unlink()
 
 
 def _bound_memory() -> None:

@@ -40,12 +40,16 @@ class Trial:
     fault: str
 
 
-def trial(path: Path) -> Trial:
+def trial(path: Path, size: int) -> Trial:
     """Read a file, and judge how that went.
 
     `tracemalloc` must be running; NumPy reports to it, too.
+
+    Args:
+        path: the file.
+        size: its own and that of what is read with it [byte].
     """
-    size, answered, fault = path.stat().st_size, False, ""
+    answered, fault = False, ""
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
     grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -91,7 +95,10 @@ def _read(path: Path) -> str:
     told = np.isfinite(first).all()
     bias = None if told else tuple(np.linspace(0.1, 1, len(first)).tolist())
     extent = None if recording.extent_nm else (5.0, 5.0)
-    select_maps(recording, ReadOptions(bias_v=bias, extent_nm=extent))
+    try:
+        select_maps(recording, ReadOptions(bias_v=bias, extent_nm=extent))
+    except InputError as error:  # nothing in them to look at
+        return _message_fault(str(error))
     return ""
 
 
