@@ -163,35 +163,55 @@ def counts(n: int, seed: int = 5) -> NDArray[np.int32]:
 
 
 def session_files(
-    data: dict[str, bytes], given: dict[str, tuple] | None = None
+    data: dict[str, bytes],
+    given: dict[str, tuple] | None = None,
+    session: str = SESSION,
 ) -> dict[str, bytes]:
     """A parameter file and the data files of these channels, by name."""
-    files = {f"{RUN_NAME}{name}_mtrx": data[name] for name in data}
+    files = {f"{session}--1_1.{name}_mtrx": data[name] for name in data}
     known = parameter_file(
         *(entry(name) for name in files), given=given or parameters()
     )
-    return {f"{SESSION}_0001.mtrx": known, **files}
+    return {f"{session}_0001.mtrx": known, **files}
 
 
-def _whole_session() -> dict[str, bytes]:
-    return session_files(
-        {
-            "Z": data_file(counts(2 * 4 * 2 * 6)),
-            "I": data_file(counts(40), intended=96),
-            "I(V)": data_file(counts(2 * 2 * 2 * 3 * 2 * 5)),
-            "Aux1(V)": data_file(counts(200), intended=240),
-        }
+def _sessions() -> dict[str, bytes]:
+    """Two sessions: one with every retrace, one without any."""
+    given = parameters(
+        XYScanner__X_Retrace=False,
+        XYScanner__Y_Retrace=False,
+        Spectroscopy__Enable_Device_1_Ramp_Reversal=False,
     )
+    return {
+        **session_files(
+            {
+                "Z": data_file(counts(2 * 4 * 2 * 6)),
+                "I(V)": data_file(counts(2 * 2 * 2 * 3 * 2 * 5)),
+            }
+        ),
+        **session_files(
+            {
+                "I": data_file(counts(15), intended=24),
+                "Aux1(V)": data_file(counts(27), intended=30),
+            },
+            given,
+            "plain",
+        ),
+    }
 
 
 def companion_files() -> dict[str, bytes]:
-    """What must lie beside `tiny_files`: the session's parameters."""
-    name = f"{SESSION}_0001.mtrx"
-    return {name: _whole_session()[name]}
+    """What must lie beside `tiny_files`: the sessions' parameters."""
+    return {
+        name: content
+        for name, content in _sessions().items()
+        if name.endswith("_0001.mtrx")
+    }
 
 
 def tiny_files() -> dict[str, bytes]:
-    """Data files of one session: name -> content."""
-    files = _whole_session()
-    del files[f"{SESSION}_0001.mtrx"]
+    """Data files of two sessions: name -> content."""
+    files = _sessions()
+    for name in companion_files():
+        del files[name]
     return files
