@@ -1,158 +1,86 @@
-"""Cleaning steps for maps: each takes and gives maps and records itself.
+"""Cleaning of maps: its steps, in the order in which they are taken.
 
-NaN is "not measured": it never weighs in a fit, and no step fills it in.
+Each step takes and gives maps and records itself in `provenance`. NaN is "not
+measured": it never weighs in a fit, and no step fills it in.
 """
 
-from collections.abc import Callable
-
-import numpy as np
-from scipy import ndimage
-
-from stm_keras.errors import InputError
+from stm_keras.io.bad_lines import mask_bad_lines
+from stm_keras.io.cleaning_options import CleaningOptions
+from stm_keras.io.levelling import (
+    level_line_differences,
+    level_lines,
+    level_plane,
+    level_quadratic,
+)
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.io.registration import register
+from stm_keras.io.set_point import divide_by_i_over_v, normalise_each
+from stm_keras.io.streaks import mask_streaks
+from stm_keras.io.tip_jumps import correct_tip_jumps
 
-# A line is noisy where the median size of its curvature (Laplacian of
-# Gaussian, so about one pixel in scale) stands out from that of the lines
-# around it by this factor and this many robust standard deviations.
-_NOISE_SIGMA_PX = 1.0
-_NOISY_FACTOR = 1.5
-_NOISY_DEVIATIONS = 5.0
-_LINES_AROUND = 31
-_MIN_LINES = 16  # with fewer there is no telling what is usual
-_MAX_MASKED_SHARE = 0.25
-_MAD_TO_STD = 1.4826  # of a normal distribution
-
-
-def level_plane(maps: ConductanceMaps) -> ConductanceMaps:
-    """Subtract from every map the plane that fits it in least squares.
-
-    Args:
-        maps: the maps; the fit uses their measured pixels alone.
-
-    Raises:
-        InputError: where a map is a plane and nothing is left.
-    """
-    _, height, width = maps.shape
-    rows, cols = np.indices((height, width), dtype=np.float64)
-    terms = np.stack(
-        [np.ones_like(rows), rows / height - 0.5, cols / width - 0.5], axis=-1
-    )
-
-    def without_plane(image: np.ndarray) -> np.ndarray:
-        measured = ~np.isnan(image)
-        # Tiny numbers such as heights in m would be lost in the fit's limits.
-        scale = np.nanmax(np.abs(image)) or 1.0
-        solution = np.linalg.lstsq(terms[measured], image[measured] / scale)[0]
-        return image - terms @ solution * scale
-
-    return _map_by_map(maps, without_plane, "plane subtracted")
+__all__ = [
+    "clean",
+    "correct_tip_jumps",
+    "level_line_differences",
+    "level_lines",
+    "level_plane",
+    "level_quadratic",
+    "mask_bad_lines",
+    "mask_streaks",
+    "register",
+]
 
 
-def level_lines(maps: ConductanceMaps) -> ConductanceMaps:
-    """Subtract from every scan line its median.
+def clean(
+    maps: ConductanceMaps,
+    options: CleaningOptions,
+    *,
+    current: ConductanceMaps | None = None,
+    reference: ConductanceMaps | None = None,
+) -> ConductanceMaps:
+    """Take the cleaning steps that are switched on.
+
+    In this order: division by I/V or by the mean, while the numbers are the
+    file's own; tip jumps, as they would bend a plane; levelling; noisy and
+    dead lines, then streaks, which are judged against a level surface; drift
+    between maps, which needs them clean; division by the spread, which what
+    was cleaned away would have widened.
 
     Args:
-        maps: the maps; lines without a measured pixel stay NaN.
-
-    Raises:
-        InputError: where nothing but line offsets is in a map.
-    """
-
-    def without_offsets(image: np.ndarray) -> np.ndarray:
-        measured = ~np.isnan(image).all(axis=1)
-        levelled = image.copy()
-        levelled[measured] -= np.nanmedian(
-            image[measured], axis=1, keepdims=True
-        )
-        return levelled
-
-    return _map_by_map(maps, without_offsets, "median of each line subtracted")
-
-
-def mask_bad_lines(maps: ConductanceMaps) -> ConductanceMaps:
-    """Take noisy and dead scan lines as not measured, and report the rest.
-
-    A dead line holds one value from end to end. A noisy line's median
-    curvature stands out from that of the lines around it; the median is not
-    moved by impurities, which cover a small part of a line. Beside very
-    noisy lines up to two more may go on either side. Where more than a
-    quarter of a map's lines would go, its noisy ones stay.
-
-    Args:
-        maps: the maps. Bands that are NaN stay so and are reported.
+        maps: the maps, as read.
+        options: the steps.
+        current: the current of each map [A], of the same shape, for
+            "feenstra".
+        reference: maps taken at the same time, one a map, that show the
+            drift better, such as topographs; None takes the maps.
 
     Returns:
-        Maps with those lines NaN; `provenance` names the lines of each map.
+        The maps, `provenance` telling each step in order.
+
+    Raises:
+        InputError: as the steps do, and where "feenstra" has no `current`.
     """
-    data = maps.data.copy()
-    found: list[str] = []
-    for index, image in enumerate(data):
-        unmeasured = np.isnan(image).all(axis=1)
-        dead = ~unmeasured & (np.ptp(image, axis=1) == 0)
-        noisy = _noisy_lines(image, ~unmeasured & ~dead)
-        image[dead | noisy] = np.nan
-        for lines, name in (
-            (unmeasured, "not measured"),
-            (dead, "dead"),
-            (noisy, "noisy"),
-        ):
-            if lines.any():
-                found.append(f"map {index}: lines {_ranges(lines)} {name}")
-    if not found:
-        return maps.with_data(data, "no bad lines found")
-    return maps.with_data(data, "bad lines masked: " + "; ".join(found))
-
-
-def _noisy_lines(image: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Lines whose noise stands out from the lines around them, bool [H]."""
-    noisy = np.zeros(usable.size, dtype=bool)
-    if usable.sum() < _MIN_LINES:
-        return noisy
-    lines = image[usable].astype(np.float64)
-    lines -= np.nanmedian(lines, axis=1, keepdims=True)
-    curvature = np.empty_like(lines)
-    starts = np.diff(usable.astype(np.int8), prepend=0) == 1
-    runs = np.cumsum(starts)[usable]
-    # Run by run: across a gap, lines that are no neighbours make a step.
-    for run in np.unique(runs):
-        part = np.nan_to_num(lines[runs == run])
-        curvature[runs == run] = np.abs(
-            ndimage.gaussian_laplace(part, _NOISE_SIGMA_PX)
-        )
-    level = np.log(np.median(curvature, axis=1) + np.finfo(np.float64).tiny)
-    excess = level - ndimage.median_filter(level, _LINES_AROUND, mode="nearest")
-    spread = _MAD_TO_STD * np.median(np.abs(excess))
-    stands_out = excess > max(np.log(_NOISY_FACTOR), _NOISY_DEVIATIONS * spread)
-    if stands_out.sum() <= _MAX_MASKED_SHARE * stands_out.size:
-        noisy[np.flatnonzero(usable)[stands_out]] = True
-    return noisy
-
-
-def _ranges(lines: np.ndarray) -> str:
-    """Runs of lines as text, such as "0-3, 7"."""
-    edges = np.flatnonzero(np.diff(lines.astype(np.int8), prepend=0, append=0))
-    return ", ".join(
-        f"{first}-{end - 1}" if end - first > 1 else f"{first}"
-        for first, end in edges.reshape(-1, 2)
-    )
-
-
-def _map_by_map(
-    maps: ConductanceMaps,
-    step: Callable[[np.ndarray], np.ndarray],
-    note: str,
-) -> ConductanceMaps:
-    """Apply a step to every map in float64, refusing to level all away."""
-    result = np.empty_like(maps.data)
-    for index, image in enumerate(maps.data.astype(np.float64)):
-        levelled = step(image)
-        # What float32 cannot tell from nothing would be noise made large.
-        rounding = 4 * np.finfo(np.float32).eps * np.nanmax(np.abs(image))
-        if np.nanmax(np.abs(levelled)) <= rounding:
-            raise InputError(
-                f"{maps.source}: map {index} ({maps.bias_v[index]:g} V) is "
-                f"flat once levelled ({note}). Choose another channel or "
-                "leave this map out."
-            )
-        result[index] = levelled
-    return maps.with_data(result, note)
+    if options.normalise == "feenstra":
+        maps = divide_by_i_over_v(maps, current)
+    if options.normalise == "mean":
+        # Levelled maps have lost their mean.
+        maps = normalise_each(maps, "mean")
+    if options.tip_jumps:
+        maps = correct_tip_jumps(maps)
+    if options.level in ("plane", "lines", "line-differences"):
+        maps = level_plane(maps)
+    if options.level == "quadratic":
+        maps = level_quadratic(maps)
+    if options.level == "lines":
+        maps = level_lines(maps)
+    if options.level == "line-differences":
+        maps = level_line_differences(maps)
+    if options.mask_lines:
+        maps = mask_bad_lines(maps)
+    if options.streaks:
+        maps = mask_streaks(maps)
+    if options.register:
+        maps = register(maps, reference=reference)
+    if options.normalise == "std":
+        maps = normalise_each(maps, "std")
+    return maps
