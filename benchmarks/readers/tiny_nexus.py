@@ -1,10 +1,11 @@
 """Tiny NeXus and HDF5 files, written with h5py alone."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def hdf5(fill: Callable[[h5py.File], None]) -> bytes:
@@ -21,9 +22,7 @@ def group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
     return made
 
 
-def axis(
-    parent: h5py.Group, name: str, values: Sequence[float], unit: str
-) -> None:
+def axis(parent: h5py.Group, name: str, values: ArrayLike, unit: str) -> None:
     parent[name] = np.asarray(values, dtype=np.float64)
     parent[name].attrs["units"] = unit
 
@@ -55,9 +54,9 @@ def stm(
         entry["start_time"] = "2025-03-02T10:11:12+01:00"
         instrument = group(entry, "instrument", "NXinstrument")
         sensor = group(instrument, "sample_bias_voltage", "NXsensor")
-        axis(sensor, "bias_voltage", bias[0], bias[1])  # type: ignore
+        axis(sensor, "bias_voltage", bias[0], bias[1])
         control = group(instrument, "scan_control", "NXspm_scan_control")
-        axis(control, "scan_angle_x", 0.0, "deg")  # type: ignore
+        axis(control, "scan_angle_x", 0.0, "deg")
         for field, image in images.items():
             rows, columns = image.shape
             data = group(entry, field, "NXdata")
@@ -88,9 +87,9 @@ def sweep(values: np.ndarray, *, linked: bool = False) -> bytes:
         else:
             data["didv"] = values
         data["didv"].attrs["units"] = "nS"
-        axis(data, "y", centres(rows, 60, 5)[::-1].tolist(), "Å")
-        axis(data, "x", centres(columns, 8).tolist(), "nm")
-        axis(data, "bias", np.linspace(-100, 100, n).tolist(), "mV")
+        axis(data, "y", centres(rows, 60, 5)[::-1], "Å")
+        axis(data, "x", centres(columns, 8), "nm")
+        axis(data, "bias", np.linspace(-100, 100, n), "mV")
         entry["names"] = ["one", "two"]
         entry["table"] = np.zeros(2, dtype=[("a", "i4"), ("b", "f8")])
         entry["reference"] = np.array([data.ref], dtype=h5py.ref_dtype)

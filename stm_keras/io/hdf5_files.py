@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from stm_keras.errors import InputError
+from stm_keras.io.hdf5_heaps import check_heaps
 from stm_keras.io.hdf5_numbers import is_real
 
 _MOST_OBJECTS = 20_000
@@ -29,8 +30,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         InputError: for a damaged or truncated file, or one being written.
         OSError: where the file cannot be read at all.
     """
-    with path.open("rb"):  # says why, where even this cannot be done
-        pass
+    check_heaps(path)
     try:
         with h5py.File(path, "r") as file:
             yield file

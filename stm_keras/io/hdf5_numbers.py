@@ -40,8 +40,16 @@ def side_values(dataset: object) -> NDArray[Any] | None:
     return np.asarray(dataset[()])
 
 
-def check(path: Path, dataset: h5py.Dataset) -> None:
+def check(
+    path: Path, dataset: h5py.Dataset, *, may_be_empty: bool = False
+) -> None:
     """Refuse a dataset that lies outside the file or is larger than it.
+
+    Args:
+        path: the file.
+        dataset: real numbers.
+        may_be_empty: whether it need not have been written, as NetCDF's
+            dimensions are not.
 
     Raises:
         InputError: where it does or is.
@@ -56,7 +64,8 @@ def check(path: Path, dataset: h5py.Dataset) -> None:
     size = dataset.dtype.itemsize
     promised = math.prod(dataset.shape) * size
     stored = dataset.id.get_storage_size()
-    if stored > path.stat().st_size or (promised and not stored):
+    empty = bool(promised) and not stored and not may_be_empty
+    if empty or stored > path.stat().st_size:
         raise InputError(
             f"{where} promises the shape {list(dataset.shape)}, {stored} "
             "bytes of it are stored. It is damaged or was never written."

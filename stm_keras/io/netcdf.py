@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
 from stm_keras.files import atomic_file
-from stm_keras.io import hdf5_files, zarr_stores
+from stm_keras.io import hdf5_files, hdf5_numbers, zarr_stores
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.recording import Recording
+from stm_keras.io.recording import Recording, printable
 from stm_keras.io.xarray_maps import dataset_recording, no_maps
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -109,12 +109,13 @@ def _opened(path: Path) -> xr.Dataset:
 
 def _check_hdf5(path: Path) -> None:
     with hdf5_files.opened(path) as file:
-        found, outside = hdf5_files.datasets(file)
-        if outside:
+        found = hdf5_files.contents(file)
+        if found.outside:
             raise InputError(
-                f"{path}: {outside[0]} links to another file, which is not "
-                "opened. Write its content into this one."
+                f"{path}: {printable(found.outside[0])} links to another "
+                "file, which is not opened. Write its content into this one."
             )
-        for dataset in found.values():
+        for dataset in found.datasets.values():
             if dataset.size:
-                hdf5_files.check(path, dataset)
+                hdf5_numbers.check(path, dataset, may_be_empty=True)
+                hdf5_numbers.check_chunks(path, dataset)

@@ -66,7 +66,11 @@ def opened(path: Path) -> Iterator[xr.Dataset]:
         node = zarr.open(store, mode="r")
         if isinstance(node, zarr.Group) and _all_named(node):
             with xr.open_zarr(
-                store, chunks=None, decode_times=False, decode_coords=False
+                store,
+                consolidated=False,
+                chunks=None,
+                decode_times=False,
+                decode_coords=False,
             ) as dataset:
                 yield dataset
         else:
