@@ -12,12 +12,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from stm_keras.errors import InputError
+from stm_keras.io.hdf5_files import opened
+from stm_keras.io.hdf5_numbers import is_real, missing_chunks, numbers
 from stm_keras.io.mat_variables import MAX_VARIABLES, Variable, damaged
 from stm_keras.io.recording import printable
 from stm_keras.io.unpacking import MAX_COMPRESSION
 
-_DEFLATE, _SHUFFLE, _CHECKSUM, _LZF = 1, 2, 3, 32000
 _FREE_BYTES = 1 << 16  # what a small array may unpack to, whatever its ratio
 _MAX_AXES = 8
 
@@ -29,81 +29,47 @@ def hdf5_variables(path: Path) -> Iterator[Variable]:
         InputError: for a damaged or truncated file.
         OSError: where it cannot be read.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            names = list(file)[:MAX_VARIABLES]
-            found = [_listed(path, file, name) for name in names]
-    except InputError:
-        raise
-    except Exception as error:  # h5py's are of many kinds
-        raise damaged(path, "unreadable HDF5") from error
-    for item in found:
-        if item is not None:
-            yield item
+    with opened(path) as file:
+        found = [_listed(path, file, name) for name in list(file)]
+    yield from found[:MAX_VARIABLES]
 
 
-def _listed(path: Path, file: h5py.File, name: str) -> Variable | None:
+def _listed(path: Path, file: h5py.File, name: str) -> Variable:
+    kind, shape = "struct", ()
     # Links to other files could lead anywhere.
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        return None
-    dataset, shape = file[name], ()
-    if not isinstance(dataset, h5py.Dataset):
-        kind = "cell" if name == "#refs#" else "struct"
-    elif dataset.shape is None or "MATLAB_empty" in dataset.attrs:
-        kind = "empty"
-    else:
-        kind = "numbers" if dataset.dtype.kind in "fiu" else "other"
-        if dataset.attrs.get("MATLAB_class") in (b"char", b"logical"):
-            kind = "text or logical"
-        shape = tuple(int(n) for n in dataset.shape[::-1])
+        kind = "link"
+    elif isinstance(dataset := file[name], h5py.Dataset):
+        shape = tuple(int(n) for n in (dataset.shape or ())[::-1])
+        kind = "text or logical"
+        if not shape or "MATLAB_empty" in dataset.attrs:
+            kind = "empty"
+        elif not is_real(dataset) or len(shape) > _MAX_AXES:
+            kind = "other"
+        elif dataset.attrs.get("MATLAB_class") not in (b"char", b"logical"):
+            kind = "numbers"
     return Variable(printable(name), kind, shape, partial(_read, path, name))
 
 
 def _read(path: Path, name: str) -> np.ndarray:
-    try:
-        with h5py.File(path, "r") as file:
-            dataset = file[name]
-            if not isinstance(dataset, h5py.Dataset):
-                raise damaged(path, f"{name} is gone")
-            if fault := _fault(dataset):
-                raise InputError(f"{path}: {name} {fault}. Save it again.")
-            array = dataset[()]
-    except InputError:
-        raise
-    except Exception as error:
-        raise damaged(path, f"{name} cannot be read") from error
-    return np.asarray(array).T
+    with opened(path) as file:
+        dataset = file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise damaged(path, f"{printable(name)} is gone")
+        if missing_chunks(dataset) or _is_inflated(dataset):
+            raise damaged(path, f"{printable(name)} is not there in full")
+        return numbers(path, dataset).T
 
 
-def _fault(dataset: h5py.Dataset) -> str:
-    """Why a dataset is not read; "" where it is.
+def _is_inflated(dataset: h5py.Dataset) -> bool:
+    """Whether chunks promise more than maps can be packed into.
 
-    HDF5 makes room for a whole chunk and h5py for the whole array before
-    anything is read, so the file must hold what they promise: every chunk,
-    and as many bytes as maps can be packed into.
+    HDF5 makes room for a whole chunk before it unpacks it.
     """
-    if dataset.dtype.kind not in "fiu" or dataset.ndim > _MAX_AXES:
-        return f"must hold real numbers, not {dataset.dtype}"
-    if dataset.external or dataset.is_virtual:
-        return "lies in another file"
-    created = dataset.id.get_create_plist()
-    filters = {created.get_filter(i)[0] for i in range(created.get_nfilters())}
-    if not filters <= {_DEFLATE, _SHUFFLE, _CHECKSUM, _LZF}:
-        return "is packed in a way MATLAB does not use"
-    stored = dataset.id.get_storage_size()
-    size = dataset.size * dataset.dtype.itemsize
     if dataset.chunks is None:
-        if stored < size:
-            return f"promises {size} bytes, the file holds {stored}"
-        return ""
-    pieces = math.prod(
-        -(-n // m) for n, m in zip(dataset.shape, dataset.chunks, strict=True)
-    )
-    if dataset.id.get_num_chunks() < pieces:
-        return "is not written to its end"
-    packed = bool(filters & {_DEFLATE, _LZF})
-    limit = max(stored * MAX_COMPRESSION, _FREE_BYTES) if packed else stored
-    chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
-    if chunk * pieces > limit:
-        return f"promises {chunk * pieces} bytes, the file holds {stored}"
-    return ""
+        return False
+    pieces = zip(dataset.shape, dataset.chunks, strict=True)
+    n_chunks = math.prod(-(-side // step) for side, step in pieces)
+    promised = n_chunks * math.prod(dataset.chunks) * dataset.dtype.itemsize
+    stored = dataset.id.get_storage_size()
+    return promised > max(_FREE_BYTES, MAX_COMPRESSION * stored)

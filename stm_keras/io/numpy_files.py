@@ -18,10 +18,11 @@ from stm_keras.io.bare import stack_recording
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.npy_format import REAL_KINDS, TEXT_KINDS, Place, read_array
 from stm_keras.io.placement import Placement
-from stm_keras.io.recording import Recording
+from stm_keras.io.recording import Recording, printable
 from stm_keras.io.sidecar import read_sidecar
 from stm_keras.io.unpacking import unpacking_limit
 
+_LONGEST_REASON = 80
 # Deflate unpacks in bounded steps; the module's other methods do not.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNPACKING_FAULTS = (
@@ -69,8 +70,10 @@ def open_npz(path: Path) -> Recording:
     except InputError:
         raise
     except _UNPACKING_FAULTS as error:
+        # The text may quote names from the file, of any length.
+        reason = printable(str(error)[:_LONGEST_REASON])
         raise InputError(
-            f"{path}: damaged .npz ({error}). Write it again."
+            f"{path}: damaged .npz ({reason}). Write it again."
         ) from error
     return stack_recording(
         path,

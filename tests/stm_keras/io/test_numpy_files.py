@@ -1,4 +1,5 @@
 import io
+import struct
 import zipfile
 
 import numpy as np
@@ -263,3 +264,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, npz, parts, monkeypatch):
         write_npz(maps, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_archive_is_told_in_a_short_line(npz, parts):
+    path = npz(parts | {"more": np.arange(2000)}, compressed=False)
+    content = bytearray(path.read_bytes())
+    # A member's name of 3000 bytes: the length lies 4 bytes before it.
+    struct.pack_into("<H", content, content.index(b"maps.npy") - 4, 3000)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged .npz \(File name") as error:
+        read_maps(path)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 300
