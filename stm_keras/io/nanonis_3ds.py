@@ -50,7 +50,7 @@ def open_3ds(path: Path) -> Recording:
     points = read_grid_points(path, header)
     images = _images(points)
     swept, notes = _swept(points, {image.name for image in images})
-    channels = (*swept, *images)
+    header, channels = points.header, (*swept, *images)
     if not channels:
         raise InputError(f"{path}: {notes[0].removeprefix('warning: ')}.")
     return Recording(
@@ -138,11 +138,12 @@ def _single_sweep(signal: Signal) -> str:
 
 def _frame_notes(points: GridPoints) -> list[str]:
     header, notes = points.header, list[str]()
-    rows, columns = header.shape
+    rows, columns = points.whole_shape
     if points.n_measured < rows * columns:
+        kept = f"; frame cut to the lowest {header.shape[0]} of {rows} rows"
         notes.append(
             f"warning: unfinished: {points.n_measured} of {rows * columns} "
-            "points measured"
+            f"points measured{kept if header.shape[0] < rows else ''}"
         )
     if header.is_line:
         notes.append("points on a line; its height is that of a pixel")

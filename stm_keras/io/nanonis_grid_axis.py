@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stm_keras.io.nanonis_grid_points import GridPoints
 from stm_keras.io.nanonis_text import finite_number
+from stm_keras.io.recording import printable
 
 _LINEAR = "linear"
 _SEGMENTED = "mls"
@@ -50,7 +51,7 @@ def bias_axis(points: GridPoints) -> tuple[NDArray[np.float64], list[str]]:
     elif kind == _LINEAR:
         axis, notes, told = *_linear(points), "ends of the sweep"
     else:
-        axis, notes, told = None, [], f"sweep of the type {kind}"
+        axis, notes, told = None, [], f"sweep of the type {printable(kind)}"
     if axis is not None:
         return axis, [*notes, *_contradiction(axis, recorded)]
     if recorded is not None:

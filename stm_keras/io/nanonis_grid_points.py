@@ -1,6 +1,7 @@
 """The records of a Nanonis grid: read a few columns at a time."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from stm_keras.io.recording import as_seen
 from stm_keras.io.si_units import NM_PER_M
 
 _SAMPLE = ">f4"
-# What an unfinished grid may take up beyond twice its file's size [byte].
-_SPARE_BYTES = 1 << 20
+# What the maps of an unfinished grid may take up beyond twice its records'
+# size [byte].
+_SPARE_BYTES = 1 << 16
 _LONG_RECORD = 1 << 14  # of which it pays to read a part alone [byte]
 _BLOCK_BYTES = 1 << 18
 
@@ -24,14 +26,16 @@ class GridPoints:
 
     Attributes:
         path: the file.
-        header: its header.
+        header: its header, with the frame cut to the rows that are kept.
         parameters: of every measured point, in the order of the measurement,
             float32 [n, P], in the header's units.
+        whole_shape: rows and columns of the grid as it was to be.
     """
 
     path: Path
     header: GridHeader
     parameters: NDArray[np.float32]
+    whole_shape: tuple[int, int]
 
     @property
     def n_measured(self) -> int:
@@ -115,7 +119,8 @@ def read_grid_points(path: Path, header: GridHeader) -> GridPoints:
     """Find the measured points of a grid.
 
     A grid is written point by point: one that was stopped is either short or
-    ends with records of zeros.
+    ends with records of zeros. Missing points are NaN; where that would take
+    several times the room of the file, only the rows with points are kept.
 
     Raises:
         InputError: where the points are too few to make maps of, or the file
@@ -128,15 +133,32 @@ def read_grid_points(path: Path, header: GridHeader) -> GridPoints:
     if n_parameters:
         written = np.flatnonzero((parameters != 0).any(axis=1))
         n_measured = int(written[-1]) + 1 if written.size else 0
+    measured = parameters[:n_measured].astype(np.float32)
+    part = _with_room(path, header, n_measured)
+    return GridPoints(path, part, measured, header.shape)
+
+
+def _with_room(path: Path, header: GridHeader, n_measured: int) -> GridHeader:
+    """The whole grid, or the lower rows of one that was hardly begun."""
     rows, columns = header.shape
-    maps_bytes = header.n_points * rows * columns * SAMPLE_BYTES
-    held_bytes = header.n_held * header.record_bytes
-    if not n_measured or maps_bytes > 2 * held_bytes + _SPARE_BYTES:
+    room = 2 * header.n_held * header.record_bytes + _SPARE_BYTES
+    line_bytes = columns * header.n_points * SAMPLE_BYTES
+    n_rows = rows
+    if rows * line_bytes > room:
+        n_rows = math.ceil(n_measured / columns)
+    if not n_measured or n_rows * line_bytes > room:
         raise InputError(
             f"{path}: too few points to make maps of: {n_measured} of "
             f"{rows * columns} are measured. Wait until the grid is finished."
         )
-    return GridPoints(path, header, parameters[:n_measured].astype(np.float32))
+    height, width = header.extent_nm
+    left_out_nm = height * (rows - n_rows) / rows
+    return replace(
+        header,
+        shape=(n_rows, columns),
+        extent_nm=(height - left_out_nm, width),
+        placement=header.placement.moved(left_out_nm / 2, 0.0),
+    )
 
 
 def _doubled(values: np.ndarray) -> NDArray[np.float64]:
