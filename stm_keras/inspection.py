@@ -11,17 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras import surfaces
-from stm_keras.analysis.dispersion import (
-    Deviation,
-    Dispersion,
-    Rings,
-    deviations_from_surfaces,
-    fit_dispersion,
-    n_biases,
-    rings_of_frames,
-)
 from stm_keras.analysis.ring import Ring, measure_ring
 from stm_keras.errors import InputError
+from stm_keras.inspection_surfaces import (
+    KnownSurfaces,
+    compare_with_surfaces,
+)
 from stm_keras.inspection_warnings import (
     bias_warnings,
     channel_warnings,
@@ -57,31 +52,6 @@ class MapReport:
     bad_lines: str = ""
     ring: Ring | None = None
     fault: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class KnownSurfaces:
-    """What rings say about k(V).
-
-    Attributes:
-        rings: those that were seen.
-        dispersion: the fit; None with rings at fewer than two biases.
-        no_fit: why there is no fit.
-        deviations: from every known surface, the nearest first.
-        asked: from the surface that the user named.
-    """
-
-    rings: Rings
-    dispersion: Dispersion | None
-    no_fit: str
-    deviations: tuple[Deviation, ...]
-    asked: Deviation | None = None
-
-    @property
-    def suggested(self) -> Deviation | None:
-        """The nearest surface, where it fits."""
-        first = next(iter(self.deviations), None)
-        return first if first is not None and first.fits else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +127,9 @@ def inspect_file(
     report = FileReport(
         recording, extent, selection, no_channel, maps, None, ()
     )
-    report = replace(report, surfaces=_about([report.seen], surface))
+    report = replace(
+        report, surfaces=compare_with_surfaces([report.seen], surface)
+    )
     lines = (
         *(n for n in recording.notes if n.startswith("warning:")),
         *channel_warnings(report),
@@ -194,29 +166,7 @@ def joint_surfaces(
         frames.setdefault(key, []).extend(report.seen)
     if len(with_rings) < 2:
         return None
-    return _about(list(frames.values()), surface)
-
-
-def _about(
-    frames: Sequence[Sequence[tuple[float, Ring]]], surface: str | None
-) -> KnownSurfaces | None:
-    rings = rings_of_frames(frames)
-    if not rings.bias_v.size:
-        return None
-    dispersion, no_fit = None, ""
-    if n_biases(rings.bias_v) < 2:
-        no_fit = "rings at one bias only; two or more tell m* and E0"
-    else:
-        try:
-            dispersion = fit_dispersion(rings)
-        except InputError as error:
-            no_fit = str(error)
-    deviations = tuple(deviations_from_surfaces(rings))
-    asked = None
-    if surface is not None:
-        wanted = surfaces.surface(surface)
-        asked = next(d for d in deviations if d.surface == wanted)
-    return KnownSurfaces(rings, dispersion, no_fit, deviations, asked)
+    return compare_with_surfaces(list(frames.values()), surface)
 
 
 def _maps(

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras.analysis.dispersion import Deviation, n_biases
-from stm_keras.inspection import FileReport, KnownSurfaces, MapReport
+from stm_keras.inspection import FileReport, MapReport
+from stm_keras.inspection_surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity
 from stm_keras.io.recording import Channel
 
@@ -69,7 +70,7 @@ def surface_lines(about: KnownSurfaces | None) -> Iterator[str]:
         )
     if about.asked is not None:
         verdict = "fits" if about.asked.fits else "does not fit"
-        yield from _field("asked for", f"{about.asked.name} {verdict}")
+        yield from _field("asked for", f"{about.asked.surface.name} {verdict}")
     yield from _field("suggested", _suggestion(about))
 
 
@@ -145,7 +146,8 @@ def _ring_row(one: MapReport) -> str:
     assert ring is not None
     q = f"{ring.q_per_nm:.3f} ± {ring.q_sigma:.3f}"
     return (
-        f"  {round(one.bias_v, 9):>12.4g} {q:>16} {2 * np.pi / ring.q_per_nm:>16.3f}   "
+        f"  {round(one.bias_v, 9):>12.4g} {q:>16} "
+        f"{2 * np.pi / ring.q_per_nm:>16.3f}   "
         f"{ring.prominence:.0f} sigma, {ring.contrast:.1f} x background"
     )
 

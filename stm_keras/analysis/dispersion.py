@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
 from scipy.stats import theilslopes
 
-from stm_keras.analysis.ring import Ring
+from stm_keras.analysis.ring import UNMODELLED, Ring
 from stm_keras.errors import InputError
 from stm_keras.surfaces import SURFACES, Surface
 from stm_keras.units import WAVE_NUMBER_PER_NM_PER_SQRT_EV
@@ -117,13 +117,22 @@ def rings_of_frames(
     blocks = []
     for frame in frames:
         if frame:
-            parts = np.stack([ring.deviations for _, ring in frame])
-            blocks.append(parts @ parts.T)
+            blocks.append(_covariance([ring for _, ring in frame]))
     return Rings(
         np.array([bias for bias, _ in pairs], dtype=np.float64),
         np.array([ring.q_per_nm for _, ring in pairs], dtype=np.float64),
         np.asarray(block_diag(*blocks)) if blocks else np.empty((0, 0)),
     )
+
+
+def _covariance(rings: Sequence[Ring]) -> NDArray[np.float64]:
+    """Of the radii of rings of one frame [rad^2/nm^2], [n, n]."""
+    parts = np.stack([ring.deviations for ring in rings])
+    q = np.array([ring.q_per_nm for ring in rings])
+    steps = np.array([ring.step_per_nm for ring in rings])
+    apart = (q[:, np.newaxis] - q) / np.sqrt(np.outer(steps, steps))
+    unmodelled = UNMODELLED**2 * np.outer(steps, steps)
+    return parts @ parts.T + unmodelled * np.exp(-(apart**2) / 2)
 
 
 def n_biases(bias_v: ArrayLike) -> int:
@@ -230,7 +239,8 @@ def _on_a_line(rings: Rings) -> NDArray[np.bool_]:
     if n < _MIN_FOR_OUTLIERS:
         return np.ones(n, dtype=np.bool_)
     y = rings.q_per_nm**2
-    slope, offset, *_ = theilslopes(y, rings.bias_v)
+    line = theilslopes(y, rings.bias_v)
+    slope, offset = float(line.slope), float(line.intercept)
     allowed = (
         2
         * rings.q_per_nm

@@ -33,6 +33,10 @@ _RING_WIDTH = 0.06
 _SMEARING = 0.6  # by the window, in steps of the transform (Hann: 1.44 FWHM)
 _WINDOW = 0.55
 _GRID_STEP = 0.01
+UNMODELLED = 0.12
+"""Error of a radius that its shape does not know of, as of waves that were
+scattered more than once, in steps of the transform; measured in virtual
+experiments (docs/inspect.md)."""
 # A ring must stand out by so many standard deviations (about 40 places are
 # tried, so 3.5 would still come by chance) and by this factor over its
 # background (where a tip's blur ends and white noise begins, the background
@@ -53,10 +57,12 @@ class Ring:
         contrast: power on the ring over the background's, no unit.
         prominence: how far it stands out, in standard deviations of what
             the background alone would show; a measure of certainty.
-        deviations: independent parts of the error [rad/nm], float64 [n],
-            whose sum of squares is `q_sigma` squared. Maps of one frame see
-            the same impurities: equal places go together, and the covariance
-            of two maps' q is the product of theirs.
+        deviations: independent parts of the error [rad/nm], float64 [n].
+            Maps of one frame see the same impurities: equal places go
+            together.
+        step_per_nm: of the transform [rad/nm]. A further part of the error
+            is `UNMODELLED` of it, and goes together for rings that lie within
+            a step.
     """
 
     q_per_nm: float
@@ -64,6 +70,7 @@ class Ring:
     contrast: float
     prominence: float
     deviations: NDArray[np.float64]
+    step_per_nm: float
 
 
 def measure_ring(
@@ -196,7 +203,7 @@ def _ring(
     circles: Circles,
     modes: NDArray[np.float64],
     log_power: NDArray[np.float64],
-) -> Ring | None:
+) -> Ring:
     near = place.near
     fit = fit_ring(
         circles.log_q[near],
@@ -208,12 +215,13 @@ def _ring(
         height=hump.height,
         step=circles.step,
     )
-    if fit is None:
-        return None
     return Ring(
         q_per_nm=fit.q,
-        q_sigma=float(np.linalg.norm(fit.deviations)),
+        q_sigma=float(
+            np.hypot(np.linalg.norm(fit.deviations), UNMODELLED * circles.step)
+        ),
         contrast=float(np.exp(hump.height)),
         prominence=hump.prominence,
         deviations=fit.deviations,
+        step_per_nm=circles.step,
     )

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
+from scipy.optimize import OptimizeResult, least_squares
 
 from stm_keras.analysis.radial_spectrum import N_SECTORS
 
@@ -28,7 +28,9 @@ _KERNEL_STEPS = 3
 _PRIOR_SIDE = (1.5, 0.3)
 _PRIOR_DAMPING = (np.log(0.2), 1.0)
 _PRIOR_BACKGROUND = (3.0, 3.0, 3.0)
-_SHAPE_ERROR = 0.12
+_DYNAMIC_RANGE = 200.0  # what is so far below the ring's power tells nothing
+_MOST_TRIES = 400
+_MOST_STEPS = 1.5  # between the maximum and 2k
 _STARTS = (-1.0, 1.0)
 _MAX_DAMPING = 2.0
 _MIN_DAMPING = 0.08  # a sharper ring the fine grid does not resolve
@@ -42,13 +44,11 @@ class RingFit(NamedTuple):
         deviations: independent parts of its error [rad/nm]: one of each
             sector of directions (delete-one jackknife), then those of what
             is not known of the shape; the variance of q is their sum of
-            squares. Float64 [N_SECTORS + 2].
-        side: C, from -1 (power inside 2k) to 1 (outside), no unit.
+            squares. Float64 [n].
     """
 
     q: float
     deviations: NDArray[np.float64]
-    side: float
 
 
 class _Profile:
@@ -98,7 +98,7 @@ def fit_ring(
     background: NDArray[np.float64],
     height: float,
     step: float,
-) -> RingFit | None:
+) -> RingFit:
     """Fit the shape of a ring to a radial spectrum.
 
     Args:
@@ -113,17 +113,17 @@ def fit_ring(
         step: of the transform [rad/nm].
 
     Returns:
-        The fit, or None where it leaves the neighbourhood.
+        The fit; `start` give or take half a step where no shape fits.
     """
     profile = _Profile(log_q, start, step)
+    floor = background[0] + height - np.log(_DYNAMIC_RANGE)
+    seen = np.logaddexp(log_power, floor)
     root = np.sqrt(weights)
     means = np.array([0.0, 0.0, _PRIOR_DAMPING[0], background[0], 0.0, 0.0])
-    widths = np.array(
-        [*_PRIOR_SIDE, _PRIOR_DAMPING[1], *_PRIOR_BACKGROUND]
-    )
+    widths = np.array([*_PRIOR_SIDE, _PRIOR_DAMPING[1], *_PRIOR_BACKGROUND])
 
     def residuals(parameters: np.ndarray) -> np.ndarray:
-        off = root * (profile(parameters) - log_power)
+        off = root * (np.logaddexp(profile(parameters), floor) - seen)
         return np.concatenate([off, (parameters[2:] - means) / widths])
 
     log_ring = background[0] + np.log(np.expm1(max(height, 0.1)))
@@ -132,32 +132,37 @@ def fit_ring(
             residuals,
             np.array([0.0, log_ring, side, *means[1:]]),
             method="lm",
-            max_nfev=400,
+            max_nfev=_MOST_TRIES,
         )
         for side in _STARTS
     ]
-    cost = np.array([fit.cost for fit in fits])
-    best = int(np.argmin(cost))
-    chance = np.exp(cost[best] - cost)
-    chance /= chance.sum()
-    log_shift = np.array([fit.x[0] for fit in fits])
-    q = float(start * np.exp(chance @ log_shift))
-    between = float(np.sqrt(chance @ (log_shift - chance @ log_shift) ** 2))
-    jacobian = fits[best].jac
-    gain = np.linalg.pinv(jacobian.T @ jacobian)[0] @ jacobian.T
     # One step of Newton's from the whole spectrum to each incomplete one.
-    moved = (without - log_power) * root @ gain[: root.size]
-    scale = np.sqrt((N_SECTORS - 1) / N_SECTORS)
-    deviations = q * np.concatenate(
-        [
-            scale * (moved - moved.mean()),
-            gain[root.size :],
-            [between, _SHAPE_ERROR * step / q],
-        ]
-    )
-    if not (np.isfinite(deviations).all() and abs(fits[best].x[0]) < 0.2):
-        return None
-    return RingFit(q, deviations, _side(*fits[best].x[2:4]).real)
+    moved = root * (np.logaddexp(without, floor) - seen)
+    found = _radius(fits, moved, start)
+    if abs(found.q - start) <= _MOST_STEPS * step:
+        return found
+    nothing = np.zeros_like(found.deviations)
+    nothing[-1] = step / 2
+    return RingFit(start, nothing)
+
+
+def _radius(
+    fits: list[OptimizeResult], moved: NDArray[np.float64], start: float
+) -> RingFit:
+    """The radius of fits that began differently, by how well they fit."""
+    cost = np.array([fit.cost for fit in fits])
+    best = fits[int(np.argmin(cost))]
+    chance = np.exp(best.cost - cost)
+    chance /= chance.sum()
+    shifts = np.array([fit.x[0] for fit in fits])
+    shift = float(chance @ shifts)
+    between = float(np.sqrt(chance @ (shifts - shift) ** 2))
+    gain = np.linalg.pinv(best.jac.T @ best.jac)[0] @ best.jac.T
+    of_data, of_shape = np.split(gain, [moved.shape[1]])
+    sectors = moved @ of_data
+    sectors = np.sqrt((N_SECTORS - 1) / N_SECTORS) * (sectors - sectors.mean())
+    q = float(start * np.exp(shift))
+    return RingFit(q, q * np.concatenate([sectors, of_shape, [between]]))
 
 
 def _wave_power(

@@ -6,6 +6,7 @@ from stm_keras import __version__
 
 COMMANDS = [
     ["demo"],
+    ["inspect"],
     ["predict"],
     ["evaluate"],
     ["fit"],
