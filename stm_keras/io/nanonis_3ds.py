@@ -95,13 +95,10 @@ def _swept(
             f"that there are no maps at several biases in {left_out}"
         ]
     axis, notes = bias_axis(points)
-    n_sweeps = sum(bool(_single_sweep(s)) for s in header.channels)
     order = sorted(
         range(len(header.channels)),
         key=lambda index: bool(_extra_tags(header.channels[index])),
     )
-    if n_sweeps:
-        notes.append("several sweeps a point; unless asked, not single ones")
     return [_sweep(points, index, axis, taken) for index in order], notes
 
 
