@@ -53,15 +53,10 @@ def page(
     header += struct.pack("<2I", 0, counts.nbytes)
     header += struct.pack("<2i", int(counts.min()), int(counts.max()))
     header += struct.pack("<11f", *scale, 0, *offset, 0.07, bias, 7e-11, angle)
-    texts = {"lines": str(rows), **_DEFAULTS, **texts}
-    strings = b""
-    for name in TEXTS:
-        text = texts.get(name, "")
-        strings += struct.pack("<H", len(text)) + text.encode("utf-16-le")
     return {
         "index": struct.pack("<16sII", bytes(range(16)), kind, 0),
         "header": header,
-        "strings": strings,
+        "strings": _strings({"lines": str(rows), **_DEFAULTS, **texts}),
         "data": counts.tobytes(),
         "places": b""
         if places is None
@@ -70,6 +65,14 @@ def page(
             for number, (x, y) in enumerate(np.asarray(places))
         ),
     }
+
+
+def _strings(texts: dict[str, str]) -> bytes:
+    strings = b""
+    for name in TEXTS:
+        text = texts.get(name, "")
+        strings += struct.pack("<H", len(text)) + text.encode("utf-16-le")
+    return strings
 
 
 def sm4_bytes(

@@ -45,12 +45,7 @@ def open_dat(path: Path) -> Recording:
         content = file.read(HEADER_BYTES)
     fields = Fields(content)
     layout = find_layout(path, content, fields)
-    empty = np.ones(layout.shape[0], dtype=bool)
-    for plane in planes(path, layout):
-        empty &= ~(plane != 0).any(axis=1)
-    empty |= _beyond_last_row(fields, layout.shape[0])
-    if empty.all():
-        raise InputError(f"{path}: no scanned row, all images hold zeros.")
+    empty = _unscanned_rows(path, layout, fields)
     bias, notes = bias_v(fields)
     extent = frame_extent_nm(fields)
     recorded = signals(fields, layout.n_planes)
@@ -94,11 +89,20 @@ def _read_plane(
     raise InputError(f"{path}: cut short while it was read. Try again.")
 
 
-def _beyond_last_row(fields: Fields, rows: int) -> NDArray[np.bool_]:
-    """Rows that the header says the scan did not reach, bool [H]."""
+def _unscanned_rows(
+    path: Path, layout: Layout, fields: Fields
+) -> NDArray[np.bool_]:
+    """Rows that are zero in all images, or that the scan did not reach."""
+    rows = layout.shape[0]
+    empty = np.ones(rows, dtype=bool)
+    for plane in planes(path, layout):
+        empty &= ~(plane != 0).any(axis=1)
     following = fields.count("ImageYPosMax")  # counted from 1
-    reached = following - 1 if 1 < following <= rows else rows
-    return np.arange(rows) >= reached
+    if 1 < following <= rows:
+        empty[following - 1 :] = True
+    if empty.all():
+        raise InputError(f"{path}: no scanned row, all images hold zeros.")
+    return empty
 
 
 def _metadata(fields: Fields) -> dict[str, str]:

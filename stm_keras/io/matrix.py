@@ -49,23 +49,12 @@ def open_mtrx(path: Path) -> Recording:
             that are no maps.
         OSError: where a file cannot be read.
     """
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        raise InputError(
-            f"{path}: its name is not that of a Matrix data file. Give one "
-            "named like the instrument does, such as session--1_1.Z_mtrx; "
-            "the parameter file session_0001.mtrx is found by itself."
-        )
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise InputError(f"{path}: no Omicron Matrix file.")
+    session, channel = _session_and_channel(path)
     result = read_result(path)
-    parameters = _session_parameters(path, match["session"])
-    order = find_order(path, parameters, result, match["channel"])
+    parameters = _session_parameters(path, session)
+    order = find_order(path, parameters, result, channel)
     place = frame(parameters, order)
-    channels = tuple(
-        _channels(path, parameters, result, order, match["channel"])
-    )
+    channels = tuple(_channels(path, parameters, result, order, channel))
     return Recording(
         source=str(path),
         format="Omicron Matrix file",
@@ -78,6 +67,21 @@ def open_mtrx(path: Path) -> Recording:
         # Its name says which channel was wanted; I(V) is differentiated.
         curated=channels[0].unit != "A" or order.biases == 1,
     )
+
+
+def _session_and_channel(path: Path) -> tuple[str, str]:
+    """The two by a data file's name, which must be that of one."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise InputError(
+            f"{path}: its name is not that of a Matrix data file. Give one "
+            "named like the instrument does, such as session--1_1.Z_mtrx; "
+            "the parameter file session_0001.mtrx is found by itself."
+        )
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise InputError(f"{path}: no Omicron Matrix file.")
+    return match["session"], match["channel"]
 
 
 def _session_parameters(path: Path, session: str) -> Parameters:

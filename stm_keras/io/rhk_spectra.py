@@ -62,43 +62,27 @@ def find_grid(path: Path, page: Page, angle_deg: float | None) -> Grid | None:
         InputError: where the file was cut short since its header was read.
     """
     places = _places_nm(path, page)
-    if places is None:
+    found = None if places is None else _distinct(places)
+    if found is None:
         return None
-    moved = np.flatnonzero(np.any(np.diff(places, axis=0) != 0, axis=1)) + 1
-    starts = np.concatenate([[0], moved])
-    counts = np.diff(np.append(starts, len(places)))
-    if counts[-1] < counts[0]:  # stopped between the sweeps of a place
-        starts, counts = starts[:-1], counts[:-1]
-    if len(starts) < 4 or np.any(counts != counts[0]):
-        return None
+    distinct, repeats = found
     angle = page.angle_deg if angle_deg is None else angle_deg
     turn = math.radians(angle) if math.isfinite(angle) else 0.0
-    x, y = places[starts].T
+    x, y = distinct.T
     right = x * math.cos(turn) + y * math.sin(turn)
     up = y * math.cos(turn) - x * math.sin(turn)
-    columns, rows = _levels(right), _levels(-up)
-    if columns is None or rows is None:
+    cells = _cells(right, up)
+    if cells is None:
         return None
-    shape = int(rows.max()) + 1, int(columns.max()) + 1
-    cells = rows * shape[1] + columns
-    if min(shape) < 2 or len(np.unique(cells)) < len(cells):
-        return None
-    if shape[0] * shape[1] > 2 * len(cells):  # not even half of it
-        return None
+    shape, rows, columns = cells
     height, middle_up = _side(up, shape[0])
     width, middle_right = _side(right, shape[1])
     centre = (
         middle_right * math.cos(turn) - middle_up * math.sin(turn),
         middle_right * math.sin(turn) + middle_up * math.cos(turn),
     )
-    return Grid(
-        shape,
-        rows,
-        columns,
-        int(counts[0]),
-        (height, width),
-        Placement(centre, math.degrees(turn)),
-    )
+    placed = Placement(centre, math.degrees(turn))
+    return Grid(shape, rows, columns, repeats, (height, width), placed)
 
 
 def spectra_channels(
@@ -140,6 +124,36 @@ def _places_nm(path: Path, page: Page) -> NDArray[np.float64] | None:
     numbers = np.frombuffer(content, "<f4").reshape(-1, _N_POSITION)
     places = numbers[:, 1:3].astype(np.float64) * 1e9
     return places if np.isfinite(places).all() else None
+
+
+def _distinct(
+    places: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], int] | None:
+    """Each place once, and how many spectra were taken at every one."""
+    moved = np.flatnonzero(np.any(np.diff(places, axis=0) != 0, axis=1)) + 1
+    starts = np.concatenate([[0], moved])
+    counts = np.diff(np.append(starts, len(places)))
+    if counts[-1] < counts[0]:  # stopped between the sweeps of a place
+        starts, counts = starts[:-1], counts[:-1]
+    if len(starts) < 4 or np.any(counts != counts[0]):
+        return None
+    return places[starts], int(counts[0])
+
+
+def _cells(
+    right: NDArray[np.float64], up: NDArray[np.float64]
+) -> tuple[tuple[int, int], NDArray[np.intp], NDArray[np.intp]] | None:
+    """Shape of the grid, and each place's row and column in it."""
+    columns, rows = _levels(right), _levels(-up)
+    if columns is None or rows is None:
+        return None
+    shape = int(rows.max()) + 1, int(columns.max()) + 1
+    cells = rows * shape[1] + columns
+    if min(shape) < 2 or len(np.unique(cells)) < len(cells):
+        return None
+    if shape[0] * shape[1] > 2 * len(cells):  # not even half of it
+        return None
+    return shape, rows, columns
 
 
 def _levels(along: NDArray[np.float64]) -> NDArray[np.intp] | None:
