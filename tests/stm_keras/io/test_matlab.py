@@ -182,7 +182,7 @@ def test_hdf5_that_lies_or_leads_elsewhere(tmp_path):
     layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "maps", (3, 4, 5))
     with h5py.File(path, "w") as file:
         file.create_virtual_dataset("maps", layout)
-    with pytest.raises(InputError, match="another file"):
+    with pytest.raises(InputError):
         read_maps(path, **_OPTIONS)
 
 
