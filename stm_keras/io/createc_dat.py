@@ -48,17 +48,7 @@ def open_dat(path: Path) -> Recording:
     empty = _unscanned_rows(path, layout, fields)
     bias, notes = bias_v(fields)
     extent = frame_extent_nm(fields)
-    recorded = signals(fields, layout.n_planes)
-    channels = [
-        Channel(
-            (signal := recorded[number % len(recorded)]).name,
-            signal.unit,
-            np.array([bias]),
-            partial(_read_plane, path, layout, number, signal, empty),
-            "forward" if number < len(recorded) else "backward",
-        )
-        for number in range(layout.n_planes)
-    ]
+    channels = _channels(path, layout, fields, empty, bias)
     return Recording(
         source=str(path),
         format="Createc image",
@@ -87,6 +77,27 @@ def _read_plane(
             image[empty] = np.nan
             return image[np.newaxis]
     raise InputError(f"{path}: cut short while it was read. Try again.")
+
+
+def _channels(
+    path: Path,
+    layout: Layout,
+    fields: Fields,
+    empty: NDArray[np.bool_],
+    bias: float,
+) -> list[Channel]:
+    """A channel for each image, forward before backward."""
+    recorded = signals(fields, layout.n_planes)
+    return [
+        Channel(
+            (signal := recorded[number % len(recorded)]).name,
+            signal.unit,
+            np.array([bias]),
+            partial(_read_plane, path, layout, number, signal, empty),
+            "forward" if number < len(recorded) else "backward",
+        )
+        for number in range(layout.n_planes)
+    ]
 
 
 def _unscanned_rows(
