@@ -21,14 +21,19 @@ from cli.predict_options import (
     ExtentNm,
     Files,
     Level,
+    MaskLines,
     MaskRadius,
     Model,
+    Normalise,
     Out,
+    Register,
     Roi,
     Rows,
     Stack,
+    Streaks,
     Threshold,
     Tiling,
+    TipJumps,
 )
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
@@ -49,6 +54,11 @@ def predict(
     cols: Cols = None,
     roi: Roi = None,
     level: Level = "plane",
+    mask_lines: MaskLines = None,
+    tip_jumps: TipJumps = False,
+    streaks: Streaks = False,
+    register: Register = False,
+    normalise: Normalise = "none",
     tiling: Tiling = "overlap",
     threshold: Threshold = None,
     mask_radius_nm: MaskRadius = 0.5,
@@ -67,10 +77,11 @@ def predict(
     """
     with quiet_imports():
         from stm_keras.file_prediction import FileOptions, predict_files
+        from stm_keras.io.cleaning_options import CleaningOptions
         from stm_keras.io.cropping import Region
         from stm_keras.io.options import ReadOptions
         from stm_keras.outputs.options import OutputOptions
-        from stm_keras.prediction import PredictOptions
+        from stm_keras.predict_options import PredictOptions
     read = ReadOptions(
         channel=channel,
         direction=direction,
@@ -80,11 +91,19 @@ def predict(
     region = Region(
         span(rows, "--rows"), span(cols, "--cols"), region_nm(roi, "--roi")
     )
+    cleaning = CleaningOptions(
+        level,
+        level != "none" if mask_lines is None else mask_lines,
+        tip_jumps,
+        streaks,
+        register,
+        normalise,
+    )
     options = FileOptions(
         read,
         PredictOptions(
             surface,
-            level,
+            cleaning,
             tiling,
             threshold,
             region,

@@ -86,7 +86,51 @@ Roi = Annotated[
     ),
 ]
 Level = Annotated[
-    Any, typer.Option(help="Levelling: plane, lines or none.", parser=str)
+    Any,
+    typer.Option(
+        help="Levelling: plane, quadratic, lines (plane and the median of "
+        "each line), line-differences or none: --level lines",
+        parser=str,
+    ),
+]
+MaskLines = Annotated[
+    bool | None,
+    typer.Option(
+        "--mask-lines/--no-mask-lines",
+        help="Take noisy and dead scan lines as not measured. By default "
+        "yes, but not with --level none.",
+        show_default=False,
+    ),
+]
+TipJumps = Annotated[
+    bool,
+    typer.Option(
+        "--tip-jumps/--no-tip-jumps",
+        help="Find tip jumps and take out their offsets.",
+    ),
+]
+Streaks = Annotated[
+    bool,
+    typer.Option(
+        "--streaks/--no-streaks",
+        help="Take horizontal streaks shorter than a line as not measured.",
+    ),
+]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register/--no-register",
+        help="Find the drift between the maps of a stack and take it out: "
+        "stmk predict di*.sxm --stack --register --out found",
+    ),
+]
+Normalise = Annotated[
+    Any,
+    typer.Option(
+        help="Divide each map by its own mean or std, or dI/dV by I/V "
+        "(feenstra); or none.",
+        parser=str,
+    ),
 ]
 Tiling = Annotated[
     Any, typer.Option(help="overlap, or the paper's: paper.", parser=str)

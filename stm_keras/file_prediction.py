@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stm_keras.errors import InputError
 from stm_keras.files import writable_directory
+from stm_keras.io.channels import Quantity, quantity
 from stm_keras.io.folder import expand
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.options import ReadOptions
@@ -16,7 +17,8 @@ from stm_keras.outputs import summary
 from stm_keras.outputs.options import OutputOptions
 from stm_keras.outputs.result_folder import write_prediction
 from stm_keras.outputs.summary import FileResult
-from stm_keras.prediction import PredictOptions, predict_maps
+from stm_keras.predict_options import Companions, PredictOptions
+from stm_keras.prediction import predict_maps
 from stm_keras.progress import Progress, no_progress
 from stm_keras.saved_finder import SavedFinder, load_finder
 
@@ -74,12 +76,9 @@ def predict_files(
     if not options.stack and (len(files) != 1 or files != list(paths)):
         yield from _predict_each(files, model, out, options, progress)
         return
-    if options.stack:
-        maps = read_stack(files, options.read)
-    else:
-        maps = maps_of(open_recording(files[0]), options.read)
+    maps = _read(files, options)
     finder = load_finder(model)
-    result = _find(maps, finder, out, options, progress)
+    result = _find(files, maps, finder, out, options, progress)
     yield from _told(result)
     yield from (f"  {file}" for file in result.files)
 
@@ -99,9 +98,9 @@ def _predict_each(
     for file, folder in zip(files, folders, strict=True):
         result = FileResult(str(file))
         try:
-            maps = maps_of(open_recording(file), options.read)
+            maps = _read([file], options)
             result = FileResult.of_maps(maps)
-            result = _find(maps, finder, folder, options, progress)
+            result = _find([file], maps, finder, folder, options, progress)
         except InputError as error:
             result = replace(result, reason=str(error))
         results.append(result)
@@ -118,16 +117,54 @@ def _predict_each(
         )
 
 
+def _read(files: Sequence[Path], options: FileOptions) -> ConductanceMaps:
+    if options.stack:
+        return read_stack(files, options.read)
+    return maps_of(open_recording(files[0]), options.read)
+
+
 def _find(
+    files: Sequence[Path],
     maps: ConductanceMaps,
     finder: SavedFinder,
     folder: Path,
     options: FileOptions,
     progress: Progress,
 ) -> FileResult:
-    found = predict_maps(maps, finder, options.predict, progress=progress)
-    files = write_prediction(found, folder, options.output)
-    return FileResult.of_maps(maps).with_prediction(found, files)
+    found = predict_maps(
+        maps,
+        finder,
+        options.predict,
+        companions=_companions(files, options),
+        progress=progress,
+    )
+    written = write_prediction(found, folder, options.output)
+    return FileResult.of_maps(maps).with_prediction(found, written)
+
+
+def _companions(files: Sequence[Path], options: FileOptions) -> Companions:
+    """What the cleaning needs of the files beside the maps themselves."""
+    cleaning = options.predict.cleaning
+    current = reference = None
+    if cleaning.normalise == "feenstra":
+        current = _beside(files, options.read, "current")
+    if cleaning.register and options.stack:
+        # Topographs look alike at all biases, and the waves in dI/dV do not.
+        reference = _beside(files, options.read, "topograph")
+    return Companions(current, reference)
+
+
+def _beside(
+    files: Sequence[Path], read: ReadOptions, wanted: Quantity
+) -> ConductanceMaps | None:
+    """Another quantity of the same files, or None where they lack it."""
+    for channel in open_recording(files[0]).channels:
+        if (
+            quantity(channel.name, channel.unit) == wanted
+            and channel.direction == read.direction
+        ):
+            return read_stack(files, replace(read, channel=channel.name))
+    return None
 
 
 def _told(result: FileResult) -> Iterator[str]:

@@ -1,8 +1,7 @@
 """Find the impurities in a stack of maps."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,58 +10,16 @@ from stm_keras.analysis.positions_file import to_nm
 from stm_keras.analysis.thresholds import standardised
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
-from stm_keras.io.cropping import Region, crop, keep_biases
+from stm_keras.io.cleaning import clean
+from stm_keras.io.cropping import crop, keep_biases
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard
-from stm_keras.preparation import (
-    Levelling,
-    check_levelling,
-    level,
-    to_network_pixel,
-)
+from stm_keras.predict_options import Companions, PredictOptions, TilingName
+from stm_keras.preparation import to_network_pixel
 from stm_keras.progress import Progress, no_progress
 from stm_keras.saved_finder import SavedFinder
-from stm_keras.surfaces import surface
-
-TilingName = Literal["overlap", "paper"]
-TILINGS: tuple[TilingName, ...] = ("overlap", "paper")
 
 _OVERLAP_TILE_PX = 64
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """How to find impurities.
-
-    Attributes:
-        surface: a key of `SURFACES`, whose k(V) sets the pixel; None measures
-            the ring.
-        levelling: see `stm_keras.preparation.level`.
-        tiling: "overlap" blends large tiles that share a border; "paper" puts
-            tiles of the training's size edge to edge (arXiv:2006.15898).
-        threshold: least S of a detection, in standard deviations of S above
-            its mean; None takes the model card's, and its floor as well.
-    """
-
-    surface: str | None = None
-    levelling: Levelling = "plane"
-    tiling: TilingName = "overlap"
-    threshold: float | None = None
-    region: Region = field(default_factory=Region)
-    bias_range_v: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if self.tiling not in TILINGS:
-            raise InputError(
-                f"Unknown tiling: {self.tiling!r}. Known: {', '.join(TILINGS)}."
-            )
-        if self.surface is not None:
-            surface(self.surface)
-        check_levelling(self.levelling)
-        if self.threshold is not None and not math.isfinite(self.threshold):
-            raise InputError(
-                f"`threshold` must be a number. Received: {self.threshold}"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +30,7 @@ class Prediction:
         file_maps: the maps as they were read.
         origin_px: row and column in `file_maps` of the top left pixel of the
             part that was looked at.
-        levelled: that part levelled, sorted by bias.
+        levelled: that part cleaned, sorted by bias.
         maps: the same at the network's pixel.
         score: S, float32 [H, W] at the network's pixel; NaN where a map has
             no measurement.
@@ -131,6 +88,7 @@ def predict_maps(
     finder: SavedFinder,
     options: PredictOptions,
     *,
+    companions: Companions | None = None,
     progress: Progress = no_progress,
 ) -> Prediction:
     """Find the impurities in a stack of maps.
@@ -139,22 +97,26 @@ def predict_maps(
         maps: as they were read.
         finder: the trained network.
         options: how.
+        companions: what the cleaning may need beside the maps.
         progress: told the number of tiles scored and of all tiles.
 
     Returns:
         The positions and all that a picture of them needs.
 
     Raises:
-        InputError: see `crop`, `level` and `to_network_pixel`, and where the
+        InputError: see `crop`, `clean` and `to_network_pixel`, and where the
             frame is smaller than the network's reach.
     """
     card = finder.card
     rows, cols = options.region.spans(maps)
-    part = maps
-    if options.bias_range_v is not None:
-        part = keep_biases(maps, options.bias_range_v)
-    part = crop(part, rows, cols)
-    levelled = level(part.sorted_by_bias(), options.levelling)
+    part = _part(maps, options)
+    beside = companions or Companions()
+    levelled = clean(
+        part,
+        options.cleaning,
+        current=beside.current and _part(beside.current, options),
+        reference=beside.reference and _part(beside.reference, options),
+    )
     ready = to_network_pixel(levelled, card.ring_rad_px, options.surface)
     n_maps, height, width = ready.shape
     if min(height, width) <= card.reach_px:
@@ -194,6 +156,13 @@ def predict_maps(
         card,
         (*ready.provenance, *_warnings(ready, options, card.thresholds)),
     )
+
+
+def _part(maps: ConductanceMaps, options: PredictOptions) -> ConductanceMaps:
+    """What is to be looked at, by rising bias."""
+    if options.bias_range_v is not None:
+        maps = keep_biases(maps, options.bias_range_v)
+    return crop(maps, *options.region.spans(maps)).sorted_by_bias()
 
 
 def _tiling(name: TilingName, tile_px: int, reach_px: int) -> Tiling:

@@ -1,51 +1,30 @@
 """From a file's maps to what a network takes: levelled, at its pixel."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from stm_keras import surfaces
 from stm_keras.analysis.ring import measure_ring
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning import level_lines, level_plane, mask_bad_lines
+from stm_keras.io.cleaning import clean
+from stm_keras.io.cleaning_options import CleaningOptions, Level
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
 
-Levelling = Literal["plane", "lines", "none"]
-LEVELLINGS: tuple[Levelling, ...] = ("plane", "lines", "none")
 
-
-def check_levelling(levelling: str) -> None:
-    """Refuse a word that names no levelling.
-
-    Raises:
-        InputError: the message lists the known ones.
-    """
-    if levelling not in LEVELLINGS:
-        raise InputError(
-            f"Unknown levelling: {levelling!r}. Known: {', '.join(LEVELLINGS)}."
-        )
-
-
-def level(maps: ConductanceMaps, levelling: Levelling) -> ConductanceMaps:
+def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
     """Level maps and take their noisy scan lines as not measured.
 
     Args:
         maps: the maps.
-        levelling: "plane" subtracts a plane from every map; "lines" also the
-            median of every scan line; "none" leaves the maps as they are.
+        levelling: see `CleaningOptions`; "none" leaves the maps as they are.
 
     Raises:
-        InputError: for another word, or where nothing is left of a map.
+        InputError: for an unknown word, or where nothing is left of a map.
     """
-    check_levelling(levelling)
-    if levelling == "none":
-        return maps
-    maps = level_plane(maps)
-    if levelling == "lines":
-        maps = level_lines(maps)
-    return mask_bad_lines(maps)
+    masked = levelling != "none"
+    return clean(maps, CleaningOptions(levelling, mask_lines=masked))
 
 
 def ring_wave_numbers(

@@ -1,5 +1,6 @@
 """Positions as JSON, with all that is needed to make sense of them."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -68,7 +69,7 @@ def document(
         },
         "options": {
             "surface": options.surface,
-            "levelling": options.levelling,
+            "cleaning": dataclasses.asdict(options.cleaning),
             "tiling": options.tiling,
             "threshold": options.threshold,
         },

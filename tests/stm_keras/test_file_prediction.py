@@ -10,6 +10,7 @@ import tensorflow as tf
 from stm_keras import file_prediction
 from stm_keras.errors import InputError
 from stm_keras.file_prediction import FileOptions, predict_files
+from stm_keras.io.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.options import ReadOptions
 from stm_keras.model_card import ModelCard
@@ -35,7 +36,8 @@ CARD = ModelCard(
     versions={},
 )
 SPOTS_NM = np.array([[5.0, 7.0], [20.3, 30.1], [33.3, 12.25]])
-OPTIONS = FileOptions(predict=PredictOptions("au111", "none"))
+RAW = CleaningOptions("none", mask_lines=False)
+OPTIONS = FileOptions(predict=PredictOptions("au111", RAW))
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +149,7 @@ def test_refused_after_reading(tmp_path):
         tmp_path / "noise.npz", maps=rng.normal(size=(2, 64, 64))
     )
     good = write_spots(tmp_path / "good.npz")
-    options = FileOptions(predict=PredictOptions("au111", "plane"))
+    options = FileOptions(predict=PredictOptions("au111", CleaningOptions()))
     flat = write_spots(
         tmp_path / "flat.npz", maps=np.indices((2, 64, 64))[2].astype(float)
     )
@@ -218,7 +220,7 @@ def test_two_files_of_one_bias_in_a_stack(tmp_path):
 def test_region_and_exports_reach_the_files(tmp_path):
     path = write_spots(tmp_path / "a.npz")
     options = FileOptions(
-        predict=PredictOptions("au111", "none", region=Region((64, 160))),
+        predict=PredictOptions("au111", RAW, region=Region((64, 160))),
         output=OutputOptions(("napari", "gwyddion"), 1.0),
     )
     lines, error = run([path], tmp_path / "out", options)
@@ -239,7 +241,7 @@ def test_a_region_outside_one_of_two_frames(tmp_path):
         maps=np.random.default_rng(0).normal(size=(2, 90, 90)),
     )
     options = FileOptions(
-        predict=PredictOptions("au111", "none", region=Region((0, 128)))
+        predict=PredictOptions("au111", RAW, region=Region((0, 128)))
     )
     _, error = run([large, small], tmp_path / "out", options)
     assert error is not None

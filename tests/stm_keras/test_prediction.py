@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.errors import InputError
+from stm_keras.io.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard
@@ -17,7 +18,8 @@ from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.surfaces import PAPER_PIXEL_NM, paper_wave_numbers
 
 RING = tuple(2 * paper_wave_numbers()[[0, -1]])
-OPTIONS = PredictOptions(surface="au111", levelling="none")
+RAW = CleaningOptions("none", mask_lines=False)
+OPTIONS = PredictOptions("au111", RAW)
 
 
 def finder(**changes):
@@ -74,7 +76,7 @@ TRUTH = np.array([[5.0, 7.0], [20.3, 30.1], [33.3, 12.25]])
 @pytest.mark.parametrize("tiling", ["overlap", "paper"])
 @pytest.mark.parametrize("shape", [(160, 160), (251, 130), (80, 80)])
 def test_positions_in_nm_do_not_depend_on_pixels(tiling, shape):
-    options = PredictOptions("au111", "none", tiling)
+    options = PredictOptions("au111", RAW, tiling)
     found = predict_maps(blobs(TRUTH, shape=shape), finder(), options)
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH), atol=0.08
@@ -103,7 +105,7 @@ def test_threshold_is_the_cards_or_the_users():
     assert len(predict_maps(blobs(TRUTH), finder(), OPTIONS).scores) == 3
     one_map = blobs(TRUTH, n_maps=1)
     assert len(predict_maps(one_map, finder(), OPTIONS).scores) == 0
-    options = PredictOptions("au111", "none", threshold=5.0)
+    options = PredictOptions("au111", RAW, threshold=5.0)
     assert len(predict_maps(one_map, finder(), options).scores) == 3
 
 
@@ -136,7 +138,7 @@ def test_unmeasured_band_is_masked_and_reported():
     ],
 )
 def test_positions_of_a_part_count_from_the_files_corner(region):
-    options = PredictOptions("au111", "none", region=region)
+    options = PredictOptions("au111", RAW, region=region)
     maps = blobs(TRUTH)
     found = predict_maps(maps, finder(), options)
     np.testing.assert_allclose(
@@ -157,7 +159,7 @@ def test_what_lies_beyond_the_part_does_not_count():
     data = maps.data.copy()
     data[:, :60] = 1e6 * np.random.default_rng(0).normal(size=(2, 60, 160))
     region = Region(rows=(64, None))
-    options = PredictOptions("au111", "plane", region=region)
+    options = PredictOptions("au111", CleaningOptions(), region=region)
     clean, spoilt = (
         predict_maps(m, finder(), options)
         for m in (maps, maps.with_data(data, "spoilt"))
@@ -170,7 +172,7 @@ def test_some_of_the_biases():
     maps = blobs(TRUTH, n_maps=6)
     data = maps.data.copy()
     data[[0, 5]] = np.random.default_rng(0).normal(size=(160, 160))
-    options = PredictOptions("au111", "none", bias_range_v=(-0.2, 0.0))
+    options = PredictOptions("au111", RAW, bias_range_v=(-0.2, 0.0))
     spoilt = maps.with_data(data, "spoilt")
     found = predict_maps(spoilt, finder(), options)
     np.testing.assert_array_equal(found.levelled.bias_v, maps.bias_v[1:5])
@@ -220,7 +222,6 @@ def test_frame_smaller_than_the_networks_reach():
     ("wrong", "message"),
     [
         ({"surface": "pt111"}, "pt111"),
-        ({"levelling": "curve"}, "curve"),
         ({"threshold": float("nan")}, "nan"),
     ],
 )
@@ -255,7 +256,7 @@ def test_files_hold_what_was_found(tmp_path):
 
 def test_no_impurity_is_a_result(tmp_path):
     maps = blobs(TRUTH)
-    options = PredictOptions("au111", "none", threshold=1000.0)
+    options = PredictOptions("au111", RAW, threshold=1000.0)
     found = predict_maps(maps, finder(), options)
     write_prediction(found, tmp_path)
     assert len(read_positions(tmp_path / "positions.csv").positions_px) == 0

@@ -71,7 +71,7 @@ def test_levelling_takes_the_tilt(levelling):
 def test_no_levelling_changes_nothing():
     maps = stack(noise())
     assert level(maps, "none") is maps
-    with pytest.raises(InputError, match=r"'curve'\. Known: plane"):
+    with pytest.raises(InputError, match=r"'curve'\. Known: none, plane"):
         level(maps, "curve")  # pyright: ignore[reportArgumentType]
 
 
