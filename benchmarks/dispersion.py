@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stm_keras.analysis.dispersion import (
-    deviations_from_surfaces,
     fit_dispersion,
     n_biases,
     rings_of_frames,
 )
 from stm_keras.analysis.ring import measure_ring
+from stm_keras.analysis.surface_match import deviations_from_surfaces
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.preparation import level
 from stm_keras.simulation.virtual_config import DIFFICULTIES, VirtualConfig
@@ -44,7 +44,6 @@ class Frame:
 
 FRAMES = (
     Frame("au111", 80, 37.5, 30, PAPER_BIAS_V[::11]),
-    Frame("au111", 160, 75.0, 120, (-0.3, -0.2, -0.1, 0.0, 0.1)),
     Frame("cu111", 128, 20.0, 43, (-0.2, -0.1, 0.0, 0.1, 0.2, 0.3)),
     Frame("cu111", 160, 40.0, 60, (-0.2, -0.1, 0.0, 0.1, 0.2, 0.3)),
     Frame("ag111", 160, 60.0, 60, (0.05, 0.1, 0.2, 0.3, 0.4)),

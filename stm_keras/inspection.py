@@ -127,20 +127,23 @@ def inspect_file(
     report = FileReport(
         recording, extent, selection, no_channel, maps, None, ()
     )
-    report = replace(
-        report, surfaces=compare_with_surfaces([report.seen], surface)
-    )
+    about = compare_with_surfaces([report.seen], surface)
+    report = replace(report, surfaces=about)
+    return replace(report, warnings=_warnings(report, named))
+
+
+def _warnings(
+    report: FileReport, named: surfaces.Surface | None
+) -> tuple[str, ...]:
+    notes = report.recording.notes
     lines = (
-        *(n for n in recording.notes if n.startswith("warning:")),
+        *(note for note in notes if note.startswith("warning:")),
         *channel_warnings(report),
         *bias_warnings(report),
         *map_warnings(report),
         *ring_warnings(report, named),
     )
-    return replace(
-        report,
-        warnings=tuple(line.removeprefix("warning: ") for line in lines),
-    )
+    return tuple(line.removeprefix("warning: ") for line in lines)
 
 
 def joint_surfaces(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from stm_keras import surfaces
 from stm_keras.errors import InputError
@@ -59,16 +60,14 @@ def inspect_files(
             yield ""
         yield from report_lines(report)
         if out is not None:
-            yield from _field_of_picture(report, out)
+            yield from _picture(report, out)
     together = joint_surfaces(reports, surface)
     if together is not None:
         yield ""
         yield f"All {len(reports)} files together, if of one sample:"
         yield from surface_lines(together)
     if json_path is not None:
-        content = as_json(reports, together)
-        with atomic_file(json_path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
+        write_json(json_path, as_json(reports, together))
         yield f"report: {json_path}"
     if failed:
         raise InputError(
@@ -77,7 +76,13 @@ def inspect_files(
         )
 
 
-def _field_of_picture(report: FileReport, out: Path) -> Iterator[str]:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a report; see `inspection_json.as_json`."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _picture(report: FileReport, out: Path) -> Iterator[str]:
     # matplotlib takes as long to load as all the rest.
     from stm_keras.inspection_plot import plot_report
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from stm_keras.analysis.dispersion import Deviation
+from stm_keras.analysis.surface_match import Deviation
 from stm_keras.inspection import FileReport, MapReport
 from stm_keras.inspection_surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity

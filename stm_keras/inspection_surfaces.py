@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 from stm_keras import surfaces
 from stm_keras.analysis.dispersion import (
-    Deviation,
     Dispersion,
     Rings,
-    deviations_from_surfaces,
     fit_dispersion,
     n_biases,
     rings_of_frames,
 )
 from stm_keras.analysis.ring import Ring
+from stm_keras.analysis.surface_match import (
+    Deviation,
+    deviations_from_surfaces,
+)
 from stm_keras.errors import InputError
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.analysis.dispersion import Deviation, n_biases
+from stm_keras.analysis.dispersion import n_biases
+from stm_keras.analysis.surface_match import Deviation
 from stm_keras.inspection import FileReport, MapReport
 from stm_keras.inspection_surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity

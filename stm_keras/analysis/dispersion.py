@@ -16,12 +16,7 @@ from scipy.stats import theilslopes
 
 from stm_keras.analysis.ring import UNMODELLED, Ring
 from stm_keras.errors import InputError
-from stm_keras.surfaces import SURFACES, Surface
 from stm_keras.units import WAVE_NUMBER_PER_NM_PER_SQRT_EV
-
-MATCH_TOLERANCE = 0.05
-"""Relative error of lengths that a scanner may well have: rings of a surface
-may lie so far off, and two standard deviations farther."""
 
 _SAME_BIAS_V = 1e-6
 _OUTLIER = 4.0
@@ -75,33 +70,6 @@ class Dispersion:
         energy = np.asarray(bias_v, dtype=np.float64) - self.band_edge_ev
         energy = np.where(energy > 0, energy, np.nan) * self.effective_mass
         return 2 * WAVE_NUMBER_PER_NM_PER_SQRT_EV * np.sqrt(energy)
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """How far measured rings lie from those of a surface.
-
-    Attributes:
-        name: key of `SURFACES`.
-        surface: the surface.
-        relative: mean of (measured - expected) / expected, no unit.
-        relative_sigma: its standard deviation.
-        typical: root of the weighted median of its square, no unit.
-        n_below_edge: rings seen where the surface has no states.
-    """
-
-    name: str
-    surface: Surface
-    relative: float
-    relative_sigma: float
-    typical: float
-    n_below_edge: int
-
-    @property
-    def fits(self) -> bool:
-        """Whether the rings may well be those of this surface."""
-        allowed = MATCH_TOLERANCE + 2 * self.relative_sigma
-        return self.n_below_edge == 0 and self.typical <= allowed
 
 
 def rings_of_frames(
@@ -162,17 +130,11 @@ def fit_dispersion(rings: Rings) -> Dispersion:
             f"{n_biases(rings.bias_v)}."
         )
     used = _on_a_line(rings)
-    x, q = rings.bias_v[used], rings.q_per_nm[used]
-    # y = k^2 = q^2 / 4, in units in which the slope is m*/m_e.
-    unit = 4 * WAVE_NUMBER_PER_NM_PER_SQRT_EV**2
-    slope_of_y = 2 * q / unit
-    covariance = rings.covariance[np.ix_(used, used)] * np.outer(
-        slope_of_y, slope_of_y
+    (mass, offset), covariance = _straight_line(
+        rings.bias_v[used],
+        rings.q_per_nm[used],
+        rings.covariance[np.ix_(used, used)],
     )
-    terms = np.stack([x, np.ones_like(x)], axis=1)
-    weights = 1 / np.diag(covariance)
-    gain = np.linalg.pinv((terms.T * weights) @ terms) @ (terms.T * weights)
-    mass, offset = gain @ (q**2 / unit)
     if not mass > 0:
         raise InputError(
             "The rings do not grow with the bias, so no k(V) of electrons "
@@ -181,8 +143,7 @@ def fit_dispersion(rings: Rings) -> Dispersion:
     edge = -offset / mass
     # d E0 = -(d offset + E0 d mass) / mass
     to_results = np.array([[1.0, 0.0], [-edge / mass, -1 / mass]])
-    errors = to_results @ gain
-    errors = errors @ covariance @ errors.T
+    errors = to_results @ covariance @ to_results.T
     sigma = np.sqrt(np.diag(errors))
     return Dispersion(
         effective_mass=float(mass),
@@ -195,42 +156,18 @@ def fit_dispersion(rings: Rings) -> Dispersion:
     )
 
 
-def deviations_from_surfaces(rings: Rings) -> list[Deviation]:
-    """Compare rings with every known surface, the nearest first.
-
-    Args:
-        rings: one or more.
-    """
-    found = [_deviation(name, s, rings) for name, s in SURFACES.items()]
-    return sorted(found, key=lambda d: (d.n_below_edge, d.typical))
-
-
-def _deviation(name: str, surface: Surface, rings: Rings) -> Deviation:
-    above = rings.bias_v > surface.band_edge_ev
-    below = int((~above).sum())
-    if not above.any():
-        return Deviation(name, surface, np.nan, np.nan, np.inf, below)
-    expected = 2 * surface.wave_number(rings.bias_v[above])
-    off = rings.q_per_nm[above] / expected - 1
-    covariance = rings.covariance[np.ix_(above, above)]
-    covariance = covariance / np.outer(expected, expected)
+def _straight_line(
+    bias_v: np.ndarray, q_per_nm: np.ndarray, covariance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """m*/m_e and -(m*/m_e) E0 [eV], [2], and their covariance, [2, 2]."""
+    # y = k^2 = q^2 / 4, in units in which the slope is m*/m_e.
+    unit = 4 * WAVE_NUMBER_PER_NM_PER_SQRT_EV**2
+    steepness = 2 * q_per_nm / unit
+    covariance = covariance * np.outer(steepness, steepness)
+    terms = np.stack([bias_v, np.ones_like(bias_v)], axis=1)
     weights = 1 / np.diag(covariance)
-    weights /= weights.sum()
-    return Deviation(
-        name,
-        surface,
-        relative=float(weights @ off),
-        relative_sigma=float(np.sqrt(weights @ covariance @ weights)),
-        # Half of the rings may be anything: a median is not moved by it.
-        typical=float(np.sqrt(_weighted_median(off**2, weights))),
-        n_below_edge=below,
-    )
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    share = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(share, share[-1] / 2)])
+    gain = np.linalg.pinv((terms.T * weights) @ terms) @ (terms.T * weights)
+    return gain @ (q_per_nm**2 / unit), gain @ covariance @ gain.T
 
 
 def _on_a_line(rings: Rings) -> NDArray[np.bool_]:

@@ -1,12 +1,18 @@
 """The shape of a ring in a power spectrum, and its radius 2k from a fit.
 
-A scatterer adds Re[c exp(2 i k r - a r) / r] to a map, far from it. Its
-transform is real, Re[c F(q)], with F(q) = ((a - 2 i k)^2 + q^2)^(-1/2)
-(Gradshteyn and Ryzhik, 6.611). The phase of c decides on which side of 2k
-the power lies: of an absorbing scatterer ("black dot") all of it lies inside,
-of a weak one outside. Summed over scatterers at random places, the power is
+A scatterer of amplitude T adds Re[T H0(k r)^2] to the density of states, with
+k complex: its imaginary part a/2 is the damping. The Fourier transform of
+H0(k r)^2 is, up to a factor,
 
-    |F|^2 + C Re F^2,    C = Re <c^2> / <|c|^2>  in [-1, 1].
+    F(q) = [2 artanh(s/q) + i pi] / (q s),    s = (q^2 - 4 k^2)^(1/2)
+
+(a test compares it with the integral; for transforms of impurities' waves see
+P. G. Derry, A. K. Mitchell and D. E. Logan, Phys. Rev. B 92, 035126 (2015),
+doi:10.1103/PhysRevB.92.035126). A real T ("black dot") puts the power inside
+2k, an imaginary one (weak scatterer) outside. Summed over scatterers at random
+places it is
+
+    |F|^2 + Re[C F^2],    C = <T^2> / <|T|^2>,  |C| <= 1.
 
 C is not known. The place of the maximum would be wrong by up to half a step
 of the transform; here C is fitted with the rest, and what remains unknown of
@@ -23,14 +29,17 @@ from stm_keras.analysis.radial_spectrum import N_SECTORS
 
 _FINE = 12  # points of the shape a step of the transform
 _KERNEL_STEPS = 3
-# What is thought of the shape beforehand, as mean and standard deviation of
-# atanh C, and of ln of a in steps of the transform.
+# What is thought of the shape beforehand, as standard deviations: of C (real
+# and imaginary part, see `_side`; scatterers of both signs make it real), of ln
+# of a in steps of the transform (with its mean), and of the background's
+# height, slope and curvature in ln power over ln q.
 _PRIOR_SIDE = (1.5, 0.3)
 _PRIOR_DAMPING = (np.log(0.2), 1.0)
 _PRIOR_BACKGROUND = (3.0, 3.0, 3.0)
 _DYNAMIC_RANGE = 200.0  # what is so far below the ring's power tells nothing
 _MOST_TRIES = 400
 _MOST_STEPS = 1.5  # between the maximum and 2k
+_MOST_SHIFT = 0.08  # likewise, relative
 _STARTS = (-1.0, 1.0)
 _MAX_DAMPING = 2.0
 _MIN_DAMPING = 0.08  # a sharper ring the fine grid does not resolve
@@ -54,9 +63,9 @@ class RingFit(NamedTuple):
 class _Profile:
     """ln power on given circles as a function of the parameters.
 
-    Parameters: ln(q / start), ln of the ring's power, atanh C, ln a (in
-    steps), and the three coefficients of the background's ln power as a
-    parabola in ln(q / start).
+    Parameters: ln(2k / start), ln of the ring's power, two for C (`_side`),
+    ln a (in steps), and the three coefficients of the background's ln power
+    as a parabola in ln(q / start).
     """
 
     def __init__(self, log_q: np.ndarray, start: float, step: float) -> None:
@@ -81,7 +90,7 @@ class _Profile:
         wave = (
             two_k**3
             * self.step
-            * _wave_power(self.fine, two_k, damping, _side(*side))
+            * wave_power(self.fine, two_k, damping, _side(*side))
         )
         ring = self.smear @ wave
         background = bend[0] + self.x * (bend[1] + self.x * bend[2])
@@ -113,7 +122,8 @@ def fit_ring(
         step: of the transform [rad/nm].
 
     Returns:
-        The fit; `start` give or take half a step where no shape fits.
+        The fit; `start`, with an uncertainty of half a step or more, where no
+        shape fits near it.
     """
     profile = _Profile(log_q, start, step)
     floor = background[0] + height - np.log(_DYNAMIC_RANGE)
@@ -139,10 +149,12 @@ def fit_ring(
     # One step of Newton's from the whole spectrum to each incomplete one.
     moved = root * (np.logaddexp(without, floor) - seen)
     found = _radius(fits, moved, start)
-    if abs(found.q - start) <= _MOST_STEPS * step:
+    # A hump is looked for with a width of its own in ln q (analysis.ring).
+    reach = max(_MOST_STEPS * step, _MOST_SHIFT * start)
+    if abs(found.q - start) <= reach:
         return found
     nothing = np.zeros_like(found.deviations)
-    nothing[-1] = step / 2
+    nothing[-1] = reach / 3
     return RingFit(start, nothing)
 
 
@@ -165,13 +177,18 @@ def _radius(
     return RingFit(q, q * np.concatenate([sectors, of_shape, [between]]))
 
 
-def _wave_power(
+def wave_power(
     q: np.ndarray, two_k: float, damping: float, side: complex
 ) -> np.ndarray:
-    """|F|^2 - C Re F^2 at wave numbers q, [n]."""
-    root = np.sqrt(q**2 - (two_k + 1j * damping) ** 2)
-    F = (2 * np.arctanh(root / q) + 1j * np.pi) / (q * root)
+    """|F|^2 + Re[C F^2] at wave numbers q, [n]."""
+    F = transform(q, two_k, damping)
     return np.abs(F) ** 2 + (side * F**2).real
+
+
+def transform(q: np.ndarray, two_k: float, damping: float) -> np.ndarray:
+    """F of the module's head at wave numbers q [n], complex [n]."""
+    root = np.sqrt(q**2 - (two_k + 1j * damping) ** 2)
+    return (2 * np.arctanh(root / q) + 1j * np.pi) / (q * root)
 
 
 def _side(first: float, second: float) -> complex:

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.special import hankel1
+from scipy.integrate import trapezoid
+from scipy.special import hankel1, j0
 
 from stm_keras.analysis.radial_spectrum import (
     N_SECTORS,
@@ -12,6 +13,7 @@ from stm_keras.analysis.radial_spectrum import (
     spectra_without_sectors,
 )
 from stm_keras.analysis.ring import measure_ring
+from stm_keras.analysis.ring_shape import transform
 
 K, SIZE = 0.78, 80
 STEP = 2 * np.pi / SIZE
@@ -29,6 +31,16 @@ def waves(phase, seed, noise=0.3):
         wave = hankel1(0, K * r) ** 2 * np.exp(-r / 100)
         image += (np.exp(1j * phase) * wave).real
     return image / image.std() + noise * rng.normal(size=image.shape)
+
+
+def test_the_transform_is_that_of_the_wave():
+    two_k, damping = 2.0, 0.3
+    r = np.linspace(1e-6, 120, 400_001)
+    q = np.array([0.4, 1.2, 1.9, 2.1, 3.0, 4.5])
+    wave = hankel1(0, (two_k + 1j * damping) / 2 * r) ** 2 * r
+    integral = np.array([trapezoid(wave * j0(one * r), r) for one in q])
+    ratio = integral / transform(q, two_k, damping)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
 
 
 @pytest.mark.parametrize("phase", [np.pi, np.pi / 2, 2.5])
