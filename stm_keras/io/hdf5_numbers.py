@@ -34,8 +34,10 @@ def side_values(dataset: object) -> NDArray[Any] | None:
         return None
     plan = dataset.id.get_create_plist()
     chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-    outside = dataset.is_virtual or plan.get_external_count()
-    if outside or dataset.size > _MOST_SIDE_POINTS or chunk > FREE_BYTES:
+    unsafe = dataset.is_virtual or plan.get_external_count()
+    # The lengths of packed texts cannot be checked beforehand.
+    unsafe = unsafe or (dataset.dtype.kind == "O" and plan.get_nfilters())
+    if unsafe or dataset.size > _MOST_SIDE_POINTS or chunk > FREE_BYTES:
         return None
     return np.asarray(dataset[()])
 

@@ -1,5 +1,6 @@
 import io
 import resource
+import zlib
 
 import h5py
 import numpy as np
@@ -235,9 +236,9 @@ def test_a_packed_bomb(write, nexus, shuffle):
     def fill(file):
         file.create_dataset(
             "didv",
-            (40, 1000, 1000),
+            (10, 1000, 1000),
             "f8",
-            chunks=(40, 1000, 1000),
+            chunks=(10, 1000, 1000),
             compression=9,
             shuffle=shuffle,
         )[...] = 0
@@ -247,18 +248,40 @@ def test_a_packed_bomb(write, nexus, shuffle):
 
 
 def test_a_chunk_that_unpacks_too_far(write, nexus):
-    import zlib
-
     def fill(file):
         data = file.create_dataset(
             "didv", (2, 256, 256), "f8", chunks=(2, 256, 256), compression=1
         )
-        packed = zlib.compress(bytes(200_000_000), 9)
+        packed = zlib.compress(bytes(80_000_000), 9)
         data.id.write_direct_chunk((0, 0, 0), packed)
 
     path = write(nexus.hdf5(fill), "file.h5")
     with pytest.raises(InputError, match="more than its chunks"):
         read_maps(path, bias_v=[0, 1], extent_nm=(1, 1))
+
+
+def _heap(content):
+    """Where the first collection of texts begins."""
+    return content.index(b"GCOL\x01\0\0\0")
+
+
+def test_a_heap_in_which_the_library_runs_in_circles(write, nexus, cube):
+    content = bytearray(nexus.sweep(np.moveaxis(cube, 0, -1)))
+    # Object 8, the unit: a size that leads to zeros in the midst.
+    place = content.index(b"\x08\0\0\0\0\0\0\0", _heap(content)) + 8
+    content[place] = 156
+    with pytest.raises(InputError, match="texts are damaged"):
+        open_recording(write(bytes(content)))
+
+
+def test_a_text_of_gigabytes_that_is_not_there(write, nexus, cube):
+    content = bytearray(nexus.sweep(np.moveaxis(cube, 0, -1)))
+    start = _heap(content)
+    reference = start.to_bytes(8, "little") + b"\x01\0\0\0"
+    place = content.index(reference)
+    content[place - 1] = 0x80  # the length's highest byte
+    with pytest.raises(InputError, match="texts are damaged"):
+        open_recording(write(bytes(content)))
 
 
 @pytest.mark.parametrize("cut", [9, 60, 500, -1000, -1])
