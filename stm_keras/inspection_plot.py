@@ -103,12 +103,16 @@ def _draw_transform(axes: Axes, one: MapReport) -> None:
         axes.set_axis_off()
         return
     power, edges = _transform(maps)
-    low, high = np.percentile(power, (5, 99.7))
-    axes.imshow(power, cmap="magma", extent=edges, vmin=low, vmax=high)
     shown = min(edges[1], edges[2])
-    text = "no ring"
     if ring is not None:
         shown = min(shown, 2.2 * ring.q_per_nm)
+    rows = np.linspace(edges[3], edges[2], len(power))
+    cols = np.linspace(edges[0], edges[1], power.shape[1])
+    inside = np.hypot(rows[:, np.newaxis], cols) < shown
+    low, high = np.percentile(power[inside], (5, 99.7))
+    axes.imshow(power, cmap="magma", extent=edges, vmin=low, vmax=high)
+    text = "no ring"
+    if ring is not None:
         # Half of it: the other half shows what is there.
         axes.add_patch(
             Arc(
