@@ -8,6 +8,7 @@ parts of the rings have averaged out and the surroundings of the impurities
 have not.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -180,8 +181,13 @@ def _coarse_path(images: np.ndarray, basis: Waves) -> np.ndarray:
     )
     passed = np.asarray(scipy.fft.irfft2(full, s=shape))
     steps = [
-        -phase_cross_correlation(before, after, normalization=None)[0]
-        for before, after in zip(passed[:-1], passed[1:], strict=True)
+        # The library's own documentation names None; its annotation cannot.
+        -phase_cross_correlation(
+            before,
+            after,
+            normalization=None,  # pyright: ignore[reportArgumentType]
+        )[0]
+        for before, after in pairwise(passed)
     ]
     return np.cumsum([np.zeros(2), *steps], axis=0)
 

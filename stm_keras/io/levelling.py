@@ -6,6 +6,7 @@ weighs in a fit, and stays.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def level_line_differences(maps: ConductanceMaps) -> ConductanceMaps:
         lines = np.flatnonzero(~np.isnan(image).all(axis=1))
         steps = [
             _step(image[first], image[second])
-            for first, second in zip(lines[:-1], lines[1:], strict=True)
+            for first, second in pairwise(lines)
         ]
         offsets = np.cumsum([0.0, *steps])
         if lines.size > 2:

@@ -12,10 +12,10 @@ from stm_keras.io.maps import ConductanceMaps
 # In robust standard deviations of the difference between neighbouring lines:
 # all of a streak stands out by the lower, some of it by the higher (as in
 # Gwyddion's "Mark Scars").
-_SOFT = 2.0
-_HARD = 4.0
-_MOST_LINES = 2  # thicker ones may be cores
-_LEAST_LENGTH_PX = 16  # cores are a few pixels wide
+_SOFT = 1.0
+_HARD = 3.0
+_MOST_LINES = 2
+_LEAST_LENGTH_PX = 4
 _MAD_TO_STD = 1.4826  # of a normal distribution
 _ALONG = np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]])
 
@@ -26,7 +26,9 @@ def mask_streaks(
     """Take horizontal streaks as not measured.
 
     A streak is one or two lines thick and lies above both its neighbours, or
-    below both, over its whole length.
+    below both, over its whole length, by more than these differ from the
+    lines beyond them: the top of an impurity or a wave is as high above its
+    neighbours, but they slope.
 
     Args:
         maps: the maps, levelled.
@@ -43,7 +45,7 @@ def mask_streaks(
         # A map that would be all gone is another matter than streaks.
         if not streaks.any() or (streaks | np.isnan(image)).all():
             continue
-        number = int(ndimage.label(streaks)[1])
+        number = _labelled(streaks)[1]
         image[streaks] = np.nan
         found.append(f"map {index}: {number} ({int(streaks.sum())} px)")
     if not found:
@@ -61,7 +63,8 @@ def _streaks(image: np.ndarray, least_length_px: int) -> np.ndarray:
     if not spread > 0:
         return streaks
     for signed in (image, -image):
-        for lines in range(1, _MOST_LINES + 1):
+        # A band needs a line above it and one below.
+        for lines in range(1, min(_MOST_LINES, len(image) - 2) + 1):
             excess = _excess(signed, lines) / spread
             streaks |= _runs(excess, lines, least_length_px)
     return streaks
@@ -70,21 +73,26 @@ def _streaks(image: np.ndarray, least_length_px: int) -> np.ndarray:
 def _excess(image: np.ndarray, lines: int) -> np.ndarray:
     """How far bands of lines lie above both neighbours, [H - lines - 1, W].
 
-    NaN, where any of them is not measured, compares as no excess.
+    Less the slope of the neighbours. NaN, where any of them is not measured,
+    compares as no excess.
     """
     count = image.shape[0] - lines - 1
-    if count < 1:
-        return np.empty((0, image.shape[1]))
     band = np.min([image[1 + k : 1 + k + count] for k in range(lines)], axis=0)
     around = np.maximum(image[:count], image[lines + 1 :])
-    return band - around
+    slope = np.abs(np.diff(image, axis=0))
+    beside = np.zeros_like(band)
+    beside[1:] = np.nan_to_num(slope[: count - 1])
+    beside[:-1] = np.maximum(
+        beside[:-1], np.nan_to_num(slope[lines + 1 : lines + count])
+    )
+    return band - around - beside
 
 
 def _runs(excess: np.ndarray, lines: int, least_length_px: int) -> np.ndarray:
     """Long horizontal runs of an excess, as pixels of the map."""
     height = excess.shape[0] + lines + 1
     marked = np.zeros((height, excess.shape[1]), dtype=bool)
-    labels, number = ndimage.label(excess > _SOFT, _ALONG)
+    labels, number = _labelled(excess > _SOFT, _ALONG)
     if not number:
         return marked
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
@@ -95,3 +103,13 @@ def _runs(excess: np.ndarray, lines: int, least_length_px: int) -> np.ndarray:
     for k in range(lines):
         marked[1 + k : 1 + k + runs.shape[0]] |= runs
     return marked
+
+
+def _labelled(
+    mask: np.ndarray, structure: np.ndarray | None = None
+) -> tuple[np.ndarray, int]:
+    """Connected regions as numbers from 1, int32 [H, W], and how many."""
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    # Given an array to write to, SciPy returns the number alone.
+    number = ndimage.label(mask, structure, output=labels)
+    return labels, int(number)  # pyright: ignore[reportArgumentType]

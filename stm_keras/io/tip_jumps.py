@@ -62,19 +62,23 @@ def find_tip_jumps(image: np.ndarray) -> list[TipJump]:
         _DEVIATIONS * _MAD_TO_STD * float(np.median(np.abs(step))),
         _LEAST_SHARE * float(_spreads(rows.reshape(1, -1))[0]),
     )
-    jumps: list[TipJump] = []
-    for place in np.flatnonzero(large) + 1:
-        above = slice(max(0, place - _LINES), place)
-        below = slice(place, place + _LINES)
-        if min(place, len(rows) - place) < _LINES // 2:
-            continue
-        offset = float(np.median(level[below]) - np.median(level[above]))
-        if offset * step[place - 1] < _PERSISTING_SHARE * step[place - 1] ** 2:
-            continue
-        contrast = np.median(spread[below]) - np.median(spread[above])
-        size = float(step[place - 1])
-        jumps.append(TipJump(int(lines[place]), size, float(np.exp(contrast))))
-    return jumps
+    return [
+        TipJump(
+            int(lines[place]),
+            float(step[place - 1]),
+            float(np.exp(_change(spread, place))),
+        )
+        for place in np.flatnonzero(large) + 1
+        if min(place, len(rows) - place) >= _LINES // 2
+        and _change(level, place) / step[place - 1] >= _PERSISTING_SHARE
+    ]
+
+
+def _change(values: np.ndarray, place: int) -> float:
+    """From the lines above a place to those below, by their medians."""
+    above = values[max(0, place - _LINES) : place]
+    below = values[place : place + _LINES]
+    return float(np.median(below) - np.median(above))
 
 
 def correct_tip_jumps(maps: ConductanceMaps) -> ConductanceMaps:
