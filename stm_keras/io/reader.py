@@ -95,7 +95,6 @@ FORMATS: tuple[Format, ...] = (
         ("_mtrx",),
         (b"ONTMATRX",),
         "matrix:open_mtrx",
-        "matrix",
     ),
     Format("Gwyddion", (".gwy",), (b"GWYP",), "gwyddion:open_gwy"),
     Format("Igor wave", (".ibw",), (), "igor:open_ibw"),

@@ -152,9 +152,13 @@ def _chosen(recording: Recording, options: ReadOptions) -> Selection:
             refused[name] = fault
             continue
         same = [channel for channel in channels if channel.name == name]
-        channel = _of_direction(recording, same, options)
         by = "name" if quantity(name, "") == "didv" else "unit"
-        return Selection(channel, f"a dI/dV channel by its {by}")
+        reason = f"a dI/dV channel by its {by}"
+        channel = _of_direction(recording, same, options)
+        if other := _louder(channel, same):
+            reason += f", as {channel.direction} holds noise about zero"
+            channel = other
+        return Selection(channel, reason)
     reasons = [f"{name}: {fault}" for name, fault in refused.items()]
     why = f"no usable dI/dV ({'; '.join(reasons) or 'none recorded'})"
     current = _current_sweep(channels, options)
@@ -187,6 +191,14 @@ def _fault(channels: Sequence[Channel], name: str) -> str:
         ):
             return f"a copy of {channel.name}, the feedback's error"
     return ""
+
+
+def _louder(channel: Channel, same: Sequence[Channel]) -> Channel | None:
+    """Another direction, where it alone carries a signal."""
+    others = [other for other in same if other.direction != channel.direction]
+    if not others or not silence([channel.load()]):
+        return None
+    return next((o for o in others if not silence([o.load()])), None)
 
 
 def _current_sweep(

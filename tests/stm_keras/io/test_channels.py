@@ -127,6 +127,21 @@ def test_a_lock_in_that_passes_on_the_feedback_error_is_seen():
     assert not is_copy(error, error[:, :4])
 
 
+def test_a_direction_that_holds_noise_gives_way_to_the_other():
+    rng = np.random.default_rng(1)
+    noise, signal = rng.normal(size=(2, 1, 16, 16))
+    noise -= noise.mean()
+    channels = [
+        _channel("LIA Current", "A", noise),
+        _channel("LIA Current", "A", 3 + signal, direction="backward"),
+    ]
+    chosen = select_channel(_recording(channels), ReadOptions())
+    assert chosen.channel.direction == "backward"
+    assert "forward holds noise" in chosen.reason
+    asked = ReadOptions(channel="LIA Current")
+    assert select_channel(_recording(channels), asked).channel is channels[0]
+
+
 def test_unknown_bias_and_extent_must_be_given():
     unknown = _recording(
         [Channel("Z", "m", np.array([np.nan]), lambda: SIGNAL)],
