@@ -80,7 +80,10 @@ def scaled(values: NDArray[Any], factor: float) -> NDArray[np.floating]:
     if values.dtype.kind != "f" or values.dtype.itemsize < _SINGLE_BYTES:
         small = values.dtype.itemsize < _SINGLE_BYTES
         values = values.astype(np.float32 if small else np.float64)
-    return values if factor == 1 else values * factor
+    if factor == 1:
+        return values
+    with np.errstate(invalid="ignore", over="ignore"):
+        return values * factor
 
 
 def is_unit(unit: str) -> bool:
