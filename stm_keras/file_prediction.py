@@ -135,14 +135,16 @@ def _find(
         maps,
         finder,
         options.predict,
-        companions=_companions(files, options),
+        companions=_companions(files, maps, options),
         progress=progress,
     )
     written = write_prediction(found, folder, options.output)
     return FileResult.of_maps(maps).with_prediction(found, written)
 
 
-def _companions(files: Sequence[Path], options: FileOptions) -> Companions:
+def _companions(
+    files: Sequence[Path], maps: ConductanceMaps, options: FileOptions
+) -> Companions:
     """What the cleaning needs of the files beside the maps themselves."""
     cleaning = options.predict.cleaning
     current = reference = None
@@ -150,7 +152,12 @@ def _companions(files: Sequence[Path], options: FileOptions) -> Companions:
         current = _beside(files, options.read, "current")
     if cleaning.register and options.stack:
         # Topographs look alike at all biases, and the waves in dI/dV do not.
-        reference = _beside(files, options.read, "topograph")
+        try:
+            reference = _beside(files, options.read, "topograph")
+        except InputError:  # one is flat, say, at constant height
+            reference = None
+        if reference is not None and reference.shape != maps.shape:
+            reference = None
     return Companions(current, reference)
 
 

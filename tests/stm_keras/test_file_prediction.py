@@ -1,11 +1,14 @@
 """Files in, folders out; a stand-in for the network, see below."""
 
 import csv
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.ndimage import gaussian_filter
 
 from stm_keras import file_prediction
 from stm_keras.errors import InputError
@@ -268,3 +271,58 @@ def test_warnings_are_told(tmp_path):
     told = [line for line in lines if line.startswith("  warning: ")]
     assert any("chosen for stacks of 1, 2 maps" in line for line in told)
     assert any("of the frame is not measured in every" in line for line in told)
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Scans of one frame with Z, current and lock-in, drifting by 3 px."""
+    path = Path(__file__).parents[2] / "benchmarks/readers/tiny_nanonis_sxm.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    rng = np.random.default_rng(1)
+    surface = gaussian_filter(rng.normal(size=(70, 70)), 1.5)
+    paths = []
+    for n, bias in enumerate((0.1, 0.2, 0.3)):
+        height = surface[:64, 3 * n : 64 + 3 * n].astype("f4")
+        noise = rng.normal(size=(2, 64, 64)).astype("f4")
+        channels = [
+            ("Z", "m", {"forward": height}),
+            ("Current", "A", {"forward": 2 + 0.1 * noise[0]}),
+            ("LI_Demod_1_X", "A", {"forward": 5 + noise[1]}),
+        ]
+        content = tiny.sxm_bytes(
+            channels, bias_v=f"{bias:.3E}", size_nm=(30.0, 30.0)
+        )
+        paths.append(tmp_path / f"scan{n}.sxm")
+        paths[-1].write_bytes(content)
+    return paths
+
+
+def provenance(out):
+    text = (out / "positions.json").read_text(encoding="utf-8")
+    return json.loads(text)["provenance"]
+
+
+def test_the_current_of_a_file_normalises_its_didv(scans, tmp_path):
+    cleaning = CleaningOptions(normalise="feenstra")
+    options = FileOptions(predict=PredictOptions("au111", cleaning))
+    _, error = run(scans[:1], tmp_path / "out", options)
+    assert error is None, error
+    notes = provenance(tmp_path / "out")
+    assert any("divided by I/V (current: Current)" in n for n in notes)
+
+
+def test_topographs_tell_the_drift_of_a_stack(scans, tmp_path):
+    """The dI/dV maps are noise and tell none."""
+    cleaning = CleaningOptions(register=True)
+    predict = PredictOptions("au111", cleaning)
+    options = FileOptions(predict=predict, stack=True)
+    _, error = run(scans, tmp_path / "out", options)
+    assert error is None, error
+    measured = np.load(tmp_path / "out" / "measured.npy")
+    # What drifted out of a frame is not measured in every map.
+    lost = 64 - measured.any(axis=0).sum()
+    assert lost == pytest.approx(6, abs=1)
