@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stm_keras.errors import InputError
 from stm_keras.io.channels import quantity
 from stm_keras.io.placement import Placement
@@ -93,6 +96,49 @@ def recording_of(
             for c in chosen
         ),
     )
+
+
+def stacked(framed: Sequence[Framed]) -> list[Framed]:
+    """Join single maps that are one stack.
+
+    Args:
+        framed: channels in the order of the file.
+
+    Returns:
+        Of channels of one map each that share name, direction, unit and
+        frame and whose biases are known and differ, one channel; all others
+        as they are.
+    """
+    groups: dict[tuple[object, ...], list[Framed]] = {}
+    for one in framed:
+        c = one.channel
+        kind = (c.name, c.direction, c.unit, one.shape, one.extent_nm)
+        groups.setdefault(kind, []).append(one)
+    joined: list[Framed] = []
+    for group in groups.values():
+        biases = [one.channel.bias_v for one in group]
+        values = np.concatenate(biases)
+        apart = np.isfinite(values).all() and np.unique(values).size == (
+            values.size
+        )
+        if len(group) > 1 and apart and all(b.size == 1 for b in biases):
+            joined.append(_joined(group, values))
+        else:
+            joined += group
+    return joined
+
+
+def _joined(group: Sequence[Framed], bias_v: NDArray[np.float64]) -> Framed:
+    first = group[0]
+    notes = dict.fromkeys(f.channel.note for f in group if f.channel.note)
+    loads = [one.channel.load for one in group]
+    channel = replace(
+        first.channel,
+        bias_v=bias_v,
+        load=lambda: np.concatenate([load() for load in loads]),
+        note="; ".join(notes),
+    )
+    return replace(first, channel=channel)
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -9,14 +9,13 @@ third axis, where its unit is V.
 import math
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.frames import Framed, recording_of
+from stm_keras.io.frames import Framed, recording_of, stacked
 from stm_keras.io.gwy_objects import GwyObject, read_objects
 from stm_keras.io.options import Direction
 from stm_keras.io.placement import Placement
@@ -53,12 +52,6 @@ class _Maps:
     placement: Placement | None
     entry: _Entry
 
-    @property
-    def kind(self) -> tuple[object, ...]:
-        """What maps of one stack have in common."""
-        shape = self.values.shape
-        return (self.name, self.direction, self.unit, shape, self.extent_nm)
-
 
 def open_gwy(path: Path) -> Recording:
     """Read a Gwyddion file.
@@ -79,7 +72,7 @@ def open_gwy(path: Path) -> Recording:
     return recording_of(
         path,
         "Gwyddion file",
-        [_framed(stack) for stack in _stacks(maps)],
+        stacked([_framed(one) for one in maps]),
         # A mask is a selection of any purpose, not what was not measured.
         notes=tuple(f"the mask of {name} is not applied" for name in masked),
         none="holds no image and no volume; curve maps, XYZ data and graphs "
@@ -208,39 +201,18 @@ def _frame(
     return (height, width), Placement(centre) if known else None
 
 
-def _stacks(maps: list[_Maps]) -> list[list[_Maps]]:
-    """Images that are one stack: known biases, each of them once."""
-    groups: dict[tuple[object, ...], list[_Maps]] = {}
-    for one in maps:
-        groups.setdefault(one.kind, []).append(one)
-    stacks: list[list[_Maps]] = []
-    for group in groups.values():
-        biases = np.concatenate([one.bias_v for one in group])
-        single = all(len(one.values) == 1 for one in group)
-        told = (
-            np.isfinite(biases).all() and np.unique(biases).size == biases.size
-        )
-        stacks += [group] if single and told else [[one] for one in group]
-    return stacks
-
-
-def _framed(stack: list[_Maps]) -> Framed:
-    first = stack[0]
-    steps = dict.fromkeys(s for one in stack for s in one.entry.steps)
-    done = f"in Gwyddion: {', '.join(steps)}" if steps else ""
+def _framed(maps: _Maps) -> Framed:
+    steps = ", ".join(maps.entry.steps)
     channel = Channel(
-        first.name,
-        first.unit,
-        np.concatenate([one.bias_v for one in stack]),
-        partial(np.concatenate, [one.values for one in stack]),
-        first.direction,
-        sweep=len(first.values) >= _SWEEP_POINTS,
-        note=done,
+        maps.name,
+        maps.unit,
+        maps.bias_v,
+        lambda: maps.values,
+        maps.direction,
+        sweep=len(maps.values) >= _SWEEP_POINTS,
+        note=f"in Gwyddion: {steps}" if steps else "",
     )
+    shape = (maps.values.shape[1], maps.values.shape[2])
     return Framed(
-        channel,
-        (first.values.shape[1], first.values.shape[2]),
-        first.extent_nm,
-        first.placement,
-        first.entry.texts,
+        channel, shape, maps.extent_nm, maps.placement, maps.entry.texts
     )
