@@ -68,7 +68,7 @@ def find_tip_jumps(image: np.ndarray) -> list[TipJump]:
             float(step[place - 1]),
             float(np.exp(_change(spread, place))),
         )
-        for place in np.flatnonzero(large) + 1
+        for place in (np.flatnonzero(large) + 1).tolist()
         if min(place, len(rows) - place) >= _LINES // 2
         and _change(level, place) / step[place - 1] >= _PERSISTING_SHARE
     ]
