@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stm_keras.io import cleaning
+from stm_keras.io.cleaning import cleaning
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.simulation.instrument import Drift
 

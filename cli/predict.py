@@ -77,7 +77,7 @@ def predict(
     """
     with quiet_imports():
         from stm_keras.file_prediction import FileOptions, predict_files
-        from stm_keras.io.cleaning_options import CleaningOptions
+        from stm_keras.io.cleaning.cleaning_options import CleaningOptions
         from stm_keras.io.cropping import Region
         from stm_keras.io.options import ReadOptions
         from stm_keras.outputs.options import OutputOptions

@@ -11,8 +11,8 @@ from stm_keras.errors import InputError
 from stm_keras.evaluation import evaluate_files, format_table
 from stm_keras.files import writable_directory
 from stm_keras.fit_config import FitConfig
+from stm_keras.io.formats.arrays.numpy_files import write_npz
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.numpy_files import write_npz
 from stm_keras.io.reader import read_maps
 from stm_keras.model_evaluation import keep_maps
 from stm_keras.outputs.result_folder import write_prediction

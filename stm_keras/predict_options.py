@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning_options import CleaningOptions
+from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.surfaces import surface

@@ -10,7 +10,7 @@ from stm_keras.analysis.positions_file import to_nm
 from stm_keras.analysis.thresholds import standardised
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning import clean
+from stm_keras.io.cleaning.cleaning import clean
 from stm_keras.io.cropping import crop, keep_biases
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard

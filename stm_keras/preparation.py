@@ -7,8 +7,8 @@ import numpy as np
 from stm_keras import surfaces
 from stm_keras.analysis.ring import measure_ring
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning import clean
-from stm_keras.io.cleaning_options import CleaningOptions, Level
+from stm_keras.io.cleaning.cleaning import clean
+from stm_keras.io.cleaning.cleaning_options import CleaningOptions, Level
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stm_keras.errors import InputError
+from stm_keras.io.formats.arrays.sidecar import sidecar_path
 from stm_keras.io.reader import format_of
 from stm_keras.io.recording import printable
-from stm_keras.io.sidecar import sidecar_path
 
 _OWN_RESULTS = frozenset(
     ("positions.csv", "positions.json", "overview.png", "summary.csv")

@@ -25,8 +25,8 @@ class Format:
         suffixes: of its files, in small letters; the first is the usual one.
         magics: how its files begin; none where they begin differently, and
             the suffix alone decides.
-        opener: "module:function" in `stm_keras.io`, from path to
-            `Recording`. It may raise `InputError` and `OSError` alone,
+        opener: "package.module:function" in `stm_keras.io.formats`, from a
+            path to a `Recording`. It may raise `InputError` and `OSError` alone,
             whatever the file holds.
         extra: of `pip install stm-keras[...]`, where the reader rests on a
             library that is not always there.
@@ -57,7 +57,7 @@ class Format:
         """
         module, function = self.opener.split(":")
         try:
-            library = import_module(f"stm_keras.io.{module}")
+            library = import_module(f"stm_keras.io.formats.{module}")
         except ModuleNotFoundError as error:
             if not self.extra or (error.name or "").startswith("stm_keras"):
                 raise
@@ -75,49 +75,54 @@ FORMATS: tuple[Format, ...] = (
         "Nanonis scan",
         (".sxm",),
         (b":NANONIS_VERSION:",),
-        "nanonis_sxm:open_sxm",
+        "nanonis.nanonis_sxm:open_sxm",
     ),
-    Format("Nanonis grid", (".3ds",), (b"Grid dim",), "nanonis_3ds:open_3ds"),
+    Format(
+        "Nanonis grid",
+        (".3ds",),
+        (b"Grid dim",),
+        "nanonis.nanonis_3ds:open_3ds",
+    ),
     Format(
         "RHK SM4",
         (".sm4",),
         tuple(bytes((n, 0)) + _RHK for n in range(0x30, 0x50)),
-        "rhk_sm4:open_sm4",
+        "rhk.rhk_sm4:open_sm4",
     ),
     Format(
         "Createc image",
         (".dat",),
         (b"[Paramco32]", b"[Paramet32]", b"[Parameter]"),
-        "createc_dat:open_dat",
+        "createc.createc_dat:open_dat",
     ),
     Format(
         "Omicron Matrix",
         ("_mtrx",),
         (b"ONTMATRX",),
-        "matrix:open_mtrx",
+        "omicron.matrix:open_mtrx",
     ),
-    Format("Gwyddion", (".gwy",), (b"GWYP",), "gwyddion:open_gwy"),
-    Format("Igor wave", (".ibw",), (), "igor:open_ibw"),
+    Format("Gwyddion", (".gwy",), (b"GWYP",), "gwyddion.gwyddion:open_gwy"),
+    Format("Igor wave", (".ibw",), (), "igor.igor:open_ibw"),
     Format(
         "NetCDF",
         (".nc", ".nc4", ".cdf"),
         (_HDF5, b"CDF"),
-        "netcdf:open_netcdf",
+        "netcdf.netcdf:open_netcdf",
         "netcdf",
     ),
-    Format("MATLAB", (".mat",), (_HDF5, b"MATLAB"), "matlab:open_mat"),
-    Format("MATLAB 4", (".mat",), (), "matlab:open_mat"),
+    Format("MATLAB", (".mat",), (_HDF5, b"MATLAB"), "matlab.matlab:open_mat"),
+    Format("MATLAB 4", (".mat",), (), "matlab.matlab:open_mat"),
     Format(
         "NeXus or HDF5",
         (".nxs", ".h5", ".hdf5", ".hdf"),
         (_HDF5,),
-        "nexus:open_hdf5",
+        "hdf5.nexus:open_hdf5",
     ),
     Format(
         "Zarr store",
         (".zarr",),
         (),
-        "netcdf:open_zarr",
+        "netcdf.netcdf:open_zarr",
         "netcdf",
         is_directory=True,
     ),
@@ -125,19 +130,24 @@ FORMATS: tuple[Format, ...] = (
         "TIFF image",
         (".tif", ".tiff"),
         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-        "tiff:open_tiff",
+        "arrays.tiff:open_tiff",
     ),
     Format(
         "Zarr archive",
         (".zarr.zip",),
         (b"PK\x03\x04",),
-        "netcdf:open_zarr",
+        "netcdf.netcdf:open_zarr",
         "netcdf",
     ),
     Format(
-        "NumPy archive", (".npz",), (b"PK\x03\x04",), "numpy_files:open_npz"
+        "NumPy archive",
+        (".npz",),
+        (b"PK\x03\x04",),
+        "arrays.numpy_files:open_npz",
     ),
-    Format("NumPy array", (".npy",), (b"\x93NUMPY",), "numpy_files:open_npy"),
+    Format(
+        "NumPy array", (".npy",), (b"\x93NUMPY",), "arrays.numpy_files:open_npy"
+    ),
 )
 
 

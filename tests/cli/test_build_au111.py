@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cli.main import main
+from stm_keras.io.formats.arrays.numpy_files import write_npz
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.numpy_files import write_npz
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from stm_keras import file_prediction
 from stm_keras.errors import InputError
 from stm_keras.file_prediction import FileOptions, predict_files
-from stm_keras.io.cleaning_options import CleaningOptions
+from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.options import ReadOptions
 from stm_keras.model_card import ModelCard

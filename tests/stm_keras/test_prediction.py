@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning_options import CleaningOptions
+from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard

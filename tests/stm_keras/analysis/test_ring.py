@@ -7,7 +7,7 @@ import pytest
 
 from stm_keras.analysis.ring import MIN_CONTRAST, MIN_PROMINENCE, measure_ring
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning import level_lines, level_plane
+from stm_keras.io.cleaning.cleaning import level_lines, level_plane
 from stm_keras.io.reader import read_maps
 
 _SCANS = Path(__file__).resolve().parents[4] / "shared" / "data" / "cu111_co"

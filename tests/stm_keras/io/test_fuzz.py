@@ -45,7 +45,7 @@ def test_a_fault_is_found_and_kept(tmp_path):
         (tmp_path / script.name).write_bytes(script.read_bytes())
     (tmp_path / "tiny_faulty.py").write_text(
         "import os\n"
-        "from stm_keras.io import numpy_files\n"
+        "from stm_keras.io.formats.arrays import numpy_files\n"
         "from io import BytesIO\n"
         "import numpy as np\n"
         "sound = numpy_files.open_npy\n"

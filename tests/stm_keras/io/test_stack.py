@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
+from stm_keras.io.formats.arrays.numpy_files import write_npz
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.numpy_files import write_npz
 from stm_keras.io.options import ReadOptions
 from stm_keras.io.placement import Placement
 from stm_keras.io.stack import joined, read_stack

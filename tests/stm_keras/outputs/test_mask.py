@@ -9,7 +9,7 @@ from skimage.measure import label
 
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning import level_plane
+from stm_keras.io.cleaning.cleaning import level_plane
 from stm_keras.io.reader import read_maps
 from stm_keras.outputs.mask import (
     DEFAULT_RADIUS_NM,

@@ -1,0 +1,1 @@
+"""Readers: one package a maker, from a path to a `Recording`."""

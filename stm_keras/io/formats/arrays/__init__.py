@@ -1,0 +1,1 @@
+"""Arrays that carry few units: NumPy, TIFF, and the sidecar."""

@@ -1,0 +1,192 @@
+"""Pages of a TIFF file, their sizes checked against the file's own first.
+
+The library makes room for what a page's tags promise, and unpacks a strip or
+tile to whatever it holds.
+"""
+
+import zlib
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from stm_keras.errors import InputError
+from stm_keras.io.formats.unpacking import unpacking_limit
+
+_MAX_PAGES = 4096
+_PLAIN, _DEFLATE, _OLD_DEFLATE = 1, 8, 32946
+_RGB = 2  # photometric interpretation
+_NO_PREDICTOR, _HORIZONTAL = 1, 2
+_ORIENTATION = 274
+# Where row 0 and column 0 lie: top left, top right, bottom right, bottom left.
+_TURNS: dict[int, tuple[slice, slice]] = {
+    1: (slice(None), slice(None)),
+    2: (slice(None), slice(None, None, -1)),
+    3: (slice(None, None, -1), slice(None, None, -1)),
+    4: (slice(None, None, -1), slice(None)),
+}
+
+
+def read_pages(
+    path: Path, file: tifffile.TiffFile, content: bytes, n_images: int
+) -> np.ndarray:
+    """Read all pages of a file.
+
+    Args:
+        path: the file, for messages.
+        file: the same, opened.
+        content: its bytes.
+        n_images: how many images ImageJ says that there are; it writes only
+            the first one's page where the stack is large.
+
+    Returns:
+        [V, H, W], of the file's type, row 0 the top.
+
+    Raises:
+        InputError: where a page does not fit the file, or another page.
+    """
+    images, seen = list[np.ndarray](), set[int]()
+    for page in islice(file.pages, _MAX_PAGES + 1):
+        if page.offset in seen:
+            raise InputError(f"{path}: its pages lead round in a circle.")
+        seen.add(page.offset)
+        if len(seen) > _MAX_PAGES:
+            raise InputError(
+                f"{path}: more than {_MAX_PAGES} pages. Cut it into smaller "
+                "stacks."
+            )
+        checked = checked_page(path, page, content)
+        image = checked.asarray().reshape(-1, *_frame(checked))
+        if images and image.shape[1:] != images[0].shape[1:]:
+            raise InputError(
+                f"{path}: page {len(seen) - 1} has {image.shape[1]} x "
+                f"{image.shape[2]} px, the first {images[0].shape[1]} x "
+                f"{images[0].shape[2]}. Give maps of one size."
+            )
+        images.append(image[(..., *_turn(path, checked))])
+    if len(seen) == 1 and n_images > 1 and len(images[0]) == 1:
+        first = checked_page(path, file.pages[0], content)
+        run = _run_of_images(path, first, content, n_images)
+        return run[(..., *_turn(path, first))]
+    return np.concatenate(images)
+
+
+def checked_page(path: Path, page: Any, content: bytes) -> tifffile.TiffPage:
+    """The page, once it is sure to hold what its tags promise.
+
+    Raises:
+        InputError: where it does not, or is no map.
+    """
+    dtype = page.dtype
+    if dtype is None or dtype.kind not in "fiu":
+        raise InputError(f"{path}: no pages of plain numbers in it.")
+    # Some writers call three planes colours, whatever they hold.
+    is_colour = page.photometric == _RGB and dtype.kind != "f"
+    is_separate = page.axes == "SYX" and not is_colour
+    if page.axes != "YX" and not is_separate:
+        raise InputError(
+            f"{path}: holds colours or a volume a page. Save the maps "
+            "themselves, one number a pixel."
+        )
+    if page.compression not in (_PLAIN, _DEFLATE, _OLD_DEFLATE):
+        raise InputError(
+            f"{path}: compressed in a way that is not read "
+            f"({int(page.compression)}). Save it uncompressed or with deflate."
+        )
+    if page.predictor not in (_NO_PREDICTOR, _HORIZONTAL):
+        raise InputError(
+            f"{path}: compressed with a predictor that is not read "
+            f"({int(page.predictor)}). Save it without."
+        )
+    sizes = _segment_bytes(page)
+    offsets, counts = page.dataoffsets, page.databytecounts
+    if not (
+        len(sizes) == len(offsets) == len(counts)
+        and all(n >= 0 for n in (*offsets, *counts))
+        and sum(counts) <= len(content)
+        and all(
+            start + n <= len(content)
+            for start, n in zip(offsets, counts, strict=True)
+        )
+    ):
+        raise _misfit(path)
+    for start, n, wanted in zip(offsets, counts, sizes, strict=True):
+        if page.compression != _PLAIN:
+            n = _unpacked_size(path, content[start : start + n], max(wanted))
+        if n not in wanted:
+            raise _misfit(path)
+    return page
+
+
+def _frame(page: tifffile.TiffPage) -> tuple[int, int]:
+    return page.shape[-2], page.shape[-1]
+
+
+def _turn(path: Path, page: tifffile.TiffPage) -> tuple[slice, slice]:
+    turn = _TURNS.get(page.tags.valueof(_ORIENTATION, 1))
+    if turn is None:
+        raise InputError(
+            f"{path}: stored with rows and columns exchanged, which is not "
+            "read. Save it upright."
+        )
+    return turn
+
+
+def _segment_bytes(page: tifffile.TiffPage) -> list[tuple[int, ...]]:
+    """How many bytes each strip or tile may hold.
+
+    The last strip may end with the image or be filled up.
+    """
+    height, width = _frame(page)
+    planes = page.shape[0] if len(page.shape) == 3 else 1
+    item = page.dtype.itemsize if page.dtype is not None else 1
+    if page.is_tiled:
+        across = -(-width // page.tilewidth)
+        down = -(-height // page.tilelength)
+        n_tiles = planes * across * down
+        size = page.tilewidth * page.tilelength * item
+        # No more of them than the file has entries for.
+        return [(size,)] * min(n_tiles, len(page.dataoffsets) + 1)
+    rows = min(page.rowsperstrip, height)
+    if rows < 1 or width < 1:
+        return []
+    sizes = []
+    for first in range(0, height, rows)[: len(page.dataoffsets) + 1]:
+        held = min(rows, height - first) * width * item
+        sizes.append(tuple({held, rows * width * item}))
+    return (sizes * planes)[: len(page.dataoffsets) + 1]
+
+
+def _unpacked_size(path: Path, content: bytes, wanted: int) -> int:
+    """How many bytes a deflate stream holds, up to one more than wanted."""
+    limit = min(wanted, unpacking_limit(len(content)))
+    try:
+        return len(zlib.decompressobj().decompress(content, limit + 1))
+    except zlib.error as error:
+        raise _misfit(path) from error
+
+
+def _run_of_images(
+    path: Path, page: tifffile.TiffPage, content: bytes, n_images: int
+) -> np.ndarray:
+    """Images that follow each other without pages of their own."""
+    start = page.dataoffsets[0]
+    n_numbers = n_images * page.shape[0] * page.shape[1]
+    dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+    if (
+        page.compression != _PLAIN
+        or not page.is_contiguous
+        or start + n_numbers * dtype.itemsize > len(content)
+    ):
+        raise _misfit(path)
+    run = np.frombuffer(content, dtype, n_numbers, start)
+    return run.reshape(n_images, *page.shape)
+
+
+def _misfit(path: Path) -> InputError:
+    return InputError(
+        f"{path}: promises more or other data than the file holds. It is "
+        "truncated or damaged: save it again."
+    )

@@ -1,0 +1,1 @@
+"""Gwyddion (.gwy)."""

@@ -1,0 +1,1 @@
+"""NeXus and plain HDF5."""

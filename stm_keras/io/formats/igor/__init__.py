@@ -1,0 +1,1 @@
+"""Igor binary waves (.ibw)."""

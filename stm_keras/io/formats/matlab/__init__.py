@@ -1,0 +1,1 @@
+"""MATLAB (.mat), all versions."""

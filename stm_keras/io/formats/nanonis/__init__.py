@@ -1,0 +1,1 @@
+"""Nanonis: grids (.3ds) and scans (.sxm)."""

@@ -1,0 +1,1 @@
+"""Omicron and Scienta Matrix (_mtrx)."""
