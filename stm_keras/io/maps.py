@@ -124,49 +124,22 @@ class ConductanceMaps:
         )
 
     def to_xarray(self) -> "DataArray":
-        """The maps as an xarray DataArray.
+        """The maps as an xarray DataArray; see `as_data_array`.
 
         Returns:
-            float32 [bias, y, x]; coordinates in V and nm, y down from the top
-            left corner to the pixels' centres; what else is known in `attrs`.
+            float32 [bias, y, x] with coordinates in V and nm.
 
         Raises:
             InputError: where xarray is not installed.
         """
         try:
-            from xarray import DataArray
-        except ImportError as error:
+            from stm_keras.io.formats.netcdf.data_array import as_data_array
+        except ModuleNotFoundError as error:
             raise InputError(
                 "to_xarray() needs the package xarray: install it with pip "
                 "install 'stm-keras[netcdf]'."
             ) from error
-        _, height, width = self.shape
-        down, right = self.pixel_nm
-        attrs: dict[str, object] = {
-            "units": self.unit,
-            "long_name": self.channel,
-            "source": self.source,
-            "provenance": list(self.provenance),
-            "extent_nm": list(self.extent_nm),
-        }
-        if self.placement is not None:
-            attrs["centre_nm"] = list(self.placement.centre_nm)
-            attrs["angle_deg"] = self.placement.angle_deg
-        return DataArray(
-            self.data,
-            dims=("bias", "y", "x"),
-            coords={
-                "bias": ("bias", self.bias_v, {"units": "V"}),
-                "y": (
-                    "y",
-                    (np.arange(height) + 0.5) * down,
-                    {"units": "nm", "positive": "down"},
-                ),
-                "x": ("x", (np.arange(width) + 0.5) * right, {"units": "nm"}),
-            },
-            name=self.channel or "maps",
-            attrs=attrs,
-        )
+        return as_data_array(self)
 
     def sorted_by_bias(self) -> "ConductanceMaps":
         """The maps by rising bias; maps of one bias keep their order."""

@@ -3,8 +3,9 @@ import os
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io import reader
-from stm_keras.io.reader import FORMATS, format_of, read_maps
+from stm_keras.io.formats import table
+from stm_keras.io.formats.table import FORMATS
+from stm_keras.io.reader import format_of, read_maps
 
 
 def test_missing(tmp_path):
@@ -69,7 +70,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     def absent(name):
         raise ModuleNotFoundError(name="xarray")
 
-    monkeypatch.setattr(reader, "import_module", absent)
+    monkeypatch.setattr(table, "import_module", absent)
     with pytest.raises(InputError, match=r"xarray.*stm-keras\[netcdf\]"):
         read_maps(path)
 

@@ -60,7 +60,7 @@ def write_netcdf(maps: ConductanceMaps, path: str | Path) -> None:
         maps: the maps; NaN stays NaN.
         path: the file, replaced as a whole where it exists.
     """
-    array = maps.to_xarray().rename("maps")
+    array = maps.to_xarray()
     with atomic_file(path) as temporary:
         array.to_dataset().to_netcdf(temporary, engine="h5netcdf")
 
