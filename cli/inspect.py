@@ -38,7 +38,10 @@ def inspect(
     ] = None,
     channel: Channel = None,
     direction: Annotated[
-        Any, typer.Option(help="Fast scan: forward or backward.", parser=str)
+        Any,
+        typer.Option(
+            help="Fast scan: forward or backward.", parser=str, metavar="<word>"
+        ),
     ] = "forward",
     bias: Annotated[
         str | None,

@@ -37,7 +37,10 @@ Stack = Annotated[
     ),
 ]
 Direction = Annotated[
-    Any, typer.Option(help="Fast scan: forward or backward.", parser=str)
+    Any,
+    typer.Option(
+        help="Fast scan: forward or backward.", parser=str, metavar="<word>"
+    ),
 ]
 Bias = Annotated[
     str | None,
@@ -91,6 +94,7 @@ Level = Annotated[
         help="Levelling: plane, quadratic, lines (plane and the median of "
         "each line), line-differences or none: --level lines",
         parser=str,
+        metavar="<word>",
     ),
 ]
 MaskLines = Annotated[
@@ -130,10 +134,14 @@ Normalise = Annotated[
         help="Divide each map by its own mean or std, or dI/dV by I/V "
         "(feenstra); or none.",
         parser=str,
+        metavar="<word>",
     ),
 ]
 Tiling = Annotated[
-    Any, typer.Option(help="overlap, or the paper's: paper.", parser=str)
+    Any,
+    typer.Option(
+        help="overlap, or the paper's: paper.", parser=str, metavar="<word>"
+    ),
 ]
 Threshold = Annotated[
     float | None,
