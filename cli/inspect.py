@@ -58,7 +58,7 @@ def inspect(
 
     Example: stmk inspect scan.sxm --out looked
     """
-    from stm_keras.inspection_files import inspect_files
+    from stm_keras.inspection.files import inspect_files
     from stm_keras.io.options import ReadOptions
 
     read = ReadOptions(

@@ -8,9 +8,13 @@ from typing import Any
 from stm_keras import surfaces
 from stm_keras.errors import InputError
 from stm_keras.files import atomic_file, writable_directory
-from stm_keras.inspection import FileReport, inspect_file, joint_surfaces
-from stm_keras.inspection_json import as_json
-from stm_keras.inspection_text import report_lines, surface_lines
+from stm_keras.inspection.inspect import (
+    FileReport,
+    inspect_file,
+    joint_surfaces,
+)
+from stm_keras.inspection.report_json import as_json
+from stm_keras.inspection.report_text import report_lines, surface_lines
 from stm_keras.io.folder import expand
 from stm_keras.io.options import ReadOptions
 
@@ -84,7 +88,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def _picture(report: FileReport, out: Path) -> Iterator[str]:
     # matplotlib takes as long to load as all the rest.
-    from stm_keras.inspection_plot import plot_report
+    from stm_keras.inspection.picture import plot_report
 
     # With its suffix: a.sxm and a.npz have a picture each.
     path = out / f"{Path(report.recording.source).name}.inspect.png"

@@ -14,7 +14,7 @@ from stm_keras.io.selection import lock_in_faults
 from stm_keras.surfaces import SURFACES, Surface
 
 if TYPE_CHECKING:  # the report holds the warnings
-    from stm_keras.inspection import FileReport, MapReport
+    from stm_keras.inspection.inspect import FileReport, MapReport
 
 _LISTED = 6
 # The ring finder looks up to 0.85 of the Nyquist limit, and needs four waves

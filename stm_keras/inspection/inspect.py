@@ -13,15 +13,15 @@ import numpy as np
 from stm_keras import surfaces
 from stm_keras.analysis.ring import Ring, measure_ring
 from stm_keras.errors import InputError
-from stm_keras.inspection_surfaces import (
-    KnownSurfaces,
-    compare_with_surfaces,
-)
-from stm_keras.inspection_warnings import (
+from stm_keras.inspection.doubts import (
     bias_warnings,
     channel_warnings,
     map_warnings,
     ring_warnings,
+)
+from stm_keras.inspection.surfaces import (
+    KnownSurfaces,
+    compare_with_surfaces,
 )
 from stm_keras.io.derivative import differentiate
 from stm_keras.io.maps import ConductanceMaps, checked_extent, finite_or_nan

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stm_keras.analysis.surface_match import Deviation
-from stm_keras.inspection import FileReport, MapReport
-from stm_keras.inspection_surfaces import KnownSurfaces
+from stm_keras.inspection.inspect import FileReport, MapReport
+from stm_keras.inspection.surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity
 
 

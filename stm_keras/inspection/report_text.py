@@ -9,8 +9,8 @@ import numpy as np
 
 from stm_keras.analysis.dispersion import n_biases
 from stm_keras.analysis.surface_match import Deviation
-from stm_keras.inspection import FileReport, MapReport
-from stm_keras.inspection_surfaces import KnownSurfaces
+from stm_keras.inspection.inspect import FileReport, MapReport
+from stm_keras.inspection.surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity
 from stm_keras.io.recording import Channel
 
