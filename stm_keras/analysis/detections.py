@@ -63,7 +63,7 @@ def find_detections(output: ArrayLike, threshold: float) -> Detections:
     highest = ndimage.maximum_filter(probability, 3, mode="constant")
     # Joined, the nine pixels reach at most nine times the highest.
     found = (probability == highest) & (probability > threshold / 9)
-    centres = np.stack(np.indices((height, width)), -1)
+    centres = np.moveaxis(np.indices((height, width)), 0, -1)
     places = centres + values[..., 1:3]
     joined = [
         _joined(row, col, probability, places, values[..., 3:])

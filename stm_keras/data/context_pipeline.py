@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -100,7 +101,8 @@ def _fields(
     path: str | Path, config: ContextBatchConfig, split: str, number: int
 ) -> tf.data.Dataset:
     """Batches of clean fields of one set, in an order of the seed's."""
-    scattering = "scale" in load_split(path, split).element_spec
+    spec: Any = load_split(path, split).element_spec
+    scattering = "scale" in spec
 
     def clean(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         maps = example["maps"]

@@ -7,10 +7,13 @@ draw follows from its seed alone.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
 Range = tuple[float, float]
+Shape = Any
+"""Numbers and scalar tensors, or one tensor."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,14 @@ class _Draws:
         self._count += 1
         return tf.random.experimental.stateless_fold_in(self._seed, self._count)
 
-    def uniform(self, shape: list[tf.Tensor | int], bounds: Range) -> tf.Tensor:
+    def uniform(self, shape: Shape, bounds: Range) -> tf.Tensor:
         low, high = bounds
         return tf.random.stateless_uniform(shape, self._next(), low, high)
 
-    def normal(self, shape: list[tf.Tensor | int] | tf.Tensor) -> tf.Tensor:
+    def normal(self, shape: Shape) -> tf.Tensor:
         return tf.random.stateless_normal(shape, self._next())
 
-    def chance(self, shape: list[tf.Tensor | int], share: float) -> tf.Tensor:
+    def chance(self, shape: Shape, share: float) -> tf.Tensor:
         return self.uniform(shape, (0.0, 1.0)) < share
 
 
@@ -129,7 +132,7 @@ def turned(
     """
     last = tf.cast(tf.shape(maps)[2] - 1, positions.dtype)
     flips = tf.random.stateless_uniform((3,), seed, 0, 2, tf.int32) > 0
-    row, col = positions[..., 0], positions[..., 1]
+    row, col = tf.unstack(positions, 2, axis=-1)
     maps = tf.where(flips[0], tf.reverse(maps, [2]), maps)
     row = tf.where(flips[0], last - row, row)
     maps = tf.where(flips[1], tf.reverse(maps, [3]), maps)

@@ -8,7 +8,8 @@ import tensorflow as tf
 from keras import layers
 
 from stm_keras.nn.attention import VoltageAttention
-from stm_keras.nn.networks import MapStandardization
+from stm_keras.nn.detection_loss import count_loss, position_loss
+from stm_keras.nn.standardization import MapStandardization
 from stm_keras.nn.untyped import ops
 
 _RING_CENTRES = np.linspace(0.5, 2.3, 10, dtype=np.float32)
@@ -16,6 +17,11 @@ _RING_WIDTH = 0.2
 _LEAST_DEVIATION_PX = 0.01
 _RARE = -6.0
 """Logit of the probability before training: an impurity is on few pixels."""
+
+
+def _rare_at_first(shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+    """Bias of the head: see `_RARE`."""
+    return ops.cast([_RARE, *[0.0] * (shape[0] - 1)], dtype or "float32")
 
 
 @keras.saving.register_keras_serializable("stm_keras")
@@ -211,7 +217,14 @@ class Context(layers.Layer):
             DilatedBlock(decoder_filters, dilation, name=f"decoder_{i}")
             for i, dilation in enumerate(self.decoder_dilations)
         ]
-        self.head = layers.Conv2D(5, 3, padding="same", name="head")
+        initializer: Any = _rare_at_first  # typed as a name by Keras
+        self.head = layers.Conv2D(
+            5,
+            3,
+            padding="same",
+            bias_initializer=initializer,
+            name="head",
+        )
 
     @property
     def reach_px(self) -> int:
@@ -234,9 +247,6 @@ class Context(layers.Layer):
         for block in self.decoder:
             block.build(joined)
         self.head.build(joined)
-        bias = np.zeros(5, np.float32)
-        bias[0] = _RARE
-        self.head.bias.assign(bias)
         self.built = True
 
     def call(
@@ -252,9 +262,8 @@ class Context(layers.Layer):
         measured = ops.cast(ops.logical_not(ops.isnan(maps)), "float32")
         if not standardised:
             maps = self.standardization(maps)
-        if ring is None:
-            ring = ops.zeros(shape[:2])
-        total, weights = self._attend(maps, measured, ring, shape, training)
+        told = ops.zeros(shape[:2]) if ring is None else ring
+        total, weights = self._attend(maps, measured, told, shape, training)
         features = self.join(total)
         for block in self.decoder:
             features = block(features)
@@ -302,6 +311,24 @@ class Context(layers.Layer):
         count = ops.cast(voltages, "float32")
         many = ops.log(count) * ops.ones_like(total[..., :1])
         return ops.concatenate([total / count, many], axis=-1), weights
+
+    def answer(
+        self, maps: tf.Tensor, ring: tf.Tensor | None, training: bool | None
+    ) -> tf.Tensor:
+        """The output [B, H, W, 5] of a batch."""
+        return self(maps, ring, training=training)
+
+    def loss(self, output: tf.Tensor, data: dict[str, tf.Tensor]) -> tf.Tensor:
+        """-ln of the likelihood of `data["positions"]`, [B], in nat."""
+        positions = data["positions"]
+        probability = ops.sigmoid(self.score(output))
+        return count_loss(probability, positions) + position_loss(
+            output, positions
+        )
+
+    def score(self, output: tf.Tensor) -> tf.Tensor:
+        """S, the logit of the probability, [B, H, W]."""
+        return ops.take(output, 0, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""

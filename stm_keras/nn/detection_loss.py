@@ -58,7 +58,7 @@ def position_loss(output: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     centres = ops.reshape(ops.stack([rows, cols], -1), (1, 1, -1, 2))
     here = present(positions)
     # NaN must not reach the gradient, not even behind a `where`.
-    safe = ops.where(here[..., None], positions, ops.zeros_like(positions))
+    safe = ops.nan_to_num(positions)
     deviation = flat[..., 3:]
     z = (safe[:, :, None, :] - centres - flat[..., 1:3]) / deviation
     log_density = ops.sum(
