@@ -89,6 +89,19 @@ class Builder(SimulatedBuilder):
             ),
             n_examples=(4_000, 200, 200),
         ),
+        FriedelBuilderConfig(
+            name="context",
+            description="48 x 48 px, 16 voltages, rings of 0.6 to 2.2 rad/px.",
+            simulation=FriedelConfig(
+                size_px=48,
+                n_impurities=(2, 24),
+                k0_rad_px=0.7,
+                k_spread_rad_px=0.4,
+                on_grid=False,
+                margin_px=8,
+            ),
+            n_examples=(6_000, 200, 200),
+        ),
     ]
 
     @property

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from data_builders.generation import Make, SimulatedBuilder, SimulatedConfig
 from data_builders.scattering.fields import TrainingFieldConfig, make_examples
+from stm_keras.simulation.short_range import CoreRanges
 
 
 @dataclasses.dataclass
@@ -31,6 +32,15 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="default",
             description="48 x 48 px, 16 voltages, wider than any one surface.",
+        ),
+        ScatteringBuilderConfig(
+            name="context",
+            description="The same, up to twice as dense, cores of any shape.",
+            simulation=TrainingFieldConfig(
+                density_per_px2=(5e-4, 2e-2),
+                cores=CoreRanges(shift=(0.0, 0.8), anisotropy=(1.0, 2.0)),
+            ),
+            n_examples=(16_000, 500, 500),
         ),
         ScatteringBuilderConfig(
             name="demo",

@@ -5,31 +5,40 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from stm_keras.nn.losses import cross_entropy, entropy
+from stm_keras.nn.context import Context
+from stm_keras.nn.losses import entropy
 from stm_keras.nn.metrics import HitRatio
 from stm_keras.nn.networks import Wang2020
+
+Network = Wang2020 | Context
+Batch = dict[str, tf.Tensor]
 
 
 @keras.saving.register_keras_serializable("stm_keras")
 class ImpurityFinder(keras.Model):
-    """A network from maps to S, trained with L0 + alpha Lreg.
+    """A network that finds impurities, trained with L0 + alpha Lreg.
 
-    L0 (Eq. 2) is the mean over a batch of simulated maps, Lreg (Eq. 4) the
-    mean over a batch of experimental ones (arXiv:2006.15898). The paper writes
-    sums; means keep alpha's meaning when a batch size changes.
+    L0 is the mean of the network's own loss over a batch of simulated maps:
+    the paper's cross entropy (Eq. 2) for `Wang2020`, the likelihood of the
+    true impurities for `Context`. Lreg (Eq. 4) is the mean entropy over a
+    batch of experimental maps (arXiv:2006.15898). The paper writes sums;
+    means keep alpha's meaning when a batch size changes.
 
     Args:
-        network: layer from maps [B, V, H, W] to S [B, H, W].
+        network: a layer that gives an answer for maps [B, V, H, W], its own
+            loss, and its score S.
         alpha: weight of the entropy on the experimental batch (paper: 0.03).
             0 needs no experiment.
 
-    Batches for `fit` are dictionaries of `maps` [B, V, H, W], `label`
-    [B, H, W], with alpha > 0 also `experiment` [M, V', H', W'], and for
-    validation `positions` [B, n, 2], padded with NaN.
+    Batches for `fit` are dictionaries of what the network's loss needs: `maps`
+    [B, V, H, W] with `label` [B, H, W] for `Wang2020`; with `ring` [B, V] and
+    `positions` [B, n, 2], padded with NaN, for `Context`. With alpha > 0 also
+    `experiment` [M, V', H', W'], and `experiment_ring` [M, V'] where it is
+    known; for validation always `positions`.
     """
 
     def __init__(
-        self, network: keras.layers.Layer, alpha: float = 0.0, **kwargs: Any
+        self, network: Network, alpha: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         if not alpha >= 0:
@@ -63,21 +72,25 @@ class ImpurityFinder(keras.Model):
         """Make the weights that a stored model is loaded into."""
         self.build(config["input_shape"])
 
-    def call(self, maps: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Score S [B, H, W] of maps [B, V, H, W]."""
-        return self.network(maps, training=training)
+    def call(
+        self,
+        maps: tf.Tensor,
+        ring: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        """The network's answer for maps [B, V, H, W]; see its class."""
+        return self.network.answer(maps, ring, training)
 
-    def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
         """One step on L0 + alpha Lreg."""
         with tf.GradientTape() as tape:
-            l0 = tf.reduce_mean(
-                cross_entropy(data["label"], self(data["maps"], training=True))
-            )
+            output = self(data["maps"], data.get("ring"), training=True)
+            l0 = tf.reduce_mean(self.network.loss(output, data))
             loss = l0
             if self.alpha > 0:
-                lreg = tf.reduce_mean(
-                    entropy(self(data["experiment"], training=True))
-                )
+                shown = data["experiment"], data.get("experiment_ring")
+                score = self.network.score(self(*shown, training=True))
+                lreg = tf.reduce_mean(entropy(score))
                 self.lreg_tracker.update_state(lreg)
                 loss += self.alpha * lreg
         gradients = tape.gradient(loss, self.trainable_variables)
@@ -88,12 +101,13 @@ class ImpurityFinder(keras.Model):
         self.l0_tracker.update_state(l0)
         return self._results(self.lreg_tracker if self.alpha > 0 else None)
 
-    def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def test_step(self, data: Batch) -> dict[str, tf.Tensor]:
         """L0 and hit ratio on held-out maps."""
-        score = self(data["maps"], training=False)
-        l0 = cross_entropy(data["label"], score)
+        output = self(data["maps"], data.get("ring"), training=False)
+        l0 = self.network.loss(output, data)
         self.loss_tracker.update_state(l0)
         self.l0_tracker.update_state(l0)
+        score = self.network.score(output)
         self.hit_ratio.update_state(data["positions"], score)
         return self._results(self.hit_ratio)
 
@@ -137,5 +151,20 @@ def wang2020(alpha: float = 0.0, **sizes: Any) -> ImpurityFinder:
         A model whose weights exist.
     """
     model = ImpurityFinder(Wang2020(**sizes, name="wang2020"), alpha)
+    model.build((None, None, None, None))
+    return model
+
+
+def context(alpha: float = 0.0, **sizes: Any) -> ImpurityFinder:
+    """Build the network `Context`, ready to train or to load weights into.
+
+    Args:
+        alpha: see `ImpurityFinder`.
+        **sizes: see `Context`.
+
+    Returns:
+        A model whose weights exist.
+    """
+    model = ImpurityFinder(Context(**sizes, name="context"), alpha)
     model.build((None, None, None, None))
     return model

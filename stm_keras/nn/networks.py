@@ -1,4 +1,4 @@
-"""Networks from a stack of maps to the score S."""
+"""The paper's network, from a stack of maps to the score S."""
 
 from typing import Any
 
@@ -7,39 +7,9 @@ import tensorflow as tf
 from keras import layers
 
 from stm_keras.nn.attention import InnerProduct, VoltageAttention
+from stm_keras.nn.losses import cross_entropy
+from stm_keras.nn.standardization import MapStandardization
 from stm_keras.nn.untyped import ops
-
-
-@keras.saving.register_keras_serializable("stm_keras")
-class MapStandardization(layers.Layer):
-    """Give every map mean 0 and standard deviation 1 over its measured pixels.
-
-    A file may hold any unit and offset; inside the network every map counts
-    the same. NaN (not measured) becomes 0, the mean. A constant map is all 0.
-
-    Call arguments:
-        maps: [B, V, H, W].
-
-    Returns:
-        The same shape.
-    """
-
-    def call(self, maps: tf.Tensor) -> tf.Tensor:
-        """See the class."""
-        measured = ops.cast(ops.logical_not(ops.isnan(maps)), maps.dtype)
-        maps = ops.where(measured > 0, maps, ops.zeros_like(maps))
-        count = ops.maximum(ops.sum(measured, (-2, -1), keepdims=True), 1.0)
-        # Two steps: nA currents of 1e-12 A lose their variance to rounding
-        # next to an offset, unless the offset goes first and the scale next.
-        maps = measured * (maps - _masked_sum(maps, measured) / count)
-        largest = ops.max(ops.abs(maps), axis=(-2, -1), keepdims=True)
-        maps = ops.divide_no_nan(maps, largest)
-        variance = _masked_sum(maps * maps, measured) / count
-        return ops.divide_no_nan(maps, ops.sqrt(variance))
-
-
-def _masked_sum(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    return ops.sum(values * mask, axis=(-2, -1), keepdims=True)
 
 
 @keras.saving.register_keras_serializable("stm_keras")
@@ -145,6 +115,21 @@ class Wang2020(layers.Layer):
         total, weights = self.attention(query, key, value, training=training)
         score = ops.squeeze(self.projection(total), axis=-1)
         return (score, weights) if return_weights else score
+
+    def answer(
+        self, maps: tf.Tensor, ring: tf.Tensor | None, training: bool | None
+    ) -> tf.Tensor:
+        """S [B, H, W]; the paper's network does not ask for wave numbers."""
+        del ring
+        return self(maps, training=training)
+
+    def loss(self, output: tf.Tensor, data: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Cross entropy with `data["label"]` (Eq. 2), [B]."""
+        return cross_entropy(data["label"], output)
+
+    def score(self, output: tf.Tensor) -> tf.Tensor:
+        """S, which is the output, [B, H, W]."""
+        return output
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from stm_keras.nn.losses import cross_entropy, entropy
-from stm_keras.nn.model import wang2020
+from stm_keras.nn.model import context, wang2020
 
 SMALL = {"filters": 4, "attention_filters": 2, "kernel_size": 3}
 
@@ -106,3 +106,44 @@ def test_keras_file_keeps_weights_optimizer_and_alpha(tmp_path):
     assert int(copy.optimizer.iterations) == 3
     first, second = fit(finder, data, 2), fit(copy, data, 2)
     np.testing.assert_allclose(first["loss"], second["loss"], rtol=1e-6)
+
+
+SMALL_CONTEXT = {
+    "filters": 4,
+    "dilations": (1, 2),
+    "decoder_filters": 8,
+    "decoder_dilations": (1, 2),
+}
+
+
+def context_batch(rng):
+    data = batch(rng)
+    data["ring"] = rng.uniform(1, 2, data["maps"].shape[:2]).astype(np.float32)
+    for maps, (place,) in zip(data["maps"], data["positions"], strict=True):
+        row, col = place.astype(int)
+        maps[:, row, col] += 8  # something to see
+    return data
+
+
+def test_context_learns_with_the_same_train_step():
+    data = context_batch(np.random.default_rng(6))
+    keras.utils.set_random_seed(0)
+    finder = context(alpha=0.01, **SMALL_CONTEXT)
+    finder.compile(optimizer=keras.optimizers.Adam(1e-2))
+    history = fit(finder, data, 80)
+    assert history["l0"][-1] < history["l0"][0] - 1
+    assert history["lreg"][-1] >= 0
+    result = finder.evaluate(
+        dataset(data), steps=1, return_dict=True, verbose=0
+    )
+    assert 0 <= result["hit_ratio"] <= 1
+
+
+def test_context_keras_file(tmp_path):
+    data = context_batch(np.random.default_rng(7))
+    finder = context(**SMALL_CONTEXT)
+    finder.save(tmp_path / "m.keras")
+    copy = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
+    np.testing.assert_array_equal(
+        finder(data["maps"], data["ring"]), copy(data["maps"], data["ring"])
+    )

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.nn.networks import MapStandardization, Wang2020
+from stm_keras.nn.networks import Wang2020
+from stm_keras.nn.standardization import MapStandardization
 
 RNG = np.random.default_rng(0)
 SMALL = {"filters": 4, "attention_filters": 2, "kernel_size": 3}

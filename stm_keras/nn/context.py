@@ -1,0 +1,343 @@
+"""A network whose view spans several rings, and that says how sure it is."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from stm_keras.nn.attention import VoltageAttention
+from stm_keras.nn.detection_loss import count_loss, position_loss
+from stm_keras.nn.standardization import MapStandardization
+from stm_keras.nn.untyped import ops
+
+_RING_CENTRES = np.linspace(0.5, 2.3, 10, dtype=np.float32)
+_RING_WIDTH = 0.2
+_LEAST_DEVIATION_PX = 0.01
+_RARE = -6.0
+"""Logit of the probability before training: an impurity is on few pixels."""
+
+
+def _rare_at_first(shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
+    """Bias of the head: see `_RARE`."""
+    return ops.cast([_RARE, *[0.0] * (shape[0] - 1)], dtype or "float32")
+
+
+@keras.saving.register_keras_serializable("stm_keras")
+class RingEmbedding(layers.Layer):
+    """Features of the wave number 2k of a map.
+
+    Gaussians over the range that the network is trained on, and one feature
+    that tells whether 2k is known at all.
+
+    Args:
+        units: number of features.
+
+    Call arguments:
+        ring: 2k [rad/px], [B, V]; 0 or NaN where unknown.
+
+    Returns:
+        [B, V, units].
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.projection = layers.Dense(units, activation="relu", name="dense")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the projection's weights."""
+        del input_shape
+        self.projection.build((None, None, len(_RING_CENTRES) + 1))
+        self.built = True
+
+    def call(self, ring: tf.Tensor) -> tf.Tensor:
+        """See the class."""
+        ring = ops.cast(ring, self.compute_dtype)[..., None]
+        known = ops.cast(ring > 0, ring.dtype)  # NaN is not
+        ring = ops.where(known > 0, ring, ops.zeros_like(ring))
+        bumps = ops.exp(-0.5 * ((ring - _RING_CENTRES) / _RING_WIDTH) ** 2)
+        return self.projection(ops.concatenate([known, known * bumps], -1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of `__init__`."""
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("stm_keras")
+class DilatedBlock(layers.Layer):
+    """x + conv(relu(scale x + shift)), the convolution dilated.
+
+    Args:
+        filters: channels, in and out.
+        dilation: of the 3 x 3 convolution [px].
+        conditioned: whether scale and shift follow from an embedding; they
+            are 1 and 0 otherwise.
+
+    Call arguments:
+        features: [N, H, W, filters].
+        embedding: [N, units], needed where `conditioned`.
+
+    Returns:
+        [N, H, W, filters].
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        dilation: int = 1,
+        conditioned: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.dilation = dilation
+        self.conditioned = conditioned
+        self.convolution = layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            dilation_rate=dilation,
+            kernel_initializer="he_normal",
+            name="convolution",
+        )
+        self.modulation = (
+            layers.Dense(2 * filters, name="modulation")
+            if conditioned
+            else None
+        )
+
+    def build(
+        self,
+        input_shape: tuple[int | None, ...],
+        embedding_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
+        """Make the sublayers' weights."""
+        self.convolution.build(input_shape)
+        if self.modulation is not None:
+            self.modulation.build(embedding_shape)
+        self.built = True
+
+    def call(
+        self, features: tf.Tensor, embedding: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """See the class."""
+        inner = features
+        if self.modulation is not None:
+            change = self.modulation(embedding)[:, None, None, :]
+            scale, shift = ops.split(change, 2, axis=-1)
+            inner = features * (1 + scale) + shift
+        return features + self.convolution(ops.relu(inner))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of `__init__`."""
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "dilation": self.dilation,
+            "conditioned": self.conditioned,
+        }
+
+
+@keras.saving.register_keras_serializable("stm_keras")
+class Context(layers.Layer):
+    """From maps to impurities: probability, place and their deviations.
+
+    A light encoder, shared over the voltages and told the wave number of each
+    map, sees several rings through dilated convolutions. Attention over the
+    voltages (arXiv:2006.15898, Eq. 1) joins what it found; a wider decoder
+    then runs once, whatever the number of maps. No layer depends on the
+    image's size, the number of maps or their order.
+
+    Args:
+        filters: channels of the encoder.
+        dilations: of its blocks [px].
+        decoder_filters: channels of the value and the decoder.
+        decoder_dilations: of its blocks [px].
+        attention_filters: channels of query and key.
+        embedding_units: features of a map's wave number.
+
+    Call arguments:
+        maps: [B, V, H, W], any unit, NaN where not measured.
+        ring: 2k of each map [rad/px], [B, V]; 0 or NaN where unknown; None
+            where none is known.
+        return_weights: also give the attention weights.
+        standardised: the maps went through `MapStandardization` already.
+
+    Returns:
+        [B, H, W, 5]: the logit of the probability of an impurity that belongs
+        to this pixel (which is the score S), its row and column offsets from
+        the pixel's centre [px], and the standard deviations of the two [px];
+        with `return_weights` also c, see `VoltageAttention`.
+    """
+
+    def __init__(
+        self,
+        filters: int = 16,
+        dilations: tuple[int, ...] = (1, 2, 4, 6),
+        decoder_filters: int = 48,
+        decoder_dilations: tuple[int, ...] = (1, 2, 4, 8, 4, 2, 1, 1),
+        attention_filters: int = 8,
+        embedding_units: int = 24,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, sizes in (
+            ("filters", (filters,)),
+            ("dilations", dilations),
+            ("decoder_filters", (decoder_filters,)),
+            ("decoder_dilations", decoder_dilations),
+            ("attention_filters", (attention_filters,)),
+            ("embedding_units", (embedding_units,)),
+        ):
+            if min(sizes, default=0) < 1:
+                raise ValueError(
+                    f"`{name}` must be >= 1. Received: {name}={sizes}"
+                )
+        self.filters = filters
+        self.dilations = tuple(dilations)
+        self.decoder_filters = decoder_filters
+        self.decoder_dilations = tuple(decoder_dilations)
+        self.attention_filters = attention_filters
+        self.embedding_units = embedding_units
+        self.standardization = MapStandardization(name="standardization")
+        self.embedding = RingEmbedding(embedding_units, name="embedding")
+        self.stem = layers.Conv2D(filters, 3, padding="same", name="stem")
+        self.encoder = [
+            DilatedBlock(filters, dilation, True, name=f"encoder_{i}")
+            for i, dilation in enumerate(self.dilations)
+        ]
+        self.query = layers.Conv2D(attention_filters, 1, name="query")
+        self.key = layers.Conv2D(attention_filters, 1, name="key")
+        self.value = layers.Conv2D(decoder_filters, 1, name="value")
+        self.attention = VoltageAttention("pixel", name="attention")
+        self.join = layers.Conv2D(decoder_filters, 1, name="join")
+        self.decoder = [
+            DilatedBlock(decoder_filters, dilation, name=f"decoder_{i}")
+            for i, dilation in enumerate(self.decoder_dilations)
+        ]
+        initializer: Any = _rare_at_first  # typed as a name by Keras
+        self.head = layers.Conv2D(
+            5,
+            3,
+            padding="same",
+            bias_initializer=initializer,
+            name="head",
+        )
+
+    @property
+    def reach_px(self) -> int:
+        """How far away [px] a pixel can be to count for an output."""
+        return 2 + sum(self.dilations) + sum(self.decoder_dilations)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the sublayers' weights."""
+        del input_shape  # no weight depends on it
+        self.embedding.build((None, None))
+        self.stem.build((None, None, None, 2))
+        encoded = (None, None, None, self.filters)
+        for block in self.encoder:
+            block.build(encoded, (None, self.embedding_units))
+        for layer in (self.query, self.key, self.value):
+            layer.build(encoded)
+        joined = (None, None, None, self.decoder_filters)
+        # Attention's mean over the voltages, and how many they were.
+        self.join.build((None, None, None, self.decoder_filters + 1))
+        for block in self.decoder:
+            block.build(joined)
+        self.head.build(joined)
+        self.built = True
+
+    def call(
+        self,
+        maps: tf.Tensor,
+        ring: tf.Tensor | None = None,
+        training: bool | None = None,
+        return_weights: bool = False,
+        standardised: bool = False,
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """See the class."""
+        shape = ops.shape(maps)
+        measured = ops.cast(ops.logical_not(ops.isnan(maps)), "float32")
+        if not standardised:
+            maps = self.standardization(maps)
+        told = ops.zeros(shape[:2]) if ring is None else ring
+        total, weights = self._attend(maps, measured, told, shape, training)
+        features = self.join(total)
+        for block in self.decoder:
+            features = block(features)
+        raw = self.head(ops.relu(features))
+        output = ops.concatenate(
+            [
+                raw[..., :1],
+                # A neighbour may speak for an impurity, none further away.
+                1.5 * ops.tanh(raw[..., 1:3]),
+                _LEAST_DEVIATION_PX + ops.softplus(raw[..., 3:]),
+            ],
+            axis=-1,
+        )
+        return (output, weights) if return_weights else output
+
+    def _attend(
+        self,
+        maps: tf.Tensor,
+        measured: tf.Tensor,
+        ring: tf.Tensor,
+        shape: tuple[Any, ...],
+        training: bool | None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encode every map and join them: [B, H, W, d + 1], and c."""
+        batch, voltages, height, width = shape
+        features = self.stem(
+            ops.reshape(
+                ops.stack([maps, measured], axis=-1),
+                (batch * voltages, height, width, 2),
+            )
+        )
+        embedding = ops.reshape(
+            self.embedding(ring), (batch * voltages, self.embedding_units)
+        )
+        for block in self.encoder:
+            features = block(features, embedding)
+        features = ops.relu(features)
+        query, key, value = (
+            ops.reshape(
+                layer(features), (batch, voltages, height, width, layer.filters)
+            )
+            for layer in (self.query, self.key, self.value)
+        )
+        total, weights = self.attention(query, key, value, training=training)
+        count = ops.cast(voltages, "float32")
+        many = ops.log(count) * ops.ones_like(total[..., :1])
+        return ops.concatenate([total / count, many], axis=-1), weights
+
+    def answer(
+        self, maps: tf.Tensor, ring: tf.Tensor | None, training: bool | None
+    ) -> tf.Tensor:
+        """The output [B, H, W, 5] of a batch."""
+        return self(maps, ring, training=training)
+
+    def loss(self, output: tf.Tensor, data: dict[str, tf.Tensor]) -> tf.Tensor:
+        """-ln of the likelihood of `data["positions"]`, [B], in nat."""
+        positions = data["positions"]
+        probability = ops.sigmoid(self.score(output))
+        return count_loss(probability, positions) + position_loss(
+            output, positions
+        )
+
+    def score(self, output: tf.Tensor) -> tf.Tensor:
+        """S, the logit of the probability, [B, H, W]."""
+        return ops.take(output, 0, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of `__init__`."""
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "dilations": self.dilations,
+            "decoder_filters": self.decoder_filters,
+            "decoder_dilations": self.decoder_dilations,
+            "attention_filters": self.attention_filters,
+            "embedding_units": self.embedding_units,
+        }
