@@ -1,0 +1,62 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from data_builders.building import build, named_config
+from data_builders.scattering.scattering_dataset_builder import Builder
+from stm_keras.data.context_pipeline import (
+    ContextBatchConfig,
+    context_batches,
+)
+from stm_keras.errors import InputError
+
+CONFIG = ContextBatchConfig(
+    batch_size=4, voltages=(1, 3), sizes_px=(16, 20), seed=5
+)
+
+
+@pytest.fixture(scope="module")
+def scattering(tmp_path_factory):
+    config = named_config(Builder, "tiny").changed(n_examples=(24, 4, 4))
+    return build(Builder, config, tmp_path_factory.mktemp("data"))
+
+
+def take(paths, n, config=CONFIG, **options):
+    batches = context_batches(paths, config, **options)
+    return list(islice(batches.as_numpy_iterator(), n))
+
+
+def test_batches_have_what_the_network_takes(scattering, friedel):
+    shapes = set()
+    for batch in take([(scattering, 2), (friedel, 1)], 24):
+        count, voltages, height, width = batch["maps"].shape
+        assert count == 4
+        assert height == width
+        shapes.add((voltages, height))
+        assert batch["ring"].shape == (count, voltages)
+        assert batch["positions"].shape[::2] == (count, 2)
+        known = batch["positions"][np.isfinite(batch["positions"])]
+        assert ((known >= -0.5) & (known < height - 0.5)).all()
+        assert np.isfinite(batch["maps"]).any(axis=(2, 3)).all()
+    assert shapes == {(v, s) for v in (1, 3) for s in (16, 20)}
+
+
+def test_a_resumed_training_sees_what_it_would_have_seen(scattering):
+    whole = take([(scattering, 1)], 5)
+    resumed = take([(scattering, 1)], 2, first=3)
+    for first, second in zip(whole[3:], resumed, strict=True):
+        for name in first:
+            np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_a_field_is_measured_anew_each_time(scattering):
+    config = ContextBatchConfig(24, (4,), (24,), seed=5)
+    first, second = take([(scattering, 1)], 2, config)
+    assert not np.array_equal(first["maps"], second["maps"])
+
+
+def test_shares(scattering):
+    for paths in ([], [(scattering, 0)]):
+        with pytest.raises(InputError, match="at least one data set"):
+            take(paths, 1)
