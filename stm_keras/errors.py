@@ -1,5 +1,9 @@
 """The one exception that says: the input is wrong, and how to mend it."""
 
+import unicodedata
+
+_BREAKS = ("Cc", "Zl", "Zp")  # control characters, ends of lines
+
 
 class InputError(ValueError):
     """Something a user gave is wrong.
@@ -8,3 +12,12 @@ class InputError(ValueError):
     The command line prints it as it is and exits with code 2; a traceback is
     kept for faults of the program.
     """
+
+    def __init__(self, message: str) -> None:
+        """Keep the message on one line, whatever the names of files hold."""
+        super().__init__(
+            "".join(
+                "?" if unicodedata.category(letter) in _BREAKS else letter
+                for letter in message
+            )
+        )

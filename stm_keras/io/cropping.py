@@ -75,9 +75,9 @@ class Region:
             return rows, cols
         starts, lengths = self.roi_nm[:2], self.roi_nm[2:]
         spans = [
-            (round(start / pixel), round((start + length) / pixel))
-            for start, length, pixel in zip(
-                starts, lengths, maps.pixel_nm, strict=True
+            (_border(start, pixel, size), _border(start + length, pixel, size))
+            for start, length, pixel, size in zip(
+                starts, lengths, maps.pixel_nm, sides, strict=True
             )
         ]
         for (first, end), size in zip(spans, sides, strict=True):
@@ -179,6 +179,11 @@ def _checked(source: str, span: OpenSpan, size: int, name: str) -> Span:
         f"{source}: --{name} {first}:{end} {fault}. Give FIRST:END with "
         f"0 <= FIRST < END <= {size}."
     )
+
+
+def _border(place_nm: float, pixel_nm: float, size: int) -> int:
+    """The nearest border between pixels; beyond the frame, any beyond it."""
+    return round(min(max(place_nm / pixel_nm, -1.0), size + 1.0))
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -64,6 +64,11 @@ def select_maps(recording: Recording, options: ReadOptions) -> ConductanceMaps:
     channel = chosen.channel
     bias = channel.bias_v if options.bias_v is None else options.bias_v
     extent = options.extent_nm or recording.extent_nm
+    if len(bias) != len(channel.bias_v):
+        raise InputError(
+            f"{recording.source}: {len(channel.bias_v)} maps need as many "
+            f"biases. Received: {len(bias)}. Give one bias in V for each map."
+        )
     if not np.isfinite(bias).all():
         unknown = int(np.argmin(np.isfinite(bias)))
         raise InputError(
@@ -107,7 +112,7 @@ def select_channel(recording: Recording, options: ReadOptions) -> Selection:
         return _chosen(recording, options)
     channels = recording.channels
     if channel_key(options.channel) == DERIVATIVE:
-        current = _current_sweep(channels, options)
+        current = _current_sweep(recording, options)
         if current is None:
             raise InputError(
                 f"{recording.source}: no current over a bias sweep to "
@@ -161,7 +166,7 @@ def _chosen(recording: Recording, options: ReadOptions) -> Selection:
         return Selection(channel, reason)
     reasons = [f"{name}: {fault}" for name, fault in refused.items()]
     why = f"no usable dI/dV ({'; '.join(reasons) or 'none recorded'})"
-    current = _current_sweep(channels, options)
+    current = _current_sweep(recording, options)
     if current is not None:
         return Selection(current, f"I(V), as there is {why}", derive=True)
     heights = [channels[index] for index in topographs(channels)]
@@ -202,15 +207,14 @@ def _louder(channel: Channel, same: Sequence[Channel]) -> Channel | None:
 
 
 def _current_sweep(
-    channels: Sequence[Channel], options: ReadOptions
+    recording: Recording, options: ReadOptions
 ) -> Channel | None:
     found = [
         channel
-        for channel in channels
+        for channel in recording.channels
         if channel.sweep and quantity(channel.name, channel.unit) == "current"
     ]
-    wanted = [c for c in found if c.direction == options.direction]
-    return next(iter(wanted or found), None)
+    return _of_direction(recording, found, options) if found else None
 
 
 def _of_direction(

@@ -174,3 +174,19 @@ def test_silence():
     assert "nothing" in silence([np.full(shape, np.nan)])
     half = np.where(np.arange(64)[:, None] < 32, np.nan, noise[0])
     assert "noise" in silence([half, noise[1]])
+
+
+@pytest.mark.parametrize("biases", [(0.1, 0.2, 0.4), (0.1, 0.2, 0.3, 0.4)])
+def test_a_derivative_over_too_few_given_biases(biases):
+    """Uneven ones as well, which another routine differentiates."""
+    sweep = _channel("Current", "A", np.ones((6, 4, 4)), sweep=True)
+    with pytest.raises(InputError, match=f"file: 6 maps .*: {len(biases)}"):
+        select_maps(_recording([sweep]), ReadOptions(bias_v=biases))
+
+
+@pytest.mark.parametrize("wanted", [None, "derivative"])
+def test_a_sweep_that_was_not_recorded_backward(wanted):
+    sweep = _channel("Current", "A", np.ones((6, 4, 4)), sweep=True)
+    options = ReadOptions(channel=wanted, direction="backward")
+    with pytest.raises(InputError, match="was not recorded backward"):
+        select_maps(_recording([sweep]), options)

@@ -130,3 +130,11 @@ def test_maps_of_a_range_of_biases():
     assert keep_biases(maps, (-1, 1)) is maps
     with pytest.raises(InputError, match=r"a\.sxm: no map .* from 0 to 0\.4 V"):
         keep_biases(maps, (0.41, 2))
+
+
+@pytest.mark.parametrize(
+    "roi", [(1e308, 0, 1e308, 1), (0, 0, 1, 1e308), (-1e308, 0, 1, 1)]
+)
+def test_a_roi_beyond_all_numbers(roi):
+    with pytest.raises(InputError, match="sticks out"):
+        Region(roi_nm=roi).spans(frame())
