@@ -81,7 +81,7 @@ def inspect_files(
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a report; see `inspection_json.as_json`."""
+    """Write a report; see `report_json.as_json`."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
