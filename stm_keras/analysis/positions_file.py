@@ -174,7 +174,10 @@ def _write_text(path: Path, text: str) -> None:
     writable_directory(path.parent)
     try:
         with atomic_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
+            # Names of files may hold bytes that are no UTF-8.
+            temporary.write_text(
+                text, "utf-8", "backslashreplace", newline="\n"
+            )
     except OSError as error:
         raise InputError(
             f"Cannot write {path}: {error.strerror}. Choose another path."

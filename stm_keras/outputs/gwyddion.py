@@ -101,7 +101,13 @@ class _Container(GwyContainer):
 
     def add_notes(self, number: int, notes: tuple[str, ...]) -> None:
         """Add what was done as the channel's metadata."""
-        texts = {f"stm-keras {i:03d}": note for i, note in enumerate(notes)}
+        # Names of files may hold bytes that are no UTF-8.
+        texts = {
+            f"stm-keras {i:03d}": note.encode(
+                "utf-8", "backslashreplace"
+            ).decode()
+            for i, note in enumerate(notes)
+        }
         self[f"/{number}/meta"] = GwyContainer(texts, dict.fromkeys(texts, "s"))
 
     def _set(self, key: str, value: object, typecode: str) -> None:

@@ -38,7 +38,8 @@ def write_json(
         allow_nan=False,
         ensure_ascii=False,
     )
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    # Names of files may hold bytes that are no UTF-8; JSON has the same escape.
+    path.write_text(text + "\n", "utf-8", "backslashreplace", newline="\n")
 
 
 def document(

@@ -98,7 +98,10 @@ def write_summary(path: str | Path, results: Sequence[FileResult]) -> None:
     table.writerows(map(_cells, results))
     writable_directory(Path(path).parent)
     with atomic_file(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
+        # Names of files may hold bytes that are no UTF-8.
+        temporary.write_text(
+            text.getvalue(), "utf-8", "backslashreplace", newline="\n"
+        )
 
 
 def _cells(result: FileResult) -> list[str]:

@@ -1,5 +1,6 @@
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from stm_keras.outputs.notes import warnings_in
 from stm_keras.outputs.options import EXPORTS, OutputOptions
 from stm_keras.outputs.positions_json import document
 from stm_keras.outputs.result_folder import FILES, write_prediction
-from stm_keras.outputs.summary import write_summary
+from stm_keras.outputs.summary import FileResult, write_summary
 
 
 def names(folder):
@@ -177,3 +178,16 @@ def test_a_missing_package_is_told_at_once(
 def test_warnings_are_told_from_notes_and_once():
     notes = ("warning: a", "warning: x.sxm: b", "no warning: c", "warning: a")
     assert warnings_in(notes) == ["a", "x.sxm: b"]
+
+
+def test_a_files_name_that_is_no_utf_8(tmp_path, prediction):
+    """Names from an old Windows disk: their bytes stay, as escapes."""
+    found, name = prediction(), "b\udce4d.sxm"
+    maps = replace(found.file_maps, source=name)
+    found = replace(found, file_maps=maps, notes=(f"warning: {name}: odd",))
+    write_prediction(found, tmp_path, OutputOptions(("all",)))
+    write_summary(tmp_path / "summary.csv", [FileResult.of_maps(maps)])
+    told = json.loads((tmp_path / "positions.json").read_text("utf-8"))
+    assert name in json.dumps(told, ensure_ascii=False)
+    for table in ("positions.csv", "summary.csv"):
+        assert r"b\udce4d.sxm" in (tmp_path / table).read_text("utf-8")
