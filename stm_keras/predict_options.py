@@ -26,6 +26,9 @@ class PredictOptions:
             tiles of the training's size edge to edge (arXiv:2006.15898).
         threshold: least S of a detection, in standard deviations of S above
             its mean; None takes the model card's, and its floor as well.
+        region: the part of the frame that is looked at.
+        bias_range_v: least and greatest bias [V] of the maps that are looked
+            at; None takes all.
     """
 
     surface: str | None = None
