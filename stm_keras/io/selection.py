@@ -81,9 +81,15 @@ def select_maps(recording: Recording, options: ReadOptions) -> ConductanceMaps:
             "--extent-nm, height and width in nm."
         )
     values, unit, steps = channel.load(), channel.unit, list[str]()
+    if channel.direction != options.direction:
+        steps.append(
+            f"warning: {channel.name} {options.direction} holds noise about "
+            f"zero; read {channel.direction} instead"
+        )
     if chosen.derive:
         values, step = differentiate(values, np.asarray(bias))
-        unit, steps = "S", [step]
+        unit = "S"
+        steps.append(step)
     data, infinite = finite_or_nan(values)
     return ConductanceMaps(
         data=data,
@@ -161,7 +167,7 @@ def _chosen(recording: Recording, options: ReadOptions) -> Selection:
         reason = f"a dI/dV channel by its {by}"
         channel = _of_direction(recording, same, options)
         if other := _louder(channel, same):
-            reason += f", as {channel.direction} holds noise about zero"
+            reason += f", {other.direction}"
             channel = other
         return Selection(channel, reason)
     reasons = [f"{name}: {fault}" for name, fault in refused.items()]

@@ -54,8 +54,9 @@ def read_stack(
         recordings.sort(key=_order)
     stacks = list[ConductanceMaps]()
     given, asked = list(options.bias_v or ()), options.channel
+    direction = options.direction
     for recording in recordings:
-        own = dataclasses.replace(options, channel=asked)
+        own = dataclasses.replace(options, channel=asked, direction=direction)
         chosen = select_channel(recording, own)
         if asked != options.channel and not recording.curated:
             _check_signal(recording, chosen)
@@ -67,6 +68,7 @@ def read_stack(
         if asked is None:
             name = DERIVATIVE if chosen.derive else chosen.channel.name
             asked = name or None
+            direction = chosen.channel.direction
     if given:
         raise InputError(
             f"{len(given)} more biases than the files have maps. Give one "
