@@ -110,13 +110,7 @@ def predict_maps(
     card = finder.card
     rows, cols = options.region.spans(maps)
     part = _part(maps, options)
-    beside = companions or Companions()
-    levelled = clean(
-        part,
-        options.cleaning,
-        current=beside.current and _part(beside.current, options),
-        reference=beside.reference and _part(beside.reference, options),
-    )
+    levelled = _cleaned(part, options, companions or Companions())
     ready = to_network_pixel(levelled, card.ring_rad_px, options.surface)
     n_maps, height, width = ready.shape
     if min(height, width) <= card.reach_px:
@@ -125,17 +119,7 @@ def predict_maps(
             f"{height} x {width} px, and the network looks {card.reach_px} px "
             "far: give a larger frame."
         )
-    tiling = _tiling(options.tiling, card.tile_px, card.reach_px)
-    paper = options.tiling == "paper"
-    score = score_in_tiles(
-        # Each of the paper's tiles is a picture of its own.
-        ready.data if paper else finder.standardize(ready.data),
-        finder.score if paper else finder.score_tiles,
-        tiling,
-        batch_size=finder.tiles_at_once(n_maps, tiling.size_px),
-        progress=progress,
-    )
-    score[~ready.mask] = np.nan
+    score = _score(ready, finder, options.tiling, progress)
     threshold, floor = card.threshold(n_maps), card.noise_floor(n_maps)
     if options.threshold is not None:
         threshold, floor = options.threshold, -math.inf
@@ -156,6 +140,39 @@ def predict_maps(
         card,
         (*ready.provenance, *_warnings(ready, options, card.thresholds)),
     )
+
+
+def _cleaned(
+    part: ConductanceMaps, options: PredictOptions, beside: Companions
+) -> ConductanceMaps:
+    """The part after the steps asked for, with what they need beside it."""
+    return clean(
+        part,
+        options.cleaning,
+        current=beside.current and _part(beside.current, options),
+        reference=beside.reference and _part(beside.reference, options),
+    )
+
+
+def _score(
+    ready: ConductanceMaps,
+    finder: SavedFinder,
+    name: TilingName,
+    progress: Progress,
+) -> np.ndarray:
+    """S [H, W] of maps at the network's pixel; NaN where not measured."""
+    tiling = _tiling(name, finder.card.tile_px, finder.card.reach_px)
+    paper = name == "paper"
+    score = score_in_tiles(
+        # Each of the paper's tiles is a picture of its own.
+        ready.data if paper else finder.standardize(ready.data),
+        finder.score if paper else finder.score_tiles,
+        tiling,
+        batch_size=finder.tiles_at_once(len(ready.data), tiling.size_px),
+        progress=progress,
+    )
+    score[~ready.mask] = np.nan
+    return score
 
 
 def _part(maps: ConductanceMaps, options: PredictOptions) -> ConductanceMaps:

@@ -69,12 +69,7 @@ def recording_of(
     first = chosen[0]
     left = [f.channel.name for f in framed if f not in chosen]
     if left:
-        rows, columns = first.shape
-        notes = (
-            *notes,
-            f"warning: only the channels of {rows} x {columns} px are read, "
-            f"left out: {', '.join(dict.fromkeys(left))}",
-        )
+        notes = (*notes, _left_out(first.shape, left))
     known = dict(metadata or {})
     for one in reversed(chosen):
         known |= one.metadata
@@ -95,6 +90,14 @@ def recording_of(
             and quantity(c.channel.name, c.channel.unit) == "current"
             for c in chosen
         ),
+    )
+
+
+def _left_out(shape: tuple[int, int], names: Sequence[str]) -> str:
+    rows, columns = shape
+    return (
+        f"warning: only the channels of {rows} x {columns} px are read, "
+        f"left out: {', '.join(dict.fromkeys(names))}"
     )
 
 
