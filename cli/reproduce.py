@@ -41,7 +41,7 @@ Runs = Annotated[
 Epochs = Annotated[
     int | None,
     typer.Option(
-        help="Epochs of each training. By default 20; quick: 8.",
+        help="Epochs of each training. By default 12; quick: 6.",
         show_default=False,
     ),
 ]
@@ -145,7 +145,7 @@ def sweep(
     ] = 3,
     epochs: Annotated[
         int, typer.Option(help="Epochs of each training.")
-    ] = 10,
+    ] = 8,
     jobs: Jobs = 2,
     out: Out = Path("out/reproduction-sweeps"),
 ) -> None:

@@ -48,8 +48,8 @@ class Study:
     """
 
     runs: int = PAPER_RUNS
-    epochs: int = 20
-    steps: int = 25
+    epochs: int = 12
+    steps: int = 20
     experiment: ExperimentSettings = ExperimentSettings()
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class Study:
 FULL = Study()
 QUICK = Study(
     runs=2,
-    epochs=8,
+    epochs=6,
     experiment=ExperimentSettings(n_shown=2, n_unseen=1, n_tuning=2),
 )
 """A few minutes: enough to see the arms part, not to measure by how much."""

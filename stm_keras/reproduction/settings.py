@@ -110,16 +110,16 @@ class RunSettings:
     noise: float
     alpha: float
     seed: int
-    epochs: int = 20
-    steps: int = 25
+    epochs: int = 12
+    steps: int = 20
     batch_size: int = 32
     experiment_batch: int = 8
     learning_rate: float = 3e-3
     network: dict[str, int] = field(
         default_factory=lambda: {
-            "filters": 12,
-            "depth": 2,
-            "kernel_size": 5,
+            "filters": 16,
+            "depth": 3,
+            "kernel_size": 3,
             "attention_filters": 4,
         }
     )
