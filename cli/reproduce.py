@@ -24,9 +24,7 @@ Out = Annotated[
         help="Directory of the study; finished runs in it are used again."
     ),
 ]
-Jobs = Annotated[
-    int, typer.Option(help="Trainings at once, each on one core.")
-]
+Jobs = Annotated[int, typer.Option(help="Trainings at once, each on one core.")]
 Quick = Annotated[
     bool,
     typer.Option("--quick", help="A small study: minutes in place of hours."),
@@ -137,16 +135,19 @@ def sweep(
     over: Annotated[
         str,
         typer.Option(
-            help="Setting to change: alpha, eta, core, density or voltages."
+            help="Setting to change: alpha, eta, difficulty, core, density or "
+            "voltages."
         ),
     ],
     seeds: Annotated[
         int, typer.Option(help="Trainings of each arm and value.")
     ] = 3,
-    epochs: Annotated[
-        int, typer.Option(help="Epochs of each training.")
-    ] = 8,
+    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 8,
     jobs: Jobs = 2,
+    study: Annotated[
+        Path,
+        typer.Option(help="Study of fig4; its runs are used where they fit."),
+    ] = _OUT,
     out: Out = Path("out/reproduction-sweeps"),
 ) -> None:
     """Train over the values of one setting and draw how the scores change.
@@ -160,6 +161,7 @@ def sweep(
         out,
         seeds=seeds,
         epochs=epochs,
+        study=study,
         processes=jobs,
         report=typer.echo,
     ):

@@ -1,12 +1,12 @@
 """How good a score layer is, against the truth and the paper's reference."""
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.peaks import Peaks, find_peaks
@@ -17,8 +17,6 @@ TOLERANCE_PX = 1.0
 """The paper's: a hit is nearer than one pixel."""
 
 REFERENCES = ("em", "truth")
-_FINE = 5
-"""Points a pixel, along each axis, at which a share of area is measured."""
 
 
 def score_layers(
@@ -50,14 +48,7 @@ def score_layers(
     found = [int((p.scores > threshold).sum()) for p in peaks]
     values["n_maxima"] = float(np.mean([len(p.scores) for p in every]))
     values["n_found"] = float(np.mean(found))
-    values["chance"] = float(
-        np.mean(
-            [
-                chance_hit_ratio(p.positions, layer.shape)
-                for p, layer in zip(every, layers, strict=True)
-            ]
-        )
-    )
+    values["chance"] = chance_hit_ratio(values["n_maxima"], layers[0].shape)
     return values
 
 
@@ -134,21 +125,15 @@ def frame_counts(
     }
 
 
-def chance_hit_ratio(positions: np.ndarray, shape: tuple[int, ...]) -> float:
-    """Share of a frame's area that lies less than 1 px from a position.
+def chance_hit_ratio(n_maxima: float, shape: tuple[int, ...]) -> float:
+    """Hit ratio of points that have nothing to do with the maxima.
 
-    It is the paper's hit ratio for reference points that have nothing to do
-    with the positions.
+    It is the share of a frame's area that lies less than 1 px from one.
+    Maxima are two pixels apart or more, so that their discs do not overlap:
+    the share is pi n / (H W). The frame's edge cuts some, by 1 % in 80 x 80.
 
     Args:
-        positions: whole pixels, [n, 2].
+        n_maxima: of S, whole pixels.
         shape: (H, W) of the frame [px].
     """
-    far = np.ones([_FINE * side for side in shape], bool)
-    centre = _FINE // 2  # the frame begins half a pixel before the centre
-    rows, cols = (_FINE * positions.round().astype(int) + centre).T
-    far[rows, cols] = False
-    if far.all():
-        return 0.0
-    distance = np.asarray(ndimage.distance_transform_edt(far)) / _FINE
-    return float((distance < TOLERANCE_PX).mean())
+    return n_maxima * math.pi * TOLERANCE_PX**2 / math.prod(shape)

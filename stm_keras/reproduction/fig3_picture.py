@@ -42,7 +42,9 @@ def draw_fig3(
     found = peaks.positions[peaks.scores > prediction.threshold]
     with mpl.rc_context(STYLE):
         figure = new_figure(10.4, 6.4)
-        top, bottom = figure.subfigures(2, 1, height_ratios=(2.0, 1.0))
+        top, bottom = np.ravel(
+            np.asarray(figure.subfigures(2, 1, height_ratios=(2.0, 1.0)))
+        )
         left, middle, right = top.subplots(1, 3)
         scores = [pooled([p], [draw.reference]) for p in (every, found)]
         _over_bound_state(left, draw, every)
@@ -115,9 +117,7 @@ def _score(axes: Axes, score: np.ndarray, draw: Draw, region: int) -> None:
     _bare(axes)
 
 
-def _attention(
-    figure: Any, draw: Draw, prediction: Any, region: int
-) -> None:
+def _attention(figure: Any, draw: Draw, prediction: Any, region: int) -> None:
     """Maps of the region above, their attention weights below."""
     row, col = list(PAPER_TILING.corners(*prediction.score.shape))[region]
     tile = draw.maps[:, row : row + TILE_PX, col : col + TILE_PX]
@@ -129,14 +129,20 @@ def _attention(
     for i, (upper, lower) in enumerate(panels.T):
         upper.imshow(tile[i], cmap="gray")
         upper.set_title(f"{draw.bias_v[i] * 1e3:.0f} mV", fontsize=7.5)
-        shown = lower.imshow(weights[i], cmap="viridis", vmin=low, vmax=high)
+        lower.imshow(weights[i], cmap="viridis", vmin=low, vmax=high)
         lower.set_xlabel(f"mean {weights[i].mean():.2f}", fontsize=7)
         for axes in (upper, lower):
             axes.scatter(*inside.T[::-1], s=6, c="#4cc9f0", lw=0)
             _bare(axes)
     panels[0, 0].set_ylabel("dI/dV")
     panels[1, 0].set_ylabel("weight")
-    letter(panels[0, 0], "d", panels[0, 0].get_title())
-    panels[0, 0].set_title("")
-    bar = figure.colorbar(shown, ax=panels[1, :], shrink=0.9, pad=0.01)
+    bar = figure.colorbar(
+        panels[1, 0].images[0], ax=panels[1, :], shrink=0.9, pad=0.01
+    )
     bar.set_label("attention")
+    figure.suptitle(
+        "$\\bf{d}$  the region: maps, and the attention weights c of Eq. 1",
+        x=0.01,
+        ha="left",
+        fontsize=8.5,
+    )

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Study:
     runs: int = PAPER_RUNS
     epochs: int = 12
     steps: int = 20
-    experiment: ExperimentSettings = ExperimentSettings()
+    experiment: ExperimentSettings = field(default_factory=ExperimentSettings)
 
     def __post_init__(self) -> None:
         if self.runs < 1:

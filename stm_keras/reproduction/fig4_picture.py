@@ -74,11 +74,20 @@ def curve(rows: Sequence[Row], arm: str, metric: str) -> np.ndarray:
     )
 
 
+def _epochs(rows: Sequence[Row]) -> np.ndarray:
+    return np.array(sorted({row["epoch"] for row in rows}))
+
+
 def _curves(axes: Axes, rows: Sequence[Row], metric: str) -> None:
+    epochs = _epochs(rows)
     for arm in ARMS.values():
-        values = curve(rows, arm.name, metric)
-        epochs = np.arange(1, values.shape[1] + 1)
-        band(axes, epochs, values, arm.colour, arm.name)
+        band(
+            axes,
+            epochs,
+            curve(rows, arm.name, metric),
+            arm.colour,
+            arm.name,
+        )
     axes.set_xlabel("epoch")
     axes.set_ylim(0, 1)
     axes.set_xlim(0, len(epochs) + 0.5)
@@ -92,10 +101,10 @@ def _horizontal(axes: Axes, lines: Sequence[Row], metric: str) -> None:
 
 
 def _entropies(axes: Axes, rows: Sequence[Row]) -> None:
+    epochs = _epochs(rows)
     for arm in ARMS.values():
         values = curve(rows, arm.name, "entropy")
         fake = curve(rows, arm.name, "entropy_surrogate")
-        epochs = np.arange(1, values.shape[1] + 1)
         band(axes, epochs, values, arm.colour)
         axes.plot(epochs, fake.mean(axis=0), color=arm.colour, ls=":", lw=1.2)
     axes.plot([], [], color="#444444", label="experiment")

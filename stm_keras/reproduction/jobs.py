@@ -18,14 +18,9 @@ EXPERIMENTS = "experiments"
 RUNS = "runs"
 LOG = "log.txt"
 _POLL_S = 0.2
-_ONE_THREAD = {
-    name: "1"
-    for name in (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-    )
-}
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
 Report = Callable[[str], None]
 
 

@@ -16,7 +16,8 @@ from stm_keras.surfaces import PAPER_BIAS_V, PAPER_SIZE_PX
 TILE_PX = 20
 """L of the paper: its 80 x 80 px are cut into sixteen such tiles."""
 
-_DECOYS = DecoyRanges(density_per_px=(4 / PAPER_SIZE_PX**2,) * 2)
+_FOUR = 4 / PAPER_SIZE_PX**2
+_DECOYS = DecoyRanges(density_per_px=(_FOUR, _FOUR))
 
 CORES: dict[str, ShortRange | None] = {
     "default": None,
@@ -145,8 +146,9 @@ class RunSettings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RunSettings":
         """Undo `as_dict`."""
-        experiment = ExperimentSettings(**values["experiment"])
-        return cls(**(values | {"experiment": experiment}))
+        made = dict(values)
+        made["experiment"] = ExperimentSettings(**made["experiment"])
+        return cls(**made)
 
 
 def settings_of(arm: Arm, run: int, **changes: Any) -> RunSettings:

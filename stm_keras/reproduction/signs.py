@@ -62,10 +62,10 @@ def read_signs(
         for s in stacks
     ]
     middle = [s[shift:-shift, shift:-shift] for s in layers]
-    halves = [
+    even, odd = (
         [score_in_paper_tiles(s[i::2], score_tiles) for s in stacks]
         for i in range(2)
-    ]
+    )
     n_real = sum(_count_above(s, s, threshold) for s in layers)
     n_fake = sum(
         _count_above(fake, real, threshold)
@@ -74,7 +74,7 @@ def read_signs(
     return Signs(
         entropy_surrogate=entropy(fakes),
         stable_tiling=_agreement(middle, moved, threshold),
-        stable_voltages=_agreement(*halves, threshold),
+        stable_voltages=_agreement(even, odd, threshold),
         false_share=n_fake / max(n_real, 1),
     )
 
@@ -135,9 +135,7 @@ def field_threshold(
         S has no maximum at all.
     """
     offset = _APART_PX * np.arange(len(scores))[:, None]
-    found = [
-        find_peaks(standardised(layer), refine=False) for layer in scores
-    ]
+    found = [find_peaks(standardised(layer), refine=False) for layer in scores]
     # One wide frame: one assignment for all fields is far faster.
     heights = np.concatenate([p.scores for p in found])
     order = np.argsort(-heights, kind="stable")

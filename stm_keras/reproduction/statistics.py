@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 N_RESAMPLES = 10_000
 LEVEL = 0.95
@@ -32,7 +33,7 @@ class Estimate(NamedTuple):
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
-def mean_interval(values: np.ndarray, *, seed: int = 0) -> Estimate:
+def mean_interval(values: ArrayLike, *, seed: int = 0) -> Estimate:
     """Mean over runs with a 95 % interval.
 
     For a paired difference give the differences of the pairs. A run is drawn
@@ -45,15 +46,15 @@ def mean_interval(values: np.ndarray, *, seed: int = 0) -> Estimate:
     Returns:
         The estimate; both ends are NaN for fewer than two runs.
     """
-    values = np.asarray(values, np.float64)
-    values = values[np.isfinite(values)]
-    if not len(values):
+    runs = np.asarray(values, np.float64)
+    runs = runs[np.isfinite(runs)]
+    if not len(runs):
         return Estimate(np.nan, np.nan, np.nan, 0)
-    mean = float(values.mean())
-    if len(values) < 2:
+    mean = float(runs.mean())
+    if len(runs) < 2:
         return Estimate(mean, np.nan, np.nan, 1)
-    low, high = _band(values[:, None], seed)
-    return Estimate(mean, float(low[0]), float(high[0]), len(values))
+    low, high = _band(runs[:, None], seed)
+    return Estimate(mean, float(low[0]), float(high[0]), len(runs))
 
 
 def curve_band(

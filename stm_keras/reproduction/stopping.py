@@ -14,22 +14,23 @@ import numpy as np
 
 from stm_keras.reproduction.tables import Row
 
-RULE = "trust"
+RULE = "trusted detections"
 """The rule that the project recommends; see docs/reproduction.md."""
 
 NONSENSE = 0.5
 """Surrogates with this share of the detections say: do not believe them."""
 
 
-def trust(row: Row) -> float:
-    """Stability among voltages less the share of false detections.
+def trusted(row: Row) -> float:
+    """Number of detections that can be trusted, a frame.
 
     A detection that half of the voltages do not show, or that comes as often
-    from maps whose rings were scattered over the frame, is not an impurity,
-    however sure the network is of it. Both lie on one scale: shares of the
-    detections.
+    from maps whose rings were scattered over the frame, is no impurity,
+    however sure the network is of it. The number counts because a network
+    that detects next to nothing is stable too.
     """
-    return row["stable_voltages"] - min(row["false_share"], 1.0)
+    true_share = 1.0 - min(row["false_share"], 1.0)
+    return row["n_found"] * row["stable_voltages"] * true_share
 
 
 RULES: dict[str, Callable[[Row], float]] = {
@@ -39,7 +40,7 @@ RULES: dict[str, Callable[[Row], float]] = {
     "stable tiling": lambda row: row["stable_tiling"],
     "stable voltages": lambda row: row["stable_voltages"],
     "fewest on surrogates": lambda row: -row["false_share"],
-    "trust": trust,
+    "trusted detections": trusted,
 }
 
 

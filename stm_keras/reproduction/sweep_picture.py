@@ -18,6 +18,7 @@ _PANELS = (
     ("d", "entropy", "entropy [nat]"),
 )
 _NAMES = {
+    "difficulty": "noise and short range",
     "alpha": "alpha",
     "eta": "eta",
     "core": "short-range core",

@@ -51,9 +51,7 @@ def read_rows(path: str | Path) -> list[Row]:
         raise InputError(
             f"{path} is no whole table of this program: make it again."
         )
-    return [
-        {k: _value(v) for k, v in row.items() if v != ""} for row in rows
-    ]
+    return [{k: _value(v) for k, v in row.items() if v != ""} for row in rows]
 
 
 def _value(text: str) -> Any:

@@ -105,19 +105,12 @@ def _scores(
     draws: Sequence[Draw],
     threshold: float = -np.inf,
 ) -> Row:
+    n_maxima = float(np.mean([len(p.scores) for p in found]))
+    n_found = float(np.mean([(p.scores > threshold).sum() for p in found]))
     row: Row = {
-        "n_maxima": float(np.mean([len(p.scores) for p in found])),
-        "n_found": float(
-            np.mean([(p.scores > threshold).sum() for p in found])
-        ),
-        "chance": float(
-            np.mean(
-                [
-                    chance_hit_ratio(p.positions, d.maps.shape[1:])
-                    for p, d in zip(found, draws, strict=True)
-                ]
-            )
-        ),
+        "n_maxima": n_maxima,
+        "n_found": n_found,
+        "chance": chance_hit_ratio(n_maxima, draws[0].maps.shape[1:]),
     }
     kept = [p.positions[p.scores > threshold] for p in found]
     every = [p.positions for p in found]
