@@ -16,7 +16,7 @@ from stm_keras.reproduction.experiments import (
     load_experiments,
 )
 from stm_keras.reproduction.fig3_picture import draw_fig3
-from stm_keras.reproduction.fig4 import Study, parse_only
+from stm_keras.reproduction.fig4 import Study, parse_run
 from stm_keras.reproduction.jobs import (
     EXPERIMENTS,
     RUNS,
@@ -74,7 +74,7 @@ def run_fig3(
     Raises:
         InputError: for a run, experiment, region or epoch that is not there.
     """
-    name = parse_only(run, study.runs)
+    name = parse_run(run, study.runs, "--run")
     settings = study.jobs()[name]
     _check("--experiment", number, 0, study.experiment.n_shown - 1)
     _check("--region", region, 0, 15)

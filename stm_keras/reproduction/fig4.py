@@ -18,6 +18,7 @@ from stm_keras.reproduction.jobs import (
     EXPERIMENTS,
     RUNS,
     Report,
+    check_processes,
     collect,
     run_all,
 )
@@ -89,8 +90,13 @@ def job_name(arm_name: str, run: int) -> str:
     return f"{arm_name}-{run}"
 
 
-def parse_only(text: str, runs: int) -> str:
-    """Name of the run that `--only ARM:RUN` asks for.
+def parse_run(text: str, runs: int, option: str = "--only") -> str:
+    """Name of the run that ARM:RUN asks for.
+
+    Args:
+        text: such as "both:3".
+        runs: of each arm.
+        option: that it was given with, for the error.
 
     Raises:
         InputError: for another form, an unknown arm, or a run beyond `runs`.
@@ -98,8 +104,8 @@ def parse_only(text: str, runs: int) -> str:
     name, _, number = text.partition(":")
     if not number.isdecimal() or int(number) >= runs:
         raise InputError(
-            f"--only {text!r}: write ARM:RUN, such as both:3, with a run from "
-            f"0 to {runs - 1}."
+            f"{option} {text!r}: write ARM:RUN, such as both:3, with a run "
+            f"from 0 to {runs - 1}."
         )
     return job_name(arm(name).name, int(number))
 
@@ -129,8 +135,9 @@ def run_fig4(
     """
     jobs = study.jobs()
     if only is not None:
-        name = parse_only(only, study.runs)
+        name = parse_run(only, study.runs)
         jobs = {name: jobs[name]}
+    check_processes(processes)
     out = writable_directory(out)
     report("simulating the experiments ...")
     experiments = load_experiments(study.experiment, out / EXPERIMENTS)

@@ -47,8 +47,7 @@ def run_all(
         InputError: where the folder cannot be written to, holds runs made
             with other settings, or a run failed, with its log.
     """
-    if processes < 1:
-        raise InputError(f"--jobs must be 1 or more. Received: {processes}.")
+    check_processes(processes)
     out = writable_directory(out)
     waiting = [name for name in jobs if not is_done(out, name, jobs[name])]
     if len(waiting) < len(jobs):
@@ -73,6 +72,16 @@ def run_all(
     finally:
         for process in running.values():
             process.terminate()
+
+
+def check_processes(processes: int) -> None:
+    """Refuse to train in no process at all.
+
+    Raises:
+        InputError: for fewer than one.
+    """
+    if processes < 1:
+        raise InputError(f"--jobs must be 1 or more. Received: {processes}.")
 
 
 def is_done(out: Path, name: str, settings: RunSettings) -> bool:

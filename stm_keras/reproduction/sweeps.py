@@ -1,54 +1,25 @@
 """How the effects change with one setting, all others being the study's."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from stm_keras.errors import InputError
 from stm_keras.files import atomic_file, writable_directory
-from stm_keras.reproduction.arms import ARMS
 from stm_keras.reproduction.experiments import load_experiments
 from stm_keras.reproduction.fig4_tables import table
-from stm_keras.reproduction.jobs import EXPERIMENTS, RUNS, Report, run_all
-from stm_keras.reproduction.settings import (
-    ExperimentSettings,
-    RunSettings,
-    settings_of,
+from stm_keras.reproduction.jobs import (
+    EXPERIMENTS,
+    RUNS,
+    Report,
+    check_processes,
+    run_all,
 )
+from stm_keras.reproduction.settings import ExperimentSettings, RunSettings
 from stm_keras.reproduction.statistics import mean_interval
 from stm_keras.reproduction.sweep_picture import draw_sweep
+from stm_keras.reproduction.sweep_settings import sweep_jobs
 from stm_keras.reproduction.tables import Row, read_rows, where, write_rows
 from stm_keras.reproduction.worker import DONE
-
-SWEEPS: dict[str, tuple[Any, ...]] = {
-    "difficulty": ("clean", "typical", "hard"),
-    "alpha": (0.0, 0.003, 0.01, 0.03, 0.1, 0.3),
-    "eta": (0.0, 0.2, 0.4, 0.8, 1.2),
-    "core": ("none", "hole", "round", "odd", "wide"),
-    "density": (15, 30, 60),
-    "voltages": (2, 4, 6, 12),
-}
-"""What can be swept, and over what values."""
-
-ARMS_SHOWN: dict[str, tuple[str, ...]] = {
-    "difficulty": ("neither", "noise", "confidence", "both"),
-    "alpha": ("confidence", "both"),
-    "eta": ("noise", "both"),
-    "core": ("noise", "both"),
-    "density": ("noise", "both"),
-    "voltages": ("noise", "both"),
-}
-"""Arms whose other setting stays as it is while one is swept."""
-
-_EXPERIMENTAL = {
-    "difficulty": "difficulty",
-    "core": "core",
-    "density": "n_impurities",
-    "voltages": "n_voltages",
-}
-"""Sweeps over the experiment, by the name of what changes in it."""
 
 SHOWN_METRICS = {
     "hit_ratio_em": "hit ratio, EM",
@@ -57,71 +28,6 @@ SHOWN_METRICS = {
     "entropy": "entropy [nat]",
     "false_share": "share on surrogates",
 }
-
-
-def changed(base: RunSettings, over: str, value: Any) -> RunSettings:
-    """Settings with one of them changed.
-
-    Args:
-        base: of an arm.
-        over: a key of `SWEEPS`.
-        value: the new one.
-    """
-    if over == "alpha":
-        return replace(base, alpha=float(value))
-    if over == "eta":
-        return replace(base, noise=float(value))
-    name = _EXPERIMENTAL[over]
-    if over == "density":
-        value = float(value)
-    return replace(base, experiment=replace(base.experiment, **{name: value}))
-
-
-def run_name(settings: RunSettings) -> str:
-    """Name of a run's folder: sweeps that cross share what they can."""
-    of = settings.experiment
-    return (
-        f"eta{settings.noise:g}-alpha{settings.alpha:g}-{of.difficulty}-"
-        f"{of.core}-"
-        f"n{of.n_impurities:g}-v{of.n_voltages}-{settings.seed}"
-    )
-
-
-def sweep_jobs(
-    over: str,
-    *,
-    seeds: int,
-    epochs: int,
-    steps: int,
-    experiment: ExperimentSettings,
-) -> dict[tuple[str, str], tuple[RunSettings, Row]]:
-    """The runs of a sweep by name and arm, each with what leads its rows.
-
-    Raises:
-        InputError: for an unknown sweep.
-    """
-    if over not in SWEEPS:
-        raise InputError(
-            f"Unknown sweep: {over!r}. Known: {', '.join(SWEEPS)}."
-        )
-    jobs = {}
-    for seed in range(seeds):
-        for arm in ARMS_SHOWN[over]:
-            base = settings_of(
-                ARMS[arm],
-                seed,
-                epochs=epochs,
-                steps=steps,
-                experiment=experiment,
-            )
-            for value in SWEEPS[over]:
-                settings = changed(base, over, value)
-                front = {"over": over, "arm": arm, "value": value}
-                jobs[run_name(settings), arm] = (
-                    settings,
-                    front | {"seed": seed},
-                )
-    return jobs
 
 
 def run_sweep(
@@ -163,17 +69,11 @@ def run_sweep(
         steps=steps,
         experiment=experiment or ExperimentSettings(),
     )
+    check_processes(processes)
     out = writable_directory(out)
-    there = known_runs(study) if study else {}
-    places = {
-        name: there.get(_course(made), out / RUNS / name)
-        for (name, _), (made, _) in jobs.items()
-    }
-    missing = {
-        name: made
-        for (name, _), (made, _) in jobs.items()
-        if places[name] == out / RUNS / name
-    }
+    runs = {name: made for (name, _), (made, _) in jobs.items()}
+    places = known_runs(study, runs) if study else {}
+    missing = {name: made for name, made in runs.items() if name not in places}
     report("simulating the experiments ...")
     for of in {made.experiment for made in missing.values()}:
         load_experiments(of, out / EXPERIMENTS)
@@ -181,7 +81,7 @@ def run_sweep(
     rows = [
         front | row
         for (name, _), (_, front) in jobs.items()
-        for row in read_rows(places[name] / "points.csv")
+        for row in read_rows(places.get(name, out / RUNS / name) / "points.csv")
         if row["epoch"] <= epochs
     ]
     paths = [out / f"sweep_{over}{end}" for end in (".png", ".csv", ".md")]
@@ -192,17 +92,31 @@ def run_sweep(
     return paths
 
 
-def known_runs(study: str | Path) -> dict[str, Path]:
-    """Finished runs of a study by what their course depends on.
+def known_runs(
+    study: str | Path, wanted: Mapping[str, RunSettings]
+) -> dict[str, Path]:
+    """Folders of a study's runs that serve for those that are wanted.
 
     An epoch depends on those before it and not on how many follow: a longer
     training begins with the shorter one, bit for bit.
+
+    Args:
+        study: folder of the study.
+        wanted: settings by name.
+
+    Returns:
+        A folder for each name that the study can serve.
     """
+    there = {}
+    for path in sorted(Path(study).glob(f"{RUNS}/*/{DONE}")):
+        stored = json.loads(path.read_text())["settings"]
+        made = RunSettings.from_dict(stored)
+        there[_course(made)] = made.epochs, path.parent
+    found = {name: there.get(_course(w)) for name, w in wanted.items()}
     return {
-        _course(
-            RunSettings.from_dict(json.loads(path.read_text())["settings"])
-        ): path.parent
-        for path in sorted(Path(study).glob(f"{RUNS}/*/{DONE}"))
+        name: known[1]
+        for name, known in found.items()
+        if known and known[0] >= wanted[name].epochs
     }
 
 
