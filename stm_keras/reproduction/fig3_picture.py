@@ -41,9 +41,9 @@ def draw_fig3(
     peaks = find_peaks(standardised(prediction.score))
     found = peaks.positions[peaks.scores > prediction.threshold]
     with mpl.rc_context(STYLE):
-        figure = new_figure(10.4, 6.4)
+        figure = new_figure(10.4, 6.6)
         top, bottom = np.ravel(
-            np.asarray(figure.subfigures(2, 1, height_ratios=(2.0, 1.0)))
+            np.asarray(figure.subfigures(2, 1, height_ratios=(1.4, 1.0)))
         )
         left, middle, right = top.subplots(1, 3)
         scores = [pooled([p], [draw.reference]) for p in (every, found)]
@@ -137,7 +137,7 @@ def _attention(figure: Any, draw: Draw, prediction: Any, region: int) -> None:
     panels[0, 0].set_ylabel("dI/dV")
     panels[1, 0].set_ylabel("weight")
     bar = figure.colorbar(
-        panels[1, 0].images[0], ax=panels[1, :], shrink=0.9, pad=0.01
+        panels[1, 0].images[0], ax=panels, shrink=0.5, pad=0.01
     )
     bar.set_label("attention")
     figure.suptitle(

@@ -89,7 +89,8 @@ def _curves(axes: Axes, rows: Sequence[Row], metric: str) -> None:
             arm.name,
         )
     axes.set_xlabel("epoch")
-    axes.set_ylim(0, 1)
+    # The same for the two references; no curve or line lies outside.
+    axes.set_ylim((0.4, 1.0) if metric.startswith("hit") else (0.0, 0.6))
     axes.set_xlim(0, len(epochs) + 0.5)
     axes.grid(axis="y", lw=0.3, color="#cccccc")
 
