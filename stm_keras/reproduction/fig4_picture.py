@@ -48,6 +48,7 @@ def draw_fig4(
         for key, metric, title in _CURVES:
             _curves(panels[key], shown, metric)
             _horizontal(panels[key], where(lines, set="shown"), metric)
+            _limit(panels[key])
             letter(panels[key], key, title)
         _entropies(panels["c"], shown)
         letter(panels["c"], "c", "entropy of the prediction [nat]")
@@ -89,8 +90,6 @@ def _curves(axes: Axes, rows: Sequence[Row], metric: str) -> None:
             arm.name,
         )
     axes.set_xlabel("epoch")
-    # The same for the two references; no curve or line lies outside.
-    axes.set_ylim((0.4, 1.0) if metric.startswith("hit") else (0.0, 0.6))
     axes.set_xlim(0, len(epochs) + 0.5)
     axes.grid(axis="y", lw=0.3, color="#cccccc")
 
@@ -99,6 +98,14 @@ def _horizontal(axes: Axes, lines: Sequence[Row], metric: str) -> None:
     for method, (colour, style, label) in _LINES.items():
         (row,) = where(lines, method=method)
         axes.axhline(row[metric], color=colour, ls=style, lw=1, label=label)
+
+
+def _limit(axes: Axes) -> None:
+    """Leave out a tenth at an end that holds nothing, as often as may be."""
+    drawn = np.concatenate([line.get_ydata() for line in axes.get_lines()])
+    low = np.floor(10 * (drawn.min() - 0.05)) / 10
+    high = np.ceil(10 * (drawn.max() + 0.05)) / 10
+    axes.set_ylim(max(low, 0.0), min(high, 1.0))
 
 
 def _entropies(axes: Axes, rows: Sequence[Row]) -> None:
