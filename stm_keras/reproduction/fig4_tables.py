@@ -137,6 +137,10 @@ def _rules_table(points: Sequence[Row]) -> str:
         rows.append([name, *_estimates(kept)])
     best = [_best(shown, arm, "jaccard_truth") for arm in ARMS]
     rows.append(["best epoch by the truth", *_estimates(best)])
+    gain = [_kept(shown, arm, RULE) - _kept(shown, arm, "last") for arm in ARMS]
+    every = [*gain, np.concatenate(gain)]
+    cells = [mean_interval(values).signed for values in every]
+    rows.append([f"{RULE} − last", *cells])
     return table(head, rows)
 
 
