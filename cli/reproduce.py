@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.quiet import quiet_imports
+from stm_keras.errors import InputError
 
 if TYPE_CHECKING:
     from stm_keras.reproduction.fig4 import Study
@@ -66,6 +67,14 @@ def fig4(
             show_default=False,
         ),
     ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --only: fig4_points.csv of an earlier study, to say "
+            "whether the numbers are the same bit for bit.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, _DEFAULT_OUT] = None,
 ) -> None:
     """Train four arms, score every epoch, and draw Fig. 4.
@@ -75,15 +84,17 @@ def fig4(
 
     Example: stmk reproduce fig4 --quick
     """
+    if compare is not None and only is None:
+        raise InputError("--compare looks at one run: name it with --only.")
     with quiet_imports():
-        from stm_keras.reproduction.fig4 import run_fig4
-    for path in run_fig4(
-        _study(quick, runs, epochs),
-        out or (_QUICK_OUT if quick else _OUT),
-        processes=jobs,
-        only=only,
-        report=typer.echo,
-    ):
+        from stm_keras.reproduction.fig4 import run_fig4, run_one
+    study = _study(quick, runs, epochs)
+    out = out or (_QUICK_OUT if quick else _OUT)
+    if only is not None:
+        path = run_one(study, out, only, compare=compare, report=typer.echo)
+        typer.echo(path)
+        return
+    for path in run_fig4(study, out, processes=jobs, report=typer.echo):
         typer.echo(path)
 
 

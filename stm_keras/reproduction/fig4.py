@@ -22,6 +22,7 @@ from stm_keras.reproduction.jobs import (
     collect,
     run_all,
 )
+from stm_keras.reproduction.repeat import compare_run
 from stm_keras.reproduction.settings import (
     ExperimentSettings,
     RunSettings,
@@ -115,7 +116,6 @@ def run_fig4(
     out: str | Path,
     *,
     processes: int,
-    only: str | None = None,
     report: Report = lambda line: None,
 ) -> list[Path]:
     """Train what is missing, then write tables and picture.
@@ -124,7 +124,6 @@ def run_fig4(
         study: its size.
         out: folder; what it holds of the same study is used.
         processes: trainings at once.
-        only: one run, `ARM:RUN`; then there is no picture.
         report: told what is done.
 
     Returns:
@@ -134,21 +133,53 @@ def run_fig4(
         InputError: see `stm_keras.reproduction.jobs.run_all`.
     """
     jobs = study.jobs()
-    if only is not None:
-        name = parse_run(only, study.runs)
-        jobs = {name: jobs[name]}
     check_processes(processes)
     out = writable_directory(out)
     report("simulating the experiments ...")
     experiments = load_experiments(study.experiment, out / EXPERIMENTS)
     run_all(jobs, out, processes=processes, report=report)
-    if only is not None:
-        return [out / RUNS / name / "points.csv" for name in jobs]
     fronts = {name: _front(name) for name in jobs}
     points = collect(out, fronts, "points")
     lines = score_without_network(experiments)
     lines += score_knowing_nothing(experiments.shown)
     return _write(out, study, points, collect(out, fronts, "frames"), lines)
+
+
+def run_one(
+    study: Study,
+    out: str | Path,
+    only: str,
+    *,
+    compare: str | Path | None = None,
+    report: Report = lambda line: None,
+) -> Path:
+    """Train one run of a study, where it is missing.
+
+    Args:
+        study: its size.
+        out: folder; what it holds of the same study is used.
+        only: ARM:RUN.
+        compare: `fig4_points.csv` of an earlier study, to hold it against.
+        report: told what is done.
+
+    Returns:
+        The run's points.
+
+    Raises:
+        InputError: as `run_fig4`, and for a run that is not in the table.
+    """
+    name = parse_run(only, study.runs)
+    jobs = {name: study.jobs()[name]}
+    out = writable_directory(out)
+    report("simulating the experiments ...")
+    load_experiments(study.experiment, out / EXPERIMENTS)
+    run_all(jobs, out, processes=1, report=report)
+    path = out / RUNS / name / "points.csv"
+    if compare is not None:
+        of = _front(name)
+        again = compare_run(path, compare, arm=of["arm"], run=of["run"])
+        report(f"{only} against {compare}: {again}")
+    return path
 
 
 def _front(name: str) -> Row:

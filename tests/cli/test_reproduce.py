@@ -34,6 +34,7 @@ def test_all_three_are_listed():
         ("fig4", "--only", "both"),
         ("fig4", "--only", "all:1"),
         ("fig4", "--epochs", "0"),
+        ("fig4", "--compare", "points.csv"),
         ("fig3", "--run", "both:10"),
         ("fig3", "--region", "16"),
         ("fig3", "--experiment", "4"),
