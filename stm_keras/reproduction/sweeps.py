@@ -57,7 +57,8 @@ def run_sweep(
         report: told what is done.
 
     Returns:
-        The picture, the table of points and the table of means.
+        The picture, the scores of every run at the last epoch, and the table
+        of means.
 
     Raises:
         InputError: see `stm_keras.reproduction.jobs.run_all`.
@@ -82,7 +83,7 @@ def run_sweep(
         front | row
         for (name, _), (_, front) in jobs.items()
         for row in read_rows(places.get(name, out / RUNS / name) / "points.csv")
-        if row["epoch"] <= epochs
+        if row["epoch"] == epochs
     ]
     paths = [out / f"sweep_{over}{end}" for end in (".png", ".csv", ".md")]
     write_rows(paths[1], rows)
