@@ -25,11 +25,15 @@ class Estimate(NamedTuple):
     n: int
 
     def __str__(self) -> str:
+        if self.n < 2:  # one run says nothing of its spread
+            return f"{self.mean:.3f}"
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property
     def signed(self) -> str:
         """The same for a difference, with its sign."""
+        if self.n < 2:
+            return f"{self.mean:+.3f}"
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 

@@ -130,7 +130,8 @@ def test_the_picture_is_written(points, lines, tmp_path):
 
 def test_a_single_run_can_be_drawn(points, lines, tmp_path):
     draw_fig4(tmp_path / "fig4.png", where(points, run=0), lines)
-    assert "nan" in summarise(where(points, run=0), lines, made="today")
+    text = summarise(where(points, run=0), lines, made="today")
+    assert "| noise − neither | +0.200 |" in text
 
 
 def test_classical_methods_find_clear_rings(lines):
