@@ -62,8 +62,7 @@ def fig4(
     only: Annotated[
         str | None,
         typer.Option(
-            help="Train this run alone, ARM:RUN, such as both:3; its numbers "
-            "are the study's bit for bit on the same kind of processor.",
+            help="Train this run alone, ARM:RUN, such as both:3.",
             show_default=False,
         ),
     ] = None,
@@ -90,12 +89,11 @@ def fig4(
         from stm_keras.reproduction.fig4 import run_fig4, run_one
     study = _study(quick, runs, epochs)
     out = out or (_QUICK_OUT if quick else _OUT)
-    if only is not None:
-        path = run_one(study, out, only, compare=compare, report=typer.echo)
-        typer.echo(path)
-        return
-    for path in run_fig4(study, out, processes=jobs, report=typer.echo):
-        typer.echo(path)
+    if only is None:
+        paths = run_fig4(study, out, processes=jobs, report=typer.echo)
+    else:
+        paths = [run_one(study, out, only, compare=compare, report=typer.echo)]
+    typer.echo("\n".join(map(str, paths)))
 
 
 @app.command("fig3")

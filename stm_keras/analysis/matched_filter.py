@@ -156,9 +156,7 @@ def tune_rings(
     tolerance: float = 1.0,
     radii_px: Sequence[float] = RADII_PX,
 ) -> RingSettings:
-    """Choose reach and threshold by the pooled Jaccard index.
-
-    Give training maps only, see `stm_keras.analysis.baselines.tune_log`.
+    """Choose reach and threshold by the pooled Jaccard index of training maps.
 
     Args:
         maps_list: stacks [V, H, W].
@@ -168,21 +166,15 @@ def tune_rings(
         radii_px: reaches to try [px].
 
     Returns:
-        The best settings; of equal ones, those tried first.
+        The best settings.
 
     Raises:
-        InputError: for lists of differing lengths, no position at all, no
-            ring at any reach, and whatever `ring_energy` refuses.
+        InputError: for lists of differing lengths, no position, no ring, and
+            whatever `ring_energy` refuses.
     """
-    lengths = {len(maps_list), len(wave_numbers_list), len(positions_list)}
-    if len(lengths) > 1:
-        raise InputError(
-            "Give one array of wave numbers and one of positions a stack. "
-            f"Received lists of {len(maps_list)}, {len(wave_numbers_list)} "
-            f"and {len(positions_list)}."
-        )
+    _check_lengths(len(maps_list), len(wave_numbers_list), len(positions_list))
     truth = [as_positions(p, "positions_list") for p in positions_list]
-    if not sum(map(len, truth)):
+    if not any(map(len, truth)):
         raise InputError("The training maps hold no position to tune on.")
     trials = []
     for radius in radii_px:
@@ -196,3 +188,11 @@ def tune_rings(
     if not trials:
         raise InputError("No ring at any reach: are the maps constant?")
     return max(trials, key=lambda settings: settings.score.jaccard)
+
+
+def _check_lengths(*lengths: int) -> None:
+    if len(set(lengths)) > 1:
+        raise InputError(
+            "Give one array of wave numbers and one of positions a stack. "
+            "Received lists of {}, {} and {}.".format(*lengths)
+        )

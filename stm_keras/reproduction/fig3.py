@@ -78,19 +78,29 @@ def run_fig3(
     settings = study.jobs()[name]
     _check("--experiment", number, 0, study.experiment.n_shown - 1)
     _check("--region", region, 0, 15)
-    if epoch is not None:
-        _check("--epoch", epoch, 1, study.epochs)
+    _check("--epoch", 1 if epoch is None else epoch, 1, study.epochs)
     out = writable_directory(out)
     draw = load_experiments(study.experiment, out / EXPERIMENTS).shown[number]
     run_all({name: settings}, out, processes=processes, report=report)
+    return _draw(out, settings, name, draw, region, epoch)
+
+
+def _draw(
+    out: Path,
+    settings: RunSettings,
+    name: str,
+    draw: Draw,
+    region: int,
+    epoch: int | None,
+) -> Path:
+    """Draw a run that is there; see `run_fig3`."""
     points = where(read_rows(out / RUNS / name / "points.csv"), set="shown")
     kept = choose(points) if epoch is None else _at(points, epoch)
     weights = read_weights(out / RUNS / name / "weights.npz", kept.epoch)
     prediction = predict(settings, weights, draw, region, kept.row["threshold"])
     picture = out / "fig3.png"
-    draw_fig3(
-        picture, draw, prediction, region=region, run=run, epoch=kept.epoch
-    )
+    title = f"run {name}, epoch {kept.epoch}"
+    draw_fig3(picture, draw, prediction, region=region, title=title)
     return picture
 
 

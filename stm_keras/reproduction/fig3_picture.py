@@ -24,8 +24,7 @@ def draw_fig3(
     prediction: Any,
     *,
     region: int,
-    run: str,
-    epoch: int,
+    title: str,
 ) -> None:
     """Draw a prediction over the map of bound states.
 
@@ -34,35 +33,39 @@ def draw_fig3(
         draw: the experiment.
         prediction: see `stm_keras.reproduction.fig3.Prediction`.
         region: tile whose attention is shown.
-        run: ARM:RUN, for the title.
-        epoch: likewise.
+        title: of the whole.
     """
-    every = find_peaks(prediction.score, refine=False).positions
-    peaks = find_peaks(standardised(prediction.score))
-    found = peaks.positions[peaks.scores > prediction.threshold]
     with mpl.rc_context(STYLE):
         figure = new_figure(10.4, 6.6)
         top, bottom = np.ravel(
             np.asarray(figure.subfigures(2, 1, height_ratios=(1.4, 1.0)))
         )
-        left, middle, right = top.subplots(1, 3)
-        scores = [pooled([p], [draw.reference]) for p in (every, found)]
-        _over_bound_state(left, draw, every)
-        letter(left, "a", f"every maximum: hit ratio {scores[0].hit_ratio:.2f}")
-        _over_bound_state(middle, draw, found)
-        letter(
-            middle,
-            "b",
-            f"detections: {scores[1].true_positives} of "
-            f"{scores[1].n_reference} points, {scores[1].n_predicted} squares",
-        )
-        _score(right, prediction.score, draw, region)
-        letter(right, "c", "score S and the region below")
-        handles, labels = middle.get_legend_handles_labels()
-        top.legend(handles, labels, loc="outside upper left", ncols=3)
-        top.suptitle(f"run {run}, epoch {epoch}", fontsize=8.5)
+        _predictions(top, draw, prediction, region)
+        top.suptitle(title, fontsize=8.5)
         _attention(bottom, draw, prediction, region)
     save(figure, path)
+
+
+def _predictions(figure: Any, draw: Draw, prediction: Any, region: int) -> None:
+    """Every maximum, the detections, and S."""
+    every = find_peaks(prediction.score, refine=False).positions
+    peaks = find_peaks(standardised(prediction.score))
+    found = peaks.positions[peaks.scores > prediction.threshold]
+    left, middle, right = figure.subplots(1, 3)
+    scores = [pooled([p], [draw.reference]) for p in (every, found)]
+    _over_bound_state(left, draw, every)
+    letter(left, "a", f"every maximum: hit ratio {scores[0].hit_ratio:.2f}")
+    _over_bound_state(middle, draw, found)
+    letter(
+        middle,
+        "b",
+        f"detections: {scores[1].true_positives} of "
+        f"{scores[1].n_reference} points, {scores[1].n_predicted} squares",
+    )
+    _score(right, prediction.score, draw, region)
+    letter(right, "c", "score S and the region below")
+    handles, labels = middle.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=3)
 
 
 def _over_bound_state(axes: Axes, draw: Draw, found: np.ndarray) -> None:

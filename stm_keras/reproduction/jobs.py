@@ -52,6 +52,17 @@ def run_all(
     waiting = [name for name in jobs if not is_done(out, name, jobs[name])]
     if len(waiting) < len(jobs):
         report(f"{len(jobs) - len(waiting)} of {len(jobs)} runs are there")
+    _work_off(waiting, jobs, out, processes, report)
+
+
+def _work_off(
+    waiting: list[str],
+    jobs: Mapping[str, RunSettings],
+    out: Path,
+    processes: int,
+    report: Report,
+) -> None:
+    """Train what waits, so many at once; see `run_all`."""
     running: dict[str, subprocess.Popen] = {}
     done, started = 0, time.monotonic()
     total = len(waiting)

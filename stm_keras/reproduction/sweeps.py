@@ -37,7 +37,6 @@ def run_sweep(
     seeds: int = 3,
     epochs: int = 8,
     steps: int = 20,
-    experiment: ExperimentSettings | None = None,
     study: str | Path | None = None,
     processes: int = 2,
     report: Report = lambda line: None,
@@ -50,28 +49,46 @@ def run_sweep(
         seeds: trainings of each arm and value.
         epochs: of each training.
         steps: of an epoch.
-        experiment: the one that is changed; the study's if None.
-        study: folder of `stmk reproduce fig4`: where it has the same training
-            for as many epochs or more, that is used.
+        study: folder of `stmk reproduce fig4`; see `known_runs`.
         processes: trainings at once.
         report: told what is done.
 
     Returns:
-        The picture, the scores of every run at the last epoch, and the table
-        of means.
+        The picture, every run at the last epoch, and the table of means.
 
     Raises:
         InputError: see `stm_keras.reproduction.jobs.run_all`.
     """
+    check_processes(processes)
     jobs = sweep_jobs(
         over,
         seeds=seeds,
         epochs=epochs,
         steps=steps,
-        experiment=experiment or ExperimentSettings(),
+        experiment=ExperimentSettings(),
     )
-    check_processes(processes)
     out = writable_directory(out)
+    rows = _trained(jobs, out, study, processes, report)
+    return _write(out, over, where(rows, epoch=epochs))
+
+
+def _write(out: Path, over: str, rows: Sequence[Row]) -> list[Path]:
+    paths = [out / f"sweep_{over}{end}" for end in (".png", ".csv", ".md")]
+    write_rows(paths[1], rows)
+    with atomic_file(paths[2]) as temporary:
+        temporary.write_text(sweep_table(rows) + "\n")
+    draw_sweep(paths[0], rows)
+    return paths
+
+
+def _trained(
+    jobs: Mapping[tuple[str, str], tuple[RunSettings, Row]],
+    out: Path,
+    study: str | Path | None,
+    processes: int,
+    report: Report,
+) -> list[Row]:
+    """Points of all runs, those that are missing trained first."""
     runs = {name: made for (name, _), (made, _) in jobs.items()}
     places = known_runs(study, runs) if study else {}
     missing = {name: made for name, made in runs.items() if name not in places}
@@ -79,18 +96,11 @@ def run_sweep(
     for of in {made.experiment for made in missing.values()}:
         load_experiments(of, out / EXPERIMENTS)
     run_all(missing, out, processes=processes, report=report)
-    rows = [
+    return [
         front | row
         for (name, _), (_, front) in jobs.items()
         for row in read_rows(places.get(name, out / RUNS / name) / "points.csv")
-        if row["epoch"] == epochs
     ]
-    paths = [out / f"sweep_{over}{end}" for end in (".png", ".csv", ".md")]
-    write_rows(paths[1], rows)
-    with atomic_file(paths[2]) as temporary:
-        temporary.write_text(sweep_table(rows) + "\n")
-    draw_sweep(paths[0], rows)
-    return paths
 
 
 def known_runs(

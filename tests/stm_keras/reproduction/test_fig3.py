@@ -46,7 +46,7 @@ def test_attention_sums_to_the_number_of_voltages(weights, draw, tmp_path):
     assert prediction.weights.shape == (4, 20, 20)
     np.testing.assert_allclose(prediction.weights.sum(axis=0), 4.0, rtol=1e-4)
     path = tmp_path / "fig3.png"
-    draw_fig3(path, draw, prediction, region=5, run="both:0", epoch=1)
+    draw_fig3(path, draw, prediction, region=5, title="both:0")
     assert path.read_bytes()[:4] == b"\x89PNG"
 
 
