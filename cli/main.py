@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import typer
 
-from cli import build_data, demo, evaluate, fit, inspect, predict
+from cli import build_data, demo, evaluate, fit, inspect, predict, reproduce
 from stm_keras import __version__
 from stm_keras.errors import InputError
 
@@ -29,6 +29,7 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")
 app.command("fit")(fit.fit)
+app.add_typer(reproduce.app, name="reproduce")
 
 
 def _version(show: bool) -> None:

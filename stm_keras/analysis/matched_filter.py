@@ -1,0 +1,198 @@
+"""Find impurities by their rings, with the wave numbers known.
+
+A point scatterer leaves Re[C exp(2 i k r) / r] in a map of wave number k,
+far from it (G. A. Fiete and E. J. Heller, Rev. Mod. Phys. 75, 933 (2003)),
+C having a phase that a finder does not know. What does not depend on the
+phase is the energy in both quadratures,
+
+    E(r0) = sum_V [<m_V, c_V>^2 + <m_V, s_V>^2] / |c_V|^2,
+
+c_V and s_V being cos and sin(2 k_V |r - r0|) under a common envelope. It is
+what a network has to beat: it uses all voltages and the dispersion, and
+knows no cores, no decoys and no neighbouring impurities.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.signal import fftconvolve
+
+from stm_keras.analysis.matching import as_positions
+from stm_keras.analysis.metrics import Score
+from stm_keras.analysis.peaks import Peaks, find_peaks
+from stm_keras.analysis.thresholds import best_threshold, standardised
+from stm_keras.errors import InputError
+
+RADII_PX = (4.0, 6.0, 9.0, 13.0)
+"""Reaches of the template that `tune_rings` tries, in steps of about 1.5."""
+
+CORE_PX = 1.0
+"""Within it the envelope is level: waves do not hold there."""
+
+
+class RingSettings(NamedTuple):
+    """Settings of `find_rings` that fitted the training maps best.
+
+    Attributes:
+        radius_px: reach of the template [px].
+        threshold: the least energy, see `find_rings`.
+        score: on the training maps, and so too good for a report.
+    """
+
+    radius_px: float
+    threshold: float
+    score: Score
+
+
+def ring_energy(
+    maps: ArrayLike, wave_numbers: ArrayLike, *, radius_px: float
+) -> np.ndarray:
+    """Energy of the rings around every pixel, whatever their phase.
+
+    Args:
+        maps: [V, H, W], float; NaN = not measured, which counts as the mean.
+        wave_numbers: k of each map [rad/px], [V]; rings have 2k.
+        radius_px: reach of the template [px].
+
+    Returns:
+        float64 [H, W], no unit: every map has variance 1 first.
+
+    Raises:
+        InputError: where shapes do not fit, or a number is not positive.
+    """
+    stack, k = _checked(maps, wave_numbers, radius_px)
+    reach = int(np.ceil(radius_px))
+    row, col = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    r = np.hypot(row, col)
+    envelope = (r <= radius_px) / np.maximum(r, CORE_PX)
+    measured = np.isfinite(stack)
+    energy = np.zeros(stack.shape[1:])
+    for image, present, wave in zip(stack, measured, k, strict=True):
+        # A template that the frame cuts has less to answer with.
+        inside = fftconvolve(present.astype(float), envelope**2, mode="same")
+        template = envelope * np.exp(2j * wave * r)
+        answer = fftconvolve(_filled(image), template, mode="same")
+        energy += np.abs(answer) ** 2 / np.maximum(inside, 1e-12)
+    return energy
+
+
+def _checked(
+    maps: ArrayLike, wave_numbers: ArrayLike, radius_px: float
+) -> tuple[np.ndarray, np.ndarray]:
+    stack = np.asarray(maps, np.float64)
+    k = np.asarray(wave_numbers, np.float64)
+    if stack.ndim != 3 or not stack.size:
+        raise InputError(
+            "`maps` must have the shape [V, H, W], none of them 0. "
+            f"Received: {stack.shape}."
+        )
+    if k.shape != stack.shape[:1] or not (np.isfinite(k) & (k > 0)).all():
+        raise InputError(
+            "`wave_numbers` must be positive, one for each of the "
+            f"{len(stack)} maps. Received: {k.tolist()}."
+        )
+    if not (np.isfinite(radius_px) and radius_px >= CORE_PX):
+        raise InputError(
+            f"`radius_px` must be {CORE_PX:g} or more. Received: {radius_px}."
+        )
+    return stack, k
+
+
+def _filled(image: np.ndarray) -> np.ndarray:
+    """A map of mean 0 and variance 1, 0 where it was not measured."""
+    if not np.isfinite(image).any():
+        return np.zeros(image.shape)
+    centred = np.nan_to_num(image - np.nanmean(image), nan=0.0)
+    return centred / (float(np.nanstd(image)) or 1.0)
+
+
+def find_rings(
+    maps: ArrayLike,
+    wave_numbers: ArrayLike,
+    *,
+    radius_px: float,
+    threshold: float | None = None,
+    max_peaks: int | None = None,
+) -> Peaks:
+    """Find the centres of rings.
+
+    Args:
+        maps: [V, H, W], float; NaN = not measured.
+        wave_numbers: k of each map [rad/px], [V].
+        radius_px: reach of the template [px].
+        threshold: the least energy that counts, in standard deviations of
+            the frame's energy above its mean.
+        max_peaks: see `find_peaks`.
+
+    Returns:
+        The centres; their scores are in the unit of `threshold`.
+
+    Raises:
+        InputError: see `ring_energy`.
+
+    Examples:
+        >>> row, col = np.mgrid[:40, :40]
+        >>> r = np.hypot(row - 12, col - 25)
+        >>> maps = [np.cos(2 * k * r + k) / (r + 1) for k in (0.7, 0.8)]
+        >>> find_rings(maps, (0.7, 0.8), radius_px=9, max_peaks=1).positions
+        array([[12., 25.]])
+    """
+    energy = ring_energy(maps, wave_numbers, radius_px=radius_px)
+    return find_peaks(
+        standardised(energy),
+        threshold=threshold,
+        max_peaks=max_peaks,
+        refine=False,
+    )
+
+
+def tune_rings(
+    maps_list: Sequence[ArrayLike],
+    wave_numbers_list: Sequence[ArrayLike],
+    positions_list: Sequence[ArrayLike],
+    *,
+    tolerance: float = 1.0,
+    radii_px: Sequence[float] = RADII_PX,
+) -> RingSettings:
+    """Choose reach and threshold by the pooled Jaccard index of training maps.
+
+    Args:
+        maps_list: stacks [V, H, W].
+        wave_numbers_list: for each, k of its maps [rad/px], [V].
+        positions_list: for each, the true positions [n, 2] [px].
+        tolerance: of the matching [px].
+        radii_px: reaches to try [px].
+
+    Returns:
+        The best settings.
+
+    Raises:
+        InputError: for lists of differing lengths, no position, no ring, and
+            whatever `ring_energy` refuses.
+    """
+    _check_lengths(len(maps_list), len(wave_numbers_list), len(positions_list))
+    truth = [as_positions(p, "positions_list") for p in positions_list]
+    if not any(map(len, truth)):
+        raise InputError("The training maps hold no position to tune on.")
+    trials = []
+    for radius in radii_px:
+        found = [
+            find_rings(maps, k, radius_px=radius)
+            for maps, k in zip(maps_list, wave_numbers_list, strict=True)
+        ]
+        best = best_threshold(found, truth, tolerance=tolerance)
+        if best is not None:
+            trials.append(RingSettings(radius, best.value, best.score))
+    if not trials:
+        raise InputError("No ring at any reach: are the maps constant?")
+    return max(trials, key=lambda settings: settings.score.jaccard)
+
+
+def _check_lengths(*lengths: int) -> None:
+    if len(set(lengths)) > 1:
+        raise InputError(
+            "Give one array of wave numbers and one of positions a stack. "
+            "Received lists of {}, {} and {}.".format(*lengths)
+        )
