@@ -82,7 +82,8 @@ class Region:
         ]
         for (first, end), size in zip(spans, sides, strict=True):
             if not 0 <= first < end <= size:
-                fault = "is less than a pixel" if first == end else "sticks out"
+                within = 0 <= first and end <= size
+                fault = "is less than a pixel" if within else "sticks out"
                 raise InputError(
                     f"{maps.source}: --roi {_listed(self.roi_nm)} {fault}. "
                     f"The frame is {maps.extent_nm[0]:.6g} nm high and "
