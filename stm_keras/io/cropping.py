@@ -82,7 +82,7 @@ class Region:
         ]
         for (first, end), size in zip(spans, sides, strict=True):
             if not 0 <= first < end <= size:
-                within = 0 <= first and end <= size
+                within = first >= 0 and end <= size
                 fault = "is less than a pixel" if within else "sticks out"
                 raise InputError(
                     f"{maps.source}: --roi {_listed(self.roi_nm)} {fault}. "
