@@ -10,21 +10,6 @@ from stm_keras.io.reader import format_of, read_maps
 VOLT = 20 / 2**20
 
 
-@pytest.fixture(name="dat")
-def _dat(tiny):
-    return tiny("createc_dat")
-
-
-@pytest.fixture(name="opened")
-def _opened(tmp_path):
-    def write(content, name="a.dat"):
-        path = tmp_path / name
-        path.write_bytes(content)
-        return open_dat(path)
-
-    return write
-
-
 def only(recording, name, direction="forward"):
     found = [
         c
