@@ -3,17 +3,16 @@
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from stm_keras.nn.attention import VoltageAttention
 from stm_keras.nn.detection_loss import count_loss, position_loss
+from stm_keras.nn.dilated_block import DilatedBlock
+from stm_keras.nn.ring_embedding import RingEmbedding
 from stm_keras.nn.standardization import MapStandardization
 from stm_keras.nn.untyped import ops
 
-_RING_CENTRES = np.linspace(0.5, 2.3, 10, dtype=np.float32)
-_RING_WIDTH = 0.2
 _LEAST_DEVIATION_PX = 0.01
 _RARE = -6.0
 """Logit of the probability before training: an impurity is on few pixels."""
@@ -22,122 +21,6 @@ _RARE = -6.0
 def _rare_at_first(shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
     """Bias of the head: see `_RARE`."""
     return ops.cast([_RARE, *[0.0] * (shape[0] - 1)], dtype or "float32")
-
-
-@keras.saving.register_keras_serializable("stm_keras")
-class RingEmbedding(layers.Layer):
-    """Features of the wave number 2k of a map.
-
-    Gaussians over the range that the network is trained on, and one feature
-    that tells whether 2k is known at all.
-
-    Args:
-        units: number of features.
-
-    Call arguments:
-        ring: 2k [rad/px], [B, V]; 0 or NaN where unknown.
-
-    Returns:
-        [B, V, units].
-    """
-
-    def __init__(self, units: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.units = units
-        self.projection = layers.Dense(units, activation="relu", name="dense")
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the projection's weights."""
-        del input_shape
-        self.projection.build((None, None, len(_RING_CENTRES) + 1))
-        self.built = True
-
-    def call(self, ring: tf.Tensor) -> tf.Tensor:
-        """See the class."""
-        ring = ops.cast(ring, self.compute_dtype)[..., None]
-        known = ops.cast(ring > 0, ring.dtype)  # NaN is not
-        ring = ops.where(known > 0, ring, ops.zeros_like(ring))
-        bumps = ops.exp(-0.5 * ((ring - _RING_CENTRES) / _RING_WIDTH) ** 2)
-        return self.projection(ops.concatenate([known, known * bumps], -1))
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of `__init__`."""
-        return {**super().get_config(), "units": self.units}
-
-
-@keras.saving.register_keras_serializable("stm_keras")
-class DilatedBlock(layers.Layer):
-    """x + conv(relu(scale x + shift)), the convolution dilated.
-
-    Args:
-        filters: channels, in and out.
-        dilation: of the 3 x 3 convolution [px].
-        conditioned: whether scale and shift follow from an embedding; they
-            are 1 and 0 otherwise.
-
-    Call arguments:
-        features: [N, H, W, filters].
-        embedding: [N, units], needed where `conditioned`.
-
-    Returns:
-        [N, H, W, filters].
-    """
-
-    def __init__(
-        self,
-        filters: int,
-        dilation: int = 1,
-        conditioned: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.dilation = dilation
-        self.conditioned = conditioned
-        self.convolution = layers.Conv2D(
-            filters,
-            3,
-            padding="same",
-            dilation_rate=dilation,
-            kernel_initializer="he_normal",
-            name="convolution",
-        )
-        self.modulation = (
-            layers.Dense(2 * filters, name="modulation")
-            if conditioned
-            else None
-        )
-
-    def build(
-        self,
-        input_shape: tuple[int | None, ...],
-        embedding_shape: tuple[int | None, ...] | None = None,
-    ) -> None:
-        """Make the sublayers' weights."""
-        self.convolution.build(input_shape)
-        if self.modulation is not None:
-            self.modulation.build(embedding_shape)
-        self.built = True
-
-    def call(
-        self, features: tf.Tensor, embedding: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """See the class."""
-        inner = features
-        if self.modulation is not None:
-            change = self.modulation(embedding)[:, None, None, :]
-            scale, shift = ops.split(change, 2, axis=-1)
-            inner = features * (1 + scale) + shift
-        return features + self.convolution(ops.relu(inner))
-
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of `__init__`."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "dilation": self.dilation,
-            "conditioned": self.conditioned,
-        }
 
 
 @keras.saving.register_keras_serializable("stm_keras")

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.nn.context import Context, RingEmbedding
+from stm_keras.nn.context import Context
+from stm_keras.nn.ring_embedding import RingEmbedding
 
 RNG = np.random.default_rng(0)
 SMALL = {
