@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras.analysis.metrics import Score, score_positions
-from stm_keras.assessment import TOLERANCE_PX, assess
+from stm_keras.fitting.assessment import TOLERANCE_PX, assess
 from stm_keras.data.batch_config import BatchConfig, maps_shape
 from stm_keras.data.prepared import open_prepared
 from stm_keras.errors import InputError

@@ -38,7 +38,13 @@ class Builder(SimulatedBuilder):
             description="The same, up to twice as dense, cores of any shape.",
             simulation=TrainingFieldConfig(
                 density_per_px2=(5e-4, 2e-2),
-                cores=CoreRanges(shift=(0.0, 0.8), anisotropy=(1.0, 2.0)),
+                # From none at all, for a finder must read the waves, to those
+                # of a topograph, which are much higher than they.
+                cores=CoreRanges(
+                    amplitude=(0.0, 8.0),
+                    shift=(0.0, 0.8),
+                    anisotropy=(1.0, 2.0),
+                ),
             ),
             n_examples=(16_000, 500, 500),
         ),

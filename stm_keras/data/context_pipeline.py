@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stm_keras.data.effects import EffectRanges, apply_effects, cropped, turned
+from stm_keras.data.effect_ranges import EffectRanges
+from stm_keras.data.effects import apply_effects
 from stm_keras.data.prepared import load_split, steady_options
+from stm_keras.data.symmetry import cropped, turned
 from stm_keras.errors import InputError
 
 _WINDOW = 512
@@ -26,6 +28,7 @@ EQUATION_3 = EffectRanges(
     drift_px=(0.0, 0.3),
     gain=(1.0, 1.0),
     missing_share=0.05,
+    holes_share=0.0,
 )
 """Effects for fields of the paper's Eq. 3, whose unit is their largest value:
 white noise alone, as in the paper, and a little of what moves positions."""
@@ -45,7 +48,7 @@ class ContextBatchConfig:
     """
 
     batch_size: int = 16
-    voltages: tuple[int, ...] = (1, 2, 4, 8, 16)
+    voltages: tuple[int, ...] = (1, 1, 2, 4, 8, 16)
     sizes_px: tuple[int, ...] = (48, 40, 32)
     effects: EffectRanges = field(default_factory=EffectRanges)
     equation_3: EffectRanges = EQUATION_3
@@ -157,10 +160,11 @@ def _measured(
     chosen = tf.sort(order[:kept])
     maps = tf.gather(maps, chosen, axis=1)
     ring = tf.gather(batch["ring"], chosen, axis=1)
-    maps, told = tf.cond(
+    clean = maps, ring, positions
+    maps, told, positions = tf.cond(
         batch["scattering"][0],
-        lambda: apply_effects(maps, ring, config.effects, seeds[5]),
-        lambda: apply_effects(maps, ring, config.equation_3, seeds[5]),
+        lambda: apply_effects(*clean, config.effects, seeds[5]),
+        lambda: apply_effects(*clean, config.equation_3, seeds[5]),
     )
     return {"maps": maps, "ring": told, "positions": positions}
 

@@ -213,10 +213,10 @@ class Context(layers.Layer):
         """S, the logit of the probability, [B, H, W]."""
         return ops.take(output, 0, axis=-1)
 
-    def get_config(self) -> dict[str, Any]:
-        """Arguments of `__init__`."""
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What decides the number of weights."""
         return {
-            **super().get_config(),
             "filters": self.filters,
             "dilations": self.dilations,
             "decoder_filters": self.decoder_filters,
@@ -224,3 +224,7 @@ class Context(layers.Layer):
             "attention_filters": self.attention_filters,
             "embedding_units": self.embedding_units,
         }
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of `__init__`."""
+        return {**super().get_config(), **self.sizes}

@@ -11,7 +11,7 @@ from data_builders.au111.virtual_examples import make_examples
 from data_builders.building import build, named_config
 from stm_keras.analysis.matching import match
 from stm_keras.errors import InputError
-from stm_keras.experiment import experiment_tiles
+from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.io.formats.arrays.numpy_files import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.measured import paper_rings

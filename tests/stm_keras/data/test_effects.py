@@ -2,12 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.data.effects import (
-    EffectRanges,
-    apply_effects,
-    cropped,
-    turned,
-)
+from stm_keras.data.effect_ranges import EffectRanges
+from stm_keras.data.effects import apply_effects
+from stm_keras.data.symmetry import cropped, turned
 
 NONE = EffectRanges(
     white=(0, 0),
@@ -20,6 +17,8 @@ NONE = EffectRanges(
     drift_px=(0, 0),
     gain=(1, 1),
     missing_share=0,
+    holes_share=0,
+    surrogate_share=0,
     unknown_share=0,
     wrong_share=0,
 )
@@ -37,10 +36,16 @@ def clean(batch=3, voltages=4, size=24):
     return stack.astype(np.float32)
 
 
+def nowhere(batch):
+    return tf.fill((batch, 1, 2), np.float32(np.nan))
+
+
 def run(ranges, maps=None, seed=SEED):
     maps = clean() if maps is None else maps
     ring = np.full(maps.shape[:2], 1.5, np.float32)
-    measured, told = apply_effects(tf.constant(maps), ring, ranges, seed)
+    measured, told, _ = apply_effects(
+        tf.constant(maps), ring, nowhere(len(maps)), ranges, seed
+    )
     return np.asarray(measured), np.asarray(told)
 
 
@@ -188,3 +193,35 @@ def test_crops_take_positions_along(size):
         np.testing.assert_array_equal(place[0, 0], inside[0])
     else:
         assert np.isnan(place[0, 0]).all()
+
+
+def test_holes_are_flat_and_leave_the_rest():
+    ranges = only(
+        holes_share=1, holes_per_px2=(0.01, 0.01), holes_px=(2.0, 2.0)
+    )
+    measured, _ = run(ranges)
+    changed = np.abs(measured - clean()) > 1e-3
+    assert 0.03 < changed.mean() < 0.3
+    # The same places in every map of a sample, others in the next.
+    assert (changed[0, 0] == changed[0, 1]).mean() > 0.98
+    assert (changed[0, 0] != changed[1, 0]).any()
+    # A waves' mean over a ring is near zero, and a single value in a disc.
+    assert np.abs(measured[changed]).mean() < np.abs(clean()).mean()
+
+
+def test_a_surrogate_keeps_the_spectrum_and_loses_the_impurities():
+    maps = clean(batch=2)
+    places = np.full((2, 1, 2), 7, np.float32)
+    ring = np.full(maps.shape[:2], 1.5, np.float32)
+    measured, _, positions = apply_effects(
+        tf.constant(maps), ring, places, only(surrogate_share=1), SEED
+    )
+    assert np.isnan(positions).all()
+    measured = np.asarray(measured)
+    assert np.abs(measured - maps).mean() > 0.3
+    for before, after in zip(maps[0], measured[0], strict=True):
+        np.testing.assert_allclose(
+            np.abs(np.fft.rfft2(after)), np.abs(np.fft.rfft2(before)), atol=0.1
+        )
+    # All maps of a stack were turned alike: equal ones stay equal.
+    np.testing.assert_allclose(measured[0, 0], measured[0, 3], atol=1e-3)

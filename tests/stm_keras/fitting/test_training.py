@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.errors import InputError
-from stm_keras.experiment import experiment_tiles
-from stm_keras.fit_config import FitConfig
+from stm_keras.fitting.experiment import experiment_tiles
+from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.model_card import read_card
-from stm_keras.publication import report
+from stm_keras.fitting.publication import report
 from stm_keras.saved_finder import load_finder
-from stm_keras.training import fit
+from stm_keras.fitting.training import fit
 
 NETWORK = {"filters": 4, "attention_filters": 2, "kernel_size": 3, "depth": 1}
 
@@ -62,7 +62,7 @@ def test_log_has_a_line_an_epoch(model):
 def test_saved_model_scores_as_the_network(model):
     import keras
 
-    from stm_keras.training_log import BEST
+    from stm_keras.fitting.training_log import BEST
 
     best = keras.saving.load_model(model / "training" / BEST)
     maps = np.random.default_rng(0).normal(size=(2, 5, 13, 17))

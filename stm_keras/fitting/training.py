@@ -1,7 +1,5 @@
 """Train the paper's network on a prepared data set."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,24 +23,17 @@ from stm_keras.data.prepared import (
     reading,
 )
 from stm_keras.errors import InputError
-from stm_keras.experiment import experiment_tiles
-from stm_keras.files import writable_directory
-from stm_keras.fit_config import FitConfig
-from stm_keras.model_card import (
-    CARD_NAME,
-    ModelCard,
-    read_card,
-)
+from stm_keras.fitting.directory import is_finished, training_directory
+from stm_keras.fitting.experiment import experiment_tiles
+from stm_keras.fitting.fit_config import FitConfig
+from stm_keras.model_card import ModelCard, read_card
 from stm_keras.nn.model import ImpurityFinder, wang2020
 from stm_keras.progress import Progress, no_progress
-from stm_keras.publication import publish
-from stm_keras.training_log import BEST, TrainingLog
-
-TRAINING = "training"
-"""Folder of checkpoints and logs inside the model's directory."""
+from stm_keras.fitting.publication import publish
+from stm_keras.fitting.training_log import BEST, TrainingLog
 
 Verbosity = Literal["bar", "lines", "silent"]
-_KERAS_VERBOSE: dict[Verbosity, Any] = {"bar": 1, "lines": 2, "silent": 0}
+KERAS_VERBOSE: dict[Verbosity, Any] = {"bar": 1, "lines": 2, "silent": 0}
 
 
 def fit(
@@ -74,9 +65,9 @@ def fit(
     check_voltages(config.data, config.batches)
     ring = _ring_range(config.data)
     tiles = _experiment(config, shape, ring)
-    if resume and _is_finished(config):
+    if resume and is_finished(config.out, config.course()):
         return read_card(config.out)
-    directory = _training_directory(config.out, resume, overwrite)
+    directory = training_directory(config.out, resume, overwrite)
     log = TrainingLog(directory, config.course(), steps)
     model = (log.resume() if resume else None) or _new_model(config, steps)
     with reading(config.data):
@@ -96,15 +87,6 @@ def fit(
         ring_rad_px=ring,
         progress=progress,
     )
-
-
-def _is_finished(config: FitConfig) -> bool:
-    """Whether `out` holds a whole model from just this training."""
-    if not (config.out / CARD_NAME).exists():
-        return False
-    stored = read_card(config.out).training
-    course = json.loads(json.dumps(config.course()))
-    return all(stored.get(name) == course[name] for name in course)
 
 
 def _run(
@@ -143,7 +125,7 @@ def _run(
             ),
             log,
         ],
-        verbose=_KERAS_VERBOSE[verbosity],
+        verbose=KERAS_VERBOSE[verbosity],
         shuffle=False,  # the pipeline does
     )
 
@@ -190,17 +172,3 @@ def _ring_range(data: Path) -> tuple[float, float]:
             ]
         )
     return float(2 * k.min()), float(2 * k.max())
-
-
-def _training_directory(out: Path, resume: bool, overwrite: bool) -> Path:
-    directory = out / TRAINING
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file: name a directory.")
-    if out.is_dir() and any(out.iterdir()) and not (resume or overwrite):
-        raise InputError(
-            f"{out} is not empty. Continue the training in it with --resume, "
-            "replace it with --overwrite, or choose another --out."
-        )
-    if overwrite and not resume:
-        shutil.rmtree(directory, ignore_errors=True)
-    return writable_directory(directory)

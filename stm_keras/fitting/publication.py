@@ -11,12 +11,12 @@ import keras
 import tensorflow as tf
 
 from stm_keras.analysis.metrics import Score
-from stm_keras.assessment import Assessment, assess
+from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.data.prepared import find_prepared, open_prepared
 from stm_keras.evaluation import format_table
 from stm_keras.export import export_saved_model
 from stm_keras.files import atomic_file
-from stm_keras.fit_config import FitConfig
+from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.model_card import (
     CARD_NAME,
     ModelCard,
@@ -25,7 +25,7 @@ from stm_keras.model_card import (
 )
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
-from stm_keras.training_log import BEST, TrainingLog
+from stm_keras.fitting.training_log import BEST, TrainingLog
 
 
 def publish(

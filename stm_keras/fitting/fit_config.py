@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.errors import InputError
+from stm_keras.fitting.options import check_entropy, check_learning_rate
 from stm_keras.nn.networks import Wang2020
 
 PAPER_ALPHA = 0.03
@@ -43,25 +42,10 @@ class FitConfig:
     command: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha < np.inf:
-            raise InputError(f"`alpha` must be >= 0. Received: {self.alpha}")
-        if self.alpha > 0 and not self.experiment:
-            raise InputError(
-                f"alpha = {self.alpha:g} weighs the entropy on an experiment, "
-                "and there is none: give --experiment, or --alpha 0."
-            )
-        if self.experiment and not self.alpha:
-            raise InputError(
-                "With alpha = 0 the experiment counts for nothing: leave "
-                "--experiment out, or give --alpha 0.03."
-            )
+        check_entropy(self.alpha, self.experiment)
+        check_learning_rate(self.learning_rate)
         if self.epochs < 1:
             raise InputError(f"`epochs` must be >= 1. Received: {self.epochs}")
-        if not 0 < self.learning_rate < np.inf:
-            raise InputError(
-                "`learning_rate` must be positive. "
-                f"Received: {self.learning_rate}"
-            )
         try:
             Wang2020(**self.network)
         except ValueError as error:

@@ -1,0 +1,1 @@
+"""Train networks, test them, and write their directories."""

@@ -1,0 +1,74 @@
+"""What decides a training of the network `context`."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stm_keras.data.context_pipeline import ContextBatchConfig
+from stm_keras.errors import InputError
+from stm_keras.fitting.options import check_entropy, check_learning_rate
+from stm_keras.nn.context import Context
+
+CHECKPOINT_STEPS = 100
+"""Steps between two checkpoints: a minute or two on two cores."""
+
+
+@dataclass(frozen=True)
+class ContextFitConfig:
+    """A training of the network `context`.
+
+    Attributes:
+        data: prepared data sets, each with how many batches of every turn
+            come from it.
+        out: directory of the model.
+        steps: optimizer steps; a multiple of `CHECKPOINT_STEPS`.
+        learning_rate: AdamW's highest; it rises to it over the first steps
+            and falls to 0 along a cosine.
+        init: model directory whose weights the training starts from.
+        experiment: files, or one prepared data set, for the entropy loss.
+        surface: material of the experiment's files; None measures the ring.
+        alpha: weight of the entropy loss.
+        batches: batch size, numbers of voltages, effects and seed.
+        network: sizes of `Context`; with `init` those of that model.
+        command: what the user typed, for the card.
+    """
+
+    data: tuple[tuple[Path, int], ...]
+    out: Path
+    steps: int = 8_000
+    learning_rate: float = 1.5e-3
+    init: Path | None = None
+    experiment: tuple[Path, ...] = ()
+    surface: str | None = None
+    alpha: float = 0.0
+    batches: ContextBatchConfig = field(default_factory=ContextBatchConfig)
+    network: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        check_entropy(self.alpha, self.experiment)
+        check_learning_rate(self.learning_rate)
+        if self.steps < 1 or self.steps % CHECKPOINT_STEPS:
+            raise InputError(
+                f"`steps` must be a multiple of {CHECKPOINT_STEPS}, from "
+                f"which checkpoints are written. Received: {self.steps}"
+            )
+        try:
+            Context(**self.network)
+        except ValueError as error:
+            raise InputError(str(error).splitlines()[0]) from error
+
+    @property
+    def warmup_steps(self) -> int:
+        """How long the learning rate rises."""
+        return min(200, self.steps // 5)
+
+    def course(self) -> dict[str, Any]:
+        """The options that decide how the training goes, as plain values."""
+        fields = dataclasses.asdict(self)
+        del fields["out"], fields["command"]
+        fields["data"] = [[str(path), share] for path, share in self.data]
+        fields["init"] = str(self.init) if self.init else None
+        fields["experiment"] = [str(path) for path in self.experiment]
+        return fields

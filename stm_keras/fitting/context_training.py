@@ -1,0 +1,192 @@
+"""Train the network `context` on prepared data sets."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stm_keras.data.batch_config import check_voltages, maps_shape
+from stm_keras.data.context_pipeline import context_batches
+from stm_keras.data.pipeline import experiment_batches
+from stm_keras.data.prepared import reading
+from stm_keras.errors import InputError
+from stm_keras.fitting.context_config import (
+    CHECKPOINT_STEPS,
+    ContextFitConfig,
+)
+from stm_keras.fitting.context_publication import publish_context
+from stm_keras.fitting.directory import is_finished, training_directory
+from stm_keras.fitting.experiment import experiment_tiles
+from stm_keras.fitting.training import KERAS_VERBOSE, Verbosity
+from stm_keras.fitting.training_log import BEST, TrainingLog
+from stm_keras.model_card import ModelCard, read_card
+from stm_keras.nn.context import Context
+from stm_keras.nn.model import ImpurityFinder, context
+from stm_keras.progress import Progress, no_progress
+
+VALIDATION_BATCHES = 36
+"""Enough for every number of voltages; the same ones after every checkpoint."""
+
+RING_RAD_PX = (0.6, 2.2)
+"""Least and greatest 2k of the training sets [rad/px]."""
+
+_CLIP_NORM = 1.0
+WEIGHTS = "model.keras"
+
+
+def fit_context(
+    config: ContextFitConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    verbosity: Verbosity = "silent",
+    progress: Progress = no_progress,
+) -> ModelCard:
+    """Train, calibrate, test and write a model.
+
+    Args:
+        config: what to train on, and how.
+        resume: continue a training that was stopped.
+        overwrite: discard what `config.out` holds.
+        verbosity: Keras's progress bar, its lines, or nothing.
+        progress: of the test after the training: stages done and of all.
+
+    Returns:
+        The card that was written beside the SavedModel.
+
+    Raises:
+        InputError: for anything wrong with the data, the model to start
+            from, the experiment or the directory, before anything is written.
+    """
+    for path, _ in config.data:
+        _check_data(path, config)
+    start = _start(config)
+    if resume and is_finished(config.out, config.course()):
+        return read_card(config.out)
+    directory = training_directory(config.out, resume, overwrite)
+    log = TrainingLog(directory, config.course(), CHECKPOINT_STEPS)
+    model = (log.resume() if resume else None) or _new_model(config, start)
+    with reading(config.data[0][0]):
+        _run(model, config, log, verbosity)
+    if not np.isfinite(log.best["val_l0"]):
+        raise InputError(
+            "The training diverged: its loss is no number. Start anew with "
+            "--overwrite and a smaller --learning-rate."
+        )
+    best = keras.saving.load_model(directory / BEST)
+    assert isinstance(best, ImpurityFinder)
+    return publish_context(best, config, log, progress=progress)
+
+
+def _check_data(path: Path, config: ContextFitConfig) -> None:
+    """Refuse sets whose fields are too few or too small."""
+    n_maps, size, _ = maps_shape(path)
+    check_voltages(path, config.batches)
+    largest = max(config.batches.sizes_px)
+    if size < largest:
+        raise InputError(
+            f"The data set in {path} has fields of {size} px ({n_maps} maps): "
+            f"cannot cut crops of {largest} px from them. Lower --sizes."
+        )
+
+
+def _start(config: ContextFitConfig) -> ImpurityFinder | None:
+    """The model to start from, if any."""
+    if config.init is None:
+        return None
+    path = config.init / WEIGHTS
+    if not path.exists():
+        raise InputError(
+            f"--init {config.init} holds no {WEIGHTS}: give a directory that "
+            "`stmk fit --network context` wrote."
+        )
+    try:
+        model: Any = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} is damaged ({reason[:160]}).") from error
+    if not isinstance(model.network, Context):
+        raise InputError(
+            f"--init {config.init} is a model of "
+            f"{type(model.network).__name__}; `--network context` starts from "
+            "one of Context."
+        )
+    return model
+
+
+def _new_model(
+    config: ContextFitConfig, start: ImpurityFinder | None
+) -> ImpurityFinder:
+    keras.utils.set_random_seed(config.batches.seed)
+    model = context(
+        config.alpha,
+        **(start.network.sizes if start else config.network),
+    )
+    if start is not None:
+        model.set_weights(start.get_weights())
+    rate: Any = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        config.steps - config.warmup_steps,
+        warmup_target=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+    )
+    model.compile(optimizer=keras.optimizers.AdamW(rate, clipnorm=_CLIP_NORM))
+    return model
+
+
+def _run(
+    model: ImpurityFinder,
+    config: ContextFitConfig,
+    log: TrainingLog,
+    verbosity: Verbosity,
+) -> None:
+    done = len(log.history)
+    epochs = config.steps // CHECKPOINT_STEPS
+    if done >= epochs:
+        return
+    first = done * CHECKPOINT_STEPS
+    model.fit(
+        _batches(config, first),
+        epochs=epochs,
+        initial_epoch=done,
+        steps_per_epoch=CHECKPOINT_STEPS,
+        validation_data=context_batches(
+            config.data, config.batches, split="validation"
+        )
+        .take(VALIDATION_BATCHES)
+        .cache(),
+        callbacks=[
+            keras.callbacks.TerminateOnNaN(),
+            keras.callbacks.TensorBoard(
+                str(log.directory / "tensorboard"), write_graph=False
+            ),
+            log,
+        ],
+        verbose=KERAS_VERBOSE[verbosity],
+        shuffle=False,  # the pipeline does
+    )
+
+
+def _batches(config: ContextFitConfig, first: int) -> tf.data.Dataset:
+    batches = context_batches(config.data, config.batches, first=first)
+    if config.alpha == 0:
+        return batches
+    tiles = experiment_tiles(
+        config.experiment,
+        size_px=max(config.batches.sizes_px),
+        n_voltages=max(config.batches.voltages),
+        ring_rad_px=RING_RAD_PX,
+        surface=config.surface,
+    )
+    shown = experiment_batches(
+        tiles,
+        batch_size=config.batches.batch_size,
+        seed=config.batches.seed,
+        first=first,
+    )
+    return tf.data.Dataset.zip(batches, shown).map(
+        # Its wave numbers are not told: they are part of what is doubted.
+        lambda batch, maps: batch | {"experiment": maps}
+    )
