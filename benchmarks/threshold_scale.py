@@ -26,10 +26,10 @@ from stm_keras.analysis.thresholds import (
 )
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.data.pipeline import evaluation_batches
+from stm_keras.finding.prediction import PredictOptions, predict_maps
+from stm_keras.finding.saved_finder import SavedFinder, load_finder
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_evaluation import keep_maps
-from stm_keras.prediction import PredictOptions, predict_maps
-from stm_keras.saved_finder import SavedFinder, load_finder
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.surfaces import PAPER_EXTENT_NM
@@ -89,6 +89,8 @@ def main() -> None:
         f"experiments a line, seed {options.seed}"
     )
     finder = load_finder(options.model)
+    if not isinstance(finder, SavedFinder):
+        raise SystemExit(f"{options.model} gives probabilities, not S alone.")
     fields, truth = trained_on(finder, options.data)
     thresholds = {}
     for scale in SCALES:

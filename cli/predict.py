@@ -19,6 +19,7 @@ from cli.predict_options import (
     Direction,
     Export,
     ExtentNm,
+    FalseDiscoveryRate,
     Files,
     Level,
     MaskLines,
@@ -31,6 +32,7 @@ from cli.predict_options import (
     Rows,
     Stack,
     Streaks,
+    Surrogates,
     Threshold,
     Tiling,
     TipJumps,
@@ -61,6 +63,8 @@ def predict(
     normalise: Normalise = "none",
     tiling: Tiling = "overlap",
     threshold: Threshold = None,
+    false_discovery_rate: FalseDiscoveryRate = None,
+    surrogates: Surrogates = 5,
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
 ) -> None:
@@ -76,12 +80,12 @@ def predict(
     stmk predict scan.sxm --surface cu111 --rows 0:128 --out top
     """
     with quiet_imports():
-        from stm_keras.file_prediction import FileOptions, predict_files
+        from stm_keras.finding.file_prediction import FileOptions, predict_files
+        from stm_keras.finding.predict_options import PredictOptions
         from stm_keras.io.cleaning.cleaning_options import CleaningOptions
         from stm_keras.io.cropping import Region
         from stm_keras.io.options import ReadOptions
         from stm_keras.outputs.options import OutputOptions
-        from stm_keras.predict_options import PredictOptions
     read = ReadOptions(
         channel=channel,
         direction=direction,
@@ -108,6 +112,8 @@ def predict(
             threshold,
             region,
             number_range(bias_range, "--bias-range"),
+            false_discovery_rate,
+            surrogates,
         ),
         OutputOptions(words(export), mask_radius_nm),
         stack,

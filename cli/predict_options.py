@@ -146,8 +146,25 @@ Tiling = Annotated[
 Threshold = Annotated[
     float | None,
     typer.Option(
-        help="Least S, in its standard deviations; by default the model's.",
+        help="Least probability (context), or least S in its standard "
+        "deviations (wang2020); by default the model's.",
         show_default=False,
+    ),
+]
+FalseDiscoveryRate = Annotated[
+    float | None,
+    typer.Option(
+        help="context: keep the surest, as many as have this expected share "
+        "of false ones among them, such as 0.05; instead of --threshold.",
+        show_default=False,
+    ),
+]
+Surrogates = Annotated[
+    int,
+    typer.Option(
+        help="context: in how many maps of the file's own spectrum, without "
+        "an impurity, to look for what is found for no reason. 0 saves the "
+        "time.",
     ),
 ]
 MaskRadius = Annotated[

@@ -13,7 +13,10 @@ from stm_keras.errors import InputError
 from stm_keras.files import atomic_file
 
 CARD_NAME = "model_card.json"
-CARD_FORMAT = 1
+CARD_FORMAT = 2
+_READABLE = (1, 2)
+"""Form 1 had no `detection`: all its models are of `Wang2020`."""
+
 _PACKAGES = ("stm-keras", "tensorflow", "keras", "tensorflow-datasets", "numpy")
 
 
@@ -33,11 +36,16 @@ class ModelCard:
             was trained on [rad/px]; files are resampled to lie there.
         thresholds: least S of a detection, in its standard deviations above
             its mean, by number of maps; chosen on the validation split.
+            Empty, like `floors`, with `detection`.
         floors: least S of a detection, by number of maps: what white noise
             reaches once in a frame of 80 x 80 px.
         scores: on the test split, by method.
         made: date, machine, and seconds that the epochs took.
         versions: of Python and the packages that made it.
+        detection: of `Context`: the least probability of a detection, the
+            false-discovery rate that it follows from, and how true the
+            probabilities and deviations are; None for a network that gives S
+            alone.
         format: version of this card's form.
     """
 
@@ -54,6 +62,7 @@ class ModelCard:
     scores: dict[str, Any]
     made: dict[str, Any]
     versions: dict[str, str]
+    detection: dict[str, Any] | None = None
     format: int = CARD_FORMAT
 
     def threshold(self, n_maps: int) -> float:
@@ -105,10 +114,10 @@ def read_card(directory: str | Path) -> ModelCard:
     path = Path(directory) / CARD_NAME
     try:
         fields = json.loads(path.read_text())
-        if fields["format"] != CARD_FORMAT:
+        if fields["format"] not in _READABLE:
             raise InputError(
                 f"{path} has the form {fields['format']!r}; this version of "
-                f"stm-keras reads {CARD_FORMAT}. Use the version that made "
+                f"stm-keras reads {_READABLE}. Use the version that made "
                 "it, or train again."
             )
         low, high = fields["ring_rad_px"]
@@ -117,7 +126,8 @@ def read_card(directory: str | Path) -> ModelCard:
         fields["ring_rad_px"] = (float(low), float(high))
         for name in ("thresholds", "floors"):
             fields[name] = {int(n): float(s) for n, s in fields[name].items()}
-            if not fields[name] or min(fields[name]) < 1:
+            needed = not fields.get("detection")
+            if needed and (not fields[name] or min(fields[name]) < 1):
                 raise ValueError(f"{name} name no number of maps")
         return ModelCard(**fields)
     except FileNotFoundError as error:

@@ -1,21 +1,24 @@
 """Score a model directory on the held-out part of a data set."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from stm_keras.analysis.metrics import Score, score_positions
-from stm_keras.fitting.assessment import TOLERANCE_PX, assess
 from stm_keras.data.batch_config import BatchConfig, maps_shape
-from stm_keras.data.prepared import open_prepared
+from stm_keras.data.pipeline import evaluation_batches
+from stm_keras.data.prepared import load_split, open_prepared, reading
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.prediction import (
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.prediction import (
     PredictOptions,
     predict_maps,
 )
+from stm_keras.finding.saved_finder import Finder, load_finder
+from stm_keras.fitting.assessment import TOLERANCE_PX, assess
+from stm_keras.io.maps import ConductanceMaps
 from stm_keras.progress import Progress, no_progress
-from stm_keras.saved_finder import SavedFinder, load_finder
 from stm_keras.virtual_data import load_virtual
 
 
@@ -57,21 +60,50 @@ def evaluate_model(
         options = PredictOptions(surface=surface)
         return _on_experiments(finder, data, options, n_voltages, progress)
     n_maps = n_voltages or maps_shape(data)[0]
-    scores = assess(
-        finder.score_tensor,
-        data,
-        _batches(finder, noise),
-        n_voltages=n_maps,
-        threshold=finder.card.threshold(n_maps),
-        progress=progress,
-    ).scores
+    batches = _batches(finder, noise)
+    if isinstance(finder, DetectionFinder):
+        scores = {"network": _on_fields(finder, data, batches, n_maps)}
+    else:
+        scores = assess(
+            finder.score_tensor,
+            data,
+            batches,
+            n_voltages=n_maps,
+            threshold=finder.card.threshold(n_maps),
+            progress=progress,
+        ).scores
     return {
         f"{name}, {n_maps} maps, noise {noise:g}": score
         for name, score in scores.items()
     }
 
 
-def _batches(finder: SavedFinder, noise: float) -> BatchConfig:
+def _on_fields(
+    finder: DetectionFinder, data: str | Path, batches: BatchConfig, n_maps: int
+) -> Score:
+    """Score fields as they are, with noise, their wave numbers told."""
+    total = Score(tolerance=TOLERANCE_PX)
+    stored = maps_shape(data)[0]
+    chosen = np.linspace(0, stored - 1, n_maps).round().astype(int)
+    one_by_one = dataclasses.replace(batches, batch_size=1)
+    with reading(data):
+        noisy = evaluation_batches(
+            data, one_by_one, split="test", n_voltages=n_maps
+        )
+        clean = load_split(data, "test")
+        for batch, example in zip(noisy, clean, strict=True):
+            ring = 2 * example["wave_numbers"].numpy()[chosen]
+            found = finder.detect(batch["maps"].numpy()[0], ring)
+            places = batch["positions"].numpy()[0]
+            total += score_positions(
+                found.positions[found.probabilities >= finder.threshold],
+                places[np.isfinite(places[:, 0])],
+                tolerance=TOLERANCE_PX,
+            )
+    return total
+
+
+def _batches(finder: Finder, noise: float) -> BatchConfig:
     """Those of the model's own test, so that its card is printed again."""
     trained = finder.card.training.get("batches", {})
     return BatchConfig(
@@ -80,7 +112,7 @@ def _batches(finder: SavedFinder, noise: float) -> BatchConfig:
 
 
 def _on_experiments(
-    finder: SavedFinder,
+    finder: Finder,
     data: str | Path,
     options: PredictOptions,
     n_voltages: int | None,

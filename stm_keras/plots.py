@@ -42,7 +42,7 @@ def plot_overview(
     *,
     maps: ConductanceMaps,
     score: np.ndarray,
-    threshold: float,
+    criterion: str,
     positions_nm: np.ndarray,
     truth_nm: np.ndarray | None = None,
 ) -> None:
@@ -52,7 +52,7 @@ def plot_overview(
         path: PNG, PDF or SVG to write.
         maps: levelled.
         score: S of the same frame, [H', W']; NaN where not measured.
-        threshold: the least S of a detection, in its standard deviations.
+        criterion: what counted as a detection, for the title.
         positions_nm: y and x of what was found [nm], [n, 2].
         truth_nm: y and x of the true positions [nm], where they are known.
     """
@@ -73,9 +73,7 @@ def plot_overview(
         else:
             _show(third, *_in_prefix(middle, maps.unit), extent, "gray")
         _mark(third, positions_nm, truth_nm)
-        third.set_title(
-            f"{len(positions_nm)} impurities, S > {threshold:.3g} std"
-        )
+        third.set_title(f"{len(positions_nm)} impurities, {criterion}")
         for axes in (first, second, third):
             scale_bar(axes, maps.extent_nm)
         figure.savefig(path, dpi=_DPI)

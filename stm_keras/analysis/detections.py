@@ -21,11 +21,14 @@ class Detections(NamedTuple):
         probabilities: that there is an impurity, float64 [n].
         deviations: standard deviations of row and column [px], float64
             [n, 2].
+        pixels: row and column of the pixel that is surest of each, int64
+            [n, 2].
     """
 
     positions: np.ndarray
     probabilities: np.ndarray
     deviations: np.ndarray
+    pixels: np.ndarray
 
 
 def find_detections(output: ArrayLike, threshold: float) -> Detections:
@@ -69,7 +72,45 @@ def find_detections(output: ArrayLike, threshold: float) -> Detections:
         _joined(row, col, probability, places, values[..., 3:])
         for row, col in np.argwhere(found)
     ]
-    return _distinct([one for one in joined if one[0] >= threshold])
+    return _distinct([one for one in joined if one.probability >= threshold])
+
+
+def joined_logits(output: ArrayLike, pixels: ArrayLike) -> np.ndarray:
+    """Logits of the pixels that were joined in detections.
+
+    Args:
+        output: see `find_detections`.
+        pixels: of its detections, int [n, 2].
+
+    Returns:
+        float64 [n, 9]; -inf for a neighbour that speaks of something else or
+        lies outside.
+    """
+    values = np.asarray(output, dtype=np.float64)
+    centres = np.moveaxis(np.indices(values.shape[:2]), 0, -1)
+    places = centres + values[..., 1:3]
+    logits = np.full((len(np.asarray(pixels)), 9), -np.inf)
+    for index, (row, col) in enumerate(np.asarray(pixels)):
+        near = _around(row, col)
+        apart = np.linalg.norm(places[near] - places[row, col], axis=-1)
+        part = np.where(apart < _REACH_PX, values[near][..., 0], -np.inf)
+        logits[index, : part.size] = part.ravel()
+    return logits
+
+
+class _Joined(NamedTuple):
+    pixel: tuple[int, int]
+    probability: float
+    place: np.ndarray
+    deviation: np.ndarray
+
+
+def _around(row: int, col: int) -> tuple[slice, slice]:
+    """The 3 x 3 pixels about one, cut at the frame's first row and column."""
+    return (
+        slice(max(row - 1, 0), row + 2),
+        slice(max(col - 1, 0), col + 2),
+    )
 
 
 def _joined(
@@ -78,11 +119,8 @@ def _joined(
     probability: np.ndarray,
     places: np.ndarray,
     deviations: np.ndarray,
-) -> tuple[float, np.ndarray, np.ndarray]:
-    near = (
-        slice(max(row - 1, 0), row + 2),
-        slice(max(col - 1, 0), col + 2),
-    )
+) -> _Joined:
+    near = _around(row, col)
     distance = np.linalg.norm(places[near] - places[row, col], axis=-1)
     share = np.where(distance < _REACH_PX, probability[near], 0.0)
     weights = share / share.sum()
@@ -90,21 +128,22 @@ def _joined(
     # Spread of a mixture: that of its parts, and that between them.
     inner = deviations[near] ** 2 + (places[near] - place) ** 2
     variance = np.tensordot(weights, inner, axes=2)
-    return float(1 - np.prod(1 - share)), place, np.sqrt(variance)
+    joint = float(1 - np.prod(1 - share))
+    return _Joined((row, col), joint, place, np.sqrt(variance))
 
 
-def _distinct(
-    joined: list[tuple[float, np.ndarray, np.ndarray]],
-) -> Detections:
+def _distinct(joined: list[_Joined]) -> Detections:
     """Of detections nearer than `_REACH_PX`, the surest."""
-    kept: list[tuple[float, np.ndarray, np.ndarray]] = []
-    for one in sorted(joined, key=lambda one: -one[0]):
+    kept: list[_Joined] = []
+    for one in sorted(joined, key=lambda one: -one.probability):
         if all(
-            np.linalg.norm(one[1] - other[1]) >= _REACH_PX for other in kept
+            np.linalg.norm(one.place - other.place) >= _REACH_PX
+            for other in kept
         ):
             kept.append(one)
     return Detections(
-        np.array([one[1] for one in kept]).reshape(-1, 2),
-        np.array([one[0] for one in kept]),
-        np.array([one[2] for one in kept]).reshape(-1, 2),
+        np.array([one.place for one in kept]).reshape(-1, 2),
+        np.array([one.probability for one in kept]),
+        np.array([one.deviation for one in kept]).reshape(-1, 2),
+        np.array([one.pixel for one in kept], np.int64).reshape(-1, 2),
     )

@@ -29,6 +29,9 @@ _SCANNER_HEADER = (
     "coordinates, y up",
 )
 
+DEVIATION_COLUMNS = ("std_x_nm", "std_y_nm")
+_DEVIATION_HEADER = ("std_x_nm, std_y_nm [nm]: standard deviations of the two",)
+
 _ALIASES = {"row_px": "row", "col_px": "col"}
 _NUMBERS = frozenset(COLUMNS) - {"rank"}
 
@@ -62,6 +65,7 @@ def write_positions(
     *,
     pixel_nm: tuple[float, float],
     scanner_nm: ArrayLike | None = None,
+    deviations_nm: ArrayLike | None = None,
     header_notes: Sequence[str] = (),
 ) -> None:
     """Write positions to a CSV file, the highest score first.
@@ -72,6 +76,8 @@ def write_positions(
         scores: [n].
         pixel_nm: height and width of a pixel [nm].
         scanner_nm: x and y in the scanner's coordinates [nm], [n, 2], for two
+            more columns; None where they are unknown.
+        deviations_nm: standard deviations of y and x [nm], [n, 2], for two
             more columns; None where they are unknown.
         header_notes: lines to add to the comments at the top.
 
@@ -92,7 +98,9 @@ def write_positions(
             "`pixel_nm` must be two positive numbers, height and width. "
             f"Received: {pixel_nm}."
         )
-    names, header, table = _places(positions, pixel_nm, scanner_nm)
+    names, header, table = _places(
+        positions, pixel_nm, scanner_nm, deviations_nm
+    )
     order = np.argsort(-scores, kind="stable")
     notes = [line for note in header_notes for line in note.splitlines()]
     text = io.StringIO()
@@ -152,22 +160,31 @@ def _places(
     positions: np.ndarray,
     pixel_nm: tuple[float, float],
     scanner_nm: ArrayLike | None,
-) -> tuple[tuple[str, ...], tuple[str, ...], np.ndarray]:
+    deviations_nm: ArrayLike | None,
+) -> tuple[list[str], list[str], np.ndarray]:
     """Names and explanations of the columns with places, and these [n, c]."""
     nm = to_nm(positions, pixel_nm)[:, ::-1]
-    if scanner_nm is None:
-        return COLUMNS[:4], _HEADER, np.concatenate([positions, nm], axis=1)
-    scanner = as_positions(scanner_nm, "scanner_nm")
-    if len(scanner) != len(positions):
+    names, header, columns = [*COLUMNS[:4]], [*_HEADER], [positions, nm]
+    if deviations_nm is not None:
+        deviations = _one_each(deviations_nm, "deviations_nm", len(positions))
+        names += DEVIATION_COLUMNS
+        header += _DEVIATION_HEADER
+        columns.append(deviations[:, ::-1])
+    if scanner_nm is not None:
+        names += SCANNER_COLUMNS
+        header += _SCANNER_HEADER
+        columns.append(_one_each(scanner_nm, "scanner_nm", len(positions)))
+    return names, header, np.concatenate(columns, axis=1)
+
+
+def _one_each(values: ArrayLike, name: str, count: int) -> np.ndarray:
+    pairs = as_positions(values, name)
+    if len(pairs) != count:
         raise InputError(
-            f"`scanner_nm` must hold {len(positions)} places, one a position. "
-            f"Received: {len(scanner)}."
+            f"`{name}` must hold {count} pairs, one a position. "
+            f"Received: {len(pairs)}."
         )
-    return (
-        (*COLUMNS[:4], *SCANNER_COLUMNS),
-        (*_HEADER, *_SCANNER_HEADER),
-        np.concatenate([positions, nm, scanner], axis=1),
-    )
+    return pairs
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """How stored examples become batches, and whether a data set can serve it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,14 +74,14 @@ def batches_per_epoch(path: str | Path, config: BatchConfig) -> int:
     return n_examples // config.batch_size
 
 
-def check_voltages(path: str | Path, config: BatchConfig) -> None:
+def check_voltages(path: str | Path, counts: Sequence[int]) -> None:
     """Refuse numbers of voltages that the data set does not have.
 
     Raises:
         InputError: for the first such number.
     """
     n_voltages = maps_shape(path)[0]
-    for count in config.voltages:
+    for count in counts:
         if count > n_voltages:
             raise InputError(
                 f"The data set in {path} has {n_voltages} maps an example: "

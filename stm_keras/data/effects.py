@@ -96,7 +96,7 @@ def _with_surrogates(
     nowhere = tf.constant(math.nan, positions.dtype)
     return (
         tf.where(changed, phase_randomised(maps, turn), maps),
-        tf.where(changed[..., 0], nowhere, positions),
+        tf.where(tf.squeeze(changed, -1), nowhere, positions),
     )
 
 

@@ -39,7 +39,7 @@ def training_batches(
         Batches of `maps` float32 [B, V, L, L] and `label` float32 [B, L, L].
     """
     examples = load_split(path, "train")
-    check_voltages(path, config)
+    check_voltages(path, config.voltages)
     n_voltages, size, _ = maps_shape(path)
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:

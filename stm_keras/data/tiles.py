@@ -8,7 +8,7 @@ import numpy as np
 from stm_keras.errors import InputError
 
 ScoreTiles = Callable[[np.ndarray], np.ndarray]
-"""From tiles [B, V, h, w] to their scores [B, h, w]."""
+"""From tiles [B, V, h, w] to their scores [B, h, w], or [B, h, w, c]."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +88,21 @@ def score_in_tiles(
         progress: told the number of tiles done and of all tiles.
 
     Returns:
-        S, float32 [H, W].
+        S, float32 [H, W], or [H, W, c].
     """
     height, width = maps.shape[1:]
     corners = list(tiling.corners(height, width))
     tiles = cut_tiles(maps, tiling)
-    total = np.zeros((height, width))
-    weight = np.zeros((height, width))
+    total = np.zeros((height, width, 1))
+    weight = np.zeros((height, width, 1))
+    last: tuple[int, ...] = ()
     for start in range(0, len(tiles), batch_size):
         batch = slice(start, start + batch_size)
-        scores = score_tiles(tiles[batch])
+        scores = np.asarray(score_tiles(tiles[batch]))
+        last = scores.shape[3:]
+        scores = scores.reshape(*scores.shape[:3], -1)
+        if total.shape[-1] < scores.shape[-1]:  # known from the first tile on
+            total = np.repeat(total, scores.shape[-1], axis=-1)
         for (row, col), score in zip(corners[batch], scores, strict=True):
             rows = slice(row, row + score.shape[0])
             cols = slice(col, col + score.shape[1])
@@ -108,10 +113,11 @@ def score_in_tiles(
                 _fade(row, score.shape[0], height, tiling.overlap_px),
                 _fade(col, score.shape[1], width, tiling.overlap_px),
             )
-            total[rows, cols] += fade * score
-            weight[rows, cols] += fade
+            total[rows, cols] += fade[..., None] * score
+            weight[rows, cols] += fade[..., None]
         progress(min(start + batch_size, len(tiles)), len(tiles))
-    return (total / weight).astype(np.float32)
+    stitched = (total / weight).astype(np.float32)
+    return stitched.reshape(height, width, *last)
 
 
 def _fade(start: int, size: int, length: int, overlap: int) -> np.ndarray:

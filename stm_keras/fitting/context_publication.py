@@ -1,10 +1,60 @@
 """Calibrate and test a trained network `context`, and write its directory."""
 
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stm_keras.analysis.calibration import (
+    Reliability,
+    false_discovery_threshold,
+    fit_calibration,
+    reliability,
+)
+from stm_keras.analysis.metrics import Score, score_positions
+from stm_keras.analysis.novelty import Ground, fit_ground, write_ground
+from stm_keras.data.prepared import find_prepared, open_prepared
+from stm_keras.export import export_saved_model
+from stm_keras.files import atomic_file
 from stm_keras.fitting.context_config import ContextFitConfig
+from stm_keras.fitting.detection_run import (
+    TOLERANCE_PX,
+    FieldResult,
+    HeldOut,
+    run_held_out,
+)
+from stm_keras.fitting.publication import move_into, network_of
 from stm_keras.fitting.training_log import TrainingLog
-from stm_keras.model_card import ModelCard
+from stm_keras.model_card import ModelCard, package_versions, write_card
+from stm_keras.nn.detection_output import UNCALIBRATED
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
+
+FALSE_DISCOVERY_RATE = 0.1
+RING_RAD_PX = (0.6, 2.2)
+"""Least and greatest 2k of the training sets [rad/px]."""
+
+_CALIBRATION_BATCHES = 40
+_TEST_BATCHES = 40
+_SURROGATE_BATCHES = 8
+_SEED = 1_000_000
+_FRAME_PX2 = 80 * 80
+_STAGES = 4
+
+
+class _Tested(NamedTuple):
+    """How good a calibrated network is on the test split."""
+
+    scores: dict[str, dict[str, Any]]
+    diagram: Reliability
+    z_deviation: float
+    false_in_surrogates: float
 
 
 def publish_context(
@@ -14,4 +64,203 @@ def publish_context(
     *,
     progress: Progress = no_progress,
 ) -> ModelCard:
-    raise NotImplementedError
+    """Calibrate and test a trained network and write its directory.
+
+    The validation split decides the calibration, the threshold and the
+    ground; the test split is looked at once, afterwards.
+
+    Args:
+        model: the network with its best weights.
+        config: of its training.
+        log: of its training.
+        progress: told the number of stages done and of all.
+
+    Returns:
+        The card that was written, last of all.
+
+    Raises:
+        InputError: where the network has learnt too little to calibrate.
+    """
+    model.network.calibration = UNCALIBRATED
+    seen = _run(model, config, "validation", _CALIBRATION_BATCHES, _SEED)
+    progress(1, _STAGES)
+    calibration = fit_calibration(seen.joined())
+    model.network.calibration = calibration
+    joined = seen.joined()
+    threshold = false_discovery_threshold(
+        joined.probabilities(np.take(calibration, (0, 1, 3, 4))),
+        joined.correct,
+        FALSE_DISCOVERY_RATE,
+    )
+    ground = fit_ground(seen.features)
+    progress(2, _STAGES)
+    tested = _test(model, config, threshold)
+    progress(3, _STAGES)
+    card = _card(model, config, log, threshold, tested)
+    _write(model, config, log, ground)
+    write_card(card, config.out)
+    progress(_STAGES, _STAGES)
+    return card
+
+
+def _run(
+    model: ImpurityFinder,
+    config: ContextFitConfig,
+    split: str,
+    n_batches: int,
+    seed: int,
+    **effects: Any,
+) -> HeldOut:
+    batches = replace(
+        config.batches,
+        effects=replace(config.batches.effects, **effects),
+        equation_3=replace(config.batches.equation_3, **effects),
+    )
+    return run_held_out(
+        model,
+        config.data,
+        batches,
+        split=split,
+        n_batches=n_batches,
+        seed=seed,
+    )
+
+
+def _test(
+    model: ImpurityFinder, config: ContextFitConfig, threshold: float
+) -> _Tested:
+    held = _run(
+        model, config, "test", _TEST_BATCHES, 2 * _SEED, surrogate_share=0.0
+    )
+    surrogates = _run(
+        model,
+        config,
+        "test",
+        _SURROGATE_BATCHES,
+        3 * _SEED,
+        surrogate_share=1.0,
+        holes_share=0.0,
+    )
+    joined = held.joined()
+    counts = sorted({field.n_maps for field in held.fields})
+    return _Tested(
+        {
+            f"{n} maps": {
+                "network": _pooled(held.fields, n, threshold).as_dict()
+            }
+            for n in counts
+        },
+        reliability(joined.probabilities(), joined.correct),
+        float(np.nanstd(joined.z)),
+        _false_a_frame(surrogates, config, threshold),
+    )
+
+
+def _pooled(
+    fields: Sequence[FieldResult], n_maps: int, threshold: float
+) -> Score:
+    return reduce(
+        add,
+        (
+            score_positions(
+                field.positions[field.probabilities >= threshold],
+                field.truth,
+                tolerance=TOLERANCE_PX,
+            )
+            for field in fields
+            if field.n_maps == n_maps
+        ),
+        Score(tolerance=TOLERANCE_PX),
+    )
+
+
+def _false_a_frame(
+    surrogates: HeldOut, config: ContextFitConfig, threshold: float
+) -> float:
+    """Detections in maps without an impurity, for each 80 x 80 px."""
+    found = sum(
+        int((field.probabilities >= threshold).sum())
+        for field in surrogates.fields
+    )
+    # Crops of every size are equally frequent.
+    area = np.mean(np.square(config.batches.sizes_px))
+    return float(found / (len(surrogates.fields) * area) * _FRAME_PX2)
+
+
+def _write(
+    model: ImpurityFinder,
+    config: ContextFitConfig,
+    log: TrainingLog,
+    ground: Ground,
+) -> None:
+    export = log.directory / "export"
+    export_saved_model(model, export, ground)
+    move_into(config.out, export)
+    with atomic_file(config.out / "model.keras") as temporary:
+        # Keras knows its own files by their ending.
+        whole = temporary.with_suffix(".keras")
+        model.save(whole)
+        whole.replace(temporary)
+    write_ground(ground, config.out)
+
+
+def _card(
+    model: ImpurityFinder,
+    config: ContextFitConfig,
+    log: TrainingLog,
+    threshold: float,
+    tested: _Tested,
+) -> ModelCard:
+    diagram = tested.diagram
+    return ModelCard(
+        name=config.out.name,
+        network=network_of(model),
+        command=config.command,
+        data={
+            str(n): _data(path, share)
+            for n, (path, share) in enumerate(config.data)
+        },
+        training={
+            **config.course(),
+            "steps_per_checkpoint": log.steps_per_epoch,
+            "best": log.best,
+        },
+        tile_px=max(config.batches.sizes_px),
+        reach_px=model.network.reach_px,
+        ring_rad_px=RING_RAD_PX,
+        thresholds={},
+        floors={},
+        scores=tested.scores,
+        made={
+            "date": datetime.date.today().isoformat(),
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+            "seconds": round(sum(row["seconds"] for row in log.history)),
+        },
+        versions=package_versions(),
+        detection={
+            "threshold": threshold,
+            "false_discovery_rate": FALSE_DISCOVERY_RATE,
+            "tolerance_px": TOLERANCE_PX,
+            "reliability": {
+                "stated": diagram.stated.round(4).tolist(),
+                "observed": diagram.observed.round(4).tolist(),
+                "counts": diagram.counts.tolist(),
+                "expected_calibration_error": diagram.error,
+            },
+            "z_standard_deviation": tested.z_deviation,
+            "false_in_surrogate_80x80": tested.false_in_surrogates,
+        },
+    )
+
+
+def _data(path: Any, share: int) -> dict[str, Any]:
+    info = open_prepared(path).info
+    return {
+        "name": info.full_name,
+        "path": str(find_prepared(path)),
+        "share": share,
+        "n_examples": {
+            name: split.num_examples for name, split in info.splits.items()
+        },
+        **(info.metadata or {}),
+    }

@@ -16,7 +16,10 @@ from stm_keras.fitting.context_config import (
     CHECKPOINT_STEPS,
     ContextFitConfig,
 )
-from stm_keras.fitting.context_publication import publish_context
+from stm_keras.fitting.context_publication import (
+    RING_RAD_PX,
+    publish_context,
+)
 from stm_keras.fitting.directory import is_finished, training_directory
 from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.fitting.training import KERAS_VERBOSE, Verbosity
@@ -28,9 +31,6 @@ from stm_keras.progress import Progress, no_progress
 
 VALIDATION_BATCHES = 36
 """Enough for every number of voltages; the same ones after every checkpoint."""
-
-RING_RAD_PX = (0.6, 2.2)
-"""Least and greatest 2k of the training sets [rad/px]."""
 
 _CLIP_NORM = 1.0
 WEIGHTS = "model.keras"
@@ -83,7 +83,7 @@ def fit_context(
 def _check_data(path: Path, config: ContextFitConfig) -> None:
     """Refuse sets whose fields are too few or too small."""
     n_maps, size, _ = maps_shape(path)
-    check_voltages(path, config.batches)
+    check_voltages(path, config.batches.voltages)
     largest = max(config.batches.sizes_px)
     if size < largest:
         raise InputError(

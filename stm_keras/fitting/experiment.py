@@ -7,8 +7,8 @@ import numpy as np
 
 from stm_keras.data.prepared import load_split, reading
 from stm_keras.errors import InputError
+from stm_keras.finding.preparation import level, tiles_of, to_network_pixel
 from stm_keras.io.reader import read_maps
-from stm_keras.preparation import level, tiles_of, to_network_pixel
 
 
 def experiment_tiles(

@@ -11,12 +11,13 @@ import keras
 import tensorflow as tf
 
 from stm_keras.analysis.metrics import Score
-from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.data.prepared import find_prepared, open_prepared
 from stm_keras.evaluation import format_table
 from stm_keras.export import export_saved_model
 from stm_keras.files import atomic_file
+from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.fitting.fit_config import FitConfig
+from stm_keras.fitting.training_log import BEST, TrainingLog
 from stm_keras.model_card import (
     CARD_NAME,
     ModelCard,
@@ -25,7 +26,6 @@ from stm_keras.model_card import (
 )
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
-from stm_keras.fitting.training_log import BEST, TrainingLog
 
 
 def publish(
@@ -54,7 +54,7 @@ def publish(
     card = _card(config, model, log, maps_shape, ring_rad_px, assessments)
     export = log.directory / "export"
     export_saved_model(model, export)
-    _move_into(config.out, export)
+    move_into(config.out, export)
     with atomic_file(config.out / "model.keras") as temporary:
         shutil.copyfile(log.directory / BEST, temporary)
     write_card(card, config.out)
@@ -76,11 +76,15 @@ def report(card: ModelCard, directory: Path) -> str:
     return f"{format_table(rows)}\nmodel: {directory}"
 
 
-def _move_into(out: Path, export: Path) -> None:
+def move_into(out: Path, export: Path) -> None:
     """Move a SavedModel's parts to their place, `saved_model.pb` last.
 
     Until that file is there, the directory is not a SavedModel, and no other
     program takes it for one.
+
+    Args:
+        out: the model's directory.
+        export: the SavedModel; removed.
     """
     parts = sorted(export.iterdir(), key=lambda p: p.name == "saved_model.pb")
     for name in ("saved_model.pb", CARD_NAME):
@@ -91,6 +95,20 @@ def _move_into(out: Path, export: Path) -> None:
             shutil.rmtree(target)
         part.replace(target)
     export.rmdir()
+
+
+def network_of(model: ImpurityFinder) -> dict[str, Any]:
+    """Class, number of weights and sizes of a network, for the card."""
+    network: Any = keras.saving.serialize_keras_object(model.network)
+    return {
+        "class": network["class_name"],
+        "parameters": model.count_params(),
+        **{
+            k: v
+            for k, v in network["config"].items()
+            if k not in ("name", "dtype", "trainable")
+        },
+    }
 
 
 def _assess(
@@ -132,18 +150,9 @@ def _card(
     assessments: dict[int, Assessment],
 ) -> ModelCard:
     builder = open_prepared(config.data)
-    network: Any = keras.saving.serialize_keras_object(model.network)
     return ModelCard(
         name=config.out.name,
-        network={
-            "class": network["class_name"],
-            "parameters": model.count_params(),
-            **{
-                k: v
-                for k, v in network["config"].items()
-                if k not in ("name", "dtype", "trainable")
-            },
-        },
+        network=network_of(model),
         command=config.command,
         data={
             "name": builder.info.full_name,

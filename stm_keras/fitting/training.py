@@ -26,11 +26,11 @@ from stm_keras.errors import InputError
 from stm_keras.fitting.directory import is_finished, training_directory
 from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.fitting.fit_config import FitConfig
+from stm_keras.fitting.publication import publish
+from stm_keras.fitting.training_log import BEST, TrainingLog
 from stm_keras.model_card import ModelCard, read_card
 from stm_keras.nn.model import ImpurityFinder, wang2020
 from stm_keras.progress import Progress, no_progress
-from stm_keras.fitting.publication import publish
-from stm_keras.fitting.training_log import BEST, TrainingLog
 
 Verbosity = Literal["bar", "lines", "silent"]
 KERAS_VERBOSE: dict[Verbosity, Any] = {"bar": 1, "lines": 2, "silent": 0}
@@ -62,7 +62,7 @@ def fit(
     """
     shape = maps_shape(config.data)
     steps = batches_per_epoch(config.data, config.batches)
-    check_voltages(config.data, config.batches)
+    check_voltages(config.data, config.batches.voltages)
     ring = _ring_range(config.data)
     tiles = _experiment(config, shape, ring)
     if resume and is_finished(config.out, config.course()):

@@ -13,6 +13,7 @@ import numpy as np
 from stm_keras import surfaces
 from stm_keras.analysis.ring import Ring, measure_ring
 from stm_keras.errors import InputError
+from stm_keras.finding.preparation import level
 from stm_keras.inspection.doubts import (
     bias_warnings,
     channel_warnings,
@@ -29,7 +30,6 @@ from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import open_recording
 from stm_keras.io.recording import Recording
 from stm_keras.io.selection import Selection, select_channel
-from stm_keras.preparation import level
 
 
 @dataclass(frozen=True, eq=False)

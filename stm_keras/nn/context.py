@@ -8,19 +8,15 @@ from keras import layers
 
 from stm_keras.nn.attention import VoltageAttention
 from stm_keras.nn.detection_loss import count_loss, position_loss
+from stm_keras.nn.detection_output import (
+    UNCALIBRATED,
+    detection_output,
+    rare_at_first,
+)
 from stm_keras.nn.dilated_block import DilatedBlock
 from stm_keras.nn.ring_embedding import RingEmbedding
 from stm_keras.nn.standardization import MapStandardization
 from stm_keras.nn.untyped import ops
-
-_LEAST_DEVIATION_PX = 0.01
-_RARE = -6.0
-"""Logit of the probability before training: an impurity is on few pixels."""
-
-
-def _rare_at_first(shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:
-    """Bias of the head: see `_RARE`."""
-    return ops.cast([_RARE, *[0.0] * (shape[0] - 1)], dtype or "float32")
 
 
 @keras.saving.register_keras_serializable("stm_keras")
@@ -40,6 +36,10 @@ class Context(layers.Layer):
         decoder_dilations: of its blocks [px].
         attention_filters: channels of query and key.
         embedding_units: features of a map's wave number.
+        calibration: slope and offset of the logit, and factor of the standard
+            deviations, that made them true on held-out fields; each with its
+            change for every doubling of the number of maps. Not used in
+            training.
 
     Call arguments:
         maps: [B, V, H, W], any unit, NaN where not measured.
@@ -47,6 +47,8 @@ class Context(layers.Layer):
             where none is known.
         return_weights: also give the attention weights.
         standardised: the maps went through `MapStandardization` already.
+        measured: with `standardised`, 1 where a pixel was measured and 0
+            elsewhere, [B, V, H, W]; None where all were. Otherwise NaN tell.
 
     Returns:
         [B, H, W, 5]: the logit of the probability of an impurity that belongs
@@ -63,6 +65,7 @@ class Context(layers.Layer):
         decoder_dilations: tuple[int, ...] = (1, 2, 4, 8, 4, 2, 1, 1),
         attention_filters: int = 8,
         embedding_units: int = 24,
+        calibration: tuple[float, ...] = UNCALIBRATED,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -84,6 +87,7 @@ class Context(layers.Layer):
         self.decoder_dilations = tuple(decoder_dilations)
         self.attention_filters = attention_filters
         self.embedding_units = embedding_units
+        self.calibration = tuple(calibration)
         self.standardization = MapStandardization(name="standardization")
         self.embedding = RingEmbedding(embedding_units, name="embedding")
         self.stem = layers.Conv2D(filters, 3, padding="same", name="stem")
@@ -100,7 +104,7 @@ class Context(layers.Layer):
             DilatedBlock(decoder_filters, dilation, name=f"decoder_{i}")
             for i, dilation in enumerate(self.decoder_dilations)
         ]
-        initializer: Any = _rare_at_first  # typed as a name by Keras
+        initializer: Any = rare_at_first  # typed as a name by Keras
         self.head = layers.Conv2D(
             5,
             3,
@@ -139,39 +143,56 @@ class Context(layers.Layer):
         training: bool | None = None,
         return_weights: bool = False,
         standardised: bool = False,
+        measured: tf.Tensor | None = None,
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """See the class."""
-        shape = ops.shape(maps)
-        measured = ops.cast(ops.logical_not(ops.isnan(maps)), "float32")
+        present: tf.Tensor = ops.cast(ops.isfinite(maps), "float32")
+        if standardised and measured is not None:
+            present = measured
         if not standardised:
             maps = self.standardization(maps)
-        told = ops.zeros(shape[:2]) if ring is None else ring
-        total, weights = self._attend(maps, measured, told, shape, training)
+        total, weights = self._attend(maps, present, ring, training)
+        calibration = UNCALIBRATED if training else self.calibration
+        raw = self.head(self._decode(total))
+        output = detection_output(raw, ops.shape(maps)[1], calibration)
+        return (output, weights) if return_weights else output
+
+    def describe(
+        self, maps: tf.Tensor, ring: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """What the maps look like to the network.
+
+        Args:
+            maps: see the class.
+            ring: see the class.
+
+        Returns:
+            Means over the frame of what the decoder starts from and of what
+            it ends with, [B, 2 decoder_filters + 1].
+        """
+        measured = ops.cast(ops.logical_not(ops.isnan(maps)), "float32")
+        total, _ = self._attend(self.standardization(maps), measured, ring)
+        features = ops.concatenate([total, self._decode(total)], axis=-1)
+        return ops.mean(features, axis=(1, 2))
+
+    def _decode(self, total: tf.Tensor) -> tf.Tensor:
+        """What the head takes, [B, H, W, decoder_filters]."""
         features = self.join(total)
         for block in self.decoder:
             features = block(features)
-        raw = self.head(ops.relu(features))
-        output = ops.concatenate(
-            [
-                raw[..., :1],
-                # A neighbour may speak for an impurity, none further away.
-                1.5 * ops.tanh(raw[..., 1:3]),
-                _LEAST_DEVIATION_PX + ops.softplus(raw[..., 3:]),
-            ],
-            axis=-1,
-        )
-        return (output, weights) if return_weights else output
+        return ops.relu(features)
 
     def _attend(
         self,
         maps: tf.Tensor,
         measured: tf.Tensor,
-        ring: tf.Tensor,
-        shape: tuple[Any, ...],
-        training: bool | None,
+        ring: tf.Tensor | None,
+        training: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Encode every map and join them: [B, H, W, d + 1], and c."""
-        batch, voltages, height, width = shape
+        batch, voltages, height, width = ops.shape(maps)
+        if ring is None:
+            ring = ops.zeros((batch, voltages))
         features = self.stem(
             ops.reshape(
                 ops.stack([maps, measured], axis=-1),
@@ -227,4 +248,5 @@ class Context(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
-        return {**super().get_config(), **self.sizes}
+        calibration = {"calibration": self.calibration}
+        return {**super().get_config(), **self.sizes, **calibration}

@@ -6,7 +6,7 @@ import numpy as np
 from gwyfile.objects import GwyContainer, GwyDataField, GwyObject
 from numpy.typing import NDArray
 
-from stm_keras.prediction import Prediction
+from stm_keras.finding.prediction import Prediction
 
 _M_PER_NM = 1e-9
 _IMPURITY_COLOUR = {"red": 1.0, "green": 0.2, "blue": 0.2, "alpha": 0.5}
@@ -40,7 +40,7 @@ def write_gwy(
     container.add_mask(0, mask, extent, _IMPURITY_COLOUR)
     container.add_points(0, prediction.positions_nm)
     container.add_notes(0, prediction.notes)
-    score = prediction.score.astype(np.float64)
+    score = prediction.found.score.astype(np.float64)
     part = prediction.levelled.extent_nm
     corner = prediction.origin_nm
     container.add_channel(1, "score S", _filled(score), part, "", corner)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi, roiwrite
 
-from stm_keras.prediction import Prediction
+from stm_keras.finding.prediction import Prediction
 
 
 def write_roi_set(path: Path, prediction: Prediction) -> None:

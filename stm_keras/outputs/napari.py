@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stm_keras.prediction import Prediction
+from stm_keras.finding.prediction import Prediction
 
 
 def write_points(path: Path, prediction: Prediction) -> None:

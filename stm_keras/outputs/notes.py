@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from stm_keras.finding.found import Found
+
 _WARNING = "warning: "
 
 
@@ -18,3 +20,10 @@ def warnings_in(notes: Iterable[str]) -> list[str]:
             if note.startswith(_WARNING)
         )
     )
+
+
+def meaning_of_score(found: Found) -> str:
+    """What the numbers in the column `score` are."""
+    if found.deviations is None:
+        return "standard deviations of S above its mean"
+    return "probability of an impurity"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import stm_keras
+from stm_keras.finding.prediction import Prediction
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.outputs.notes import warnings_in
-from stm_keras.prediction import Prediction
+from stm_keras.outputs.notes import meaning_of_score, warnings_in
 
 FORMAT = "stm-keras positions"
 FORMAT_VERSION = 1
@@ -23,7 +23,7 @@ UNITS = {
     "angle_deg": "degrees, counter-clockwise",
     "extent_nm, pixel_nm, origin_nm": "nm, along the rows (down) first",
     "bias_v": "V",
-    "score, threshold": "standard deviations of S above its mean",
+    "std_x_nm, std_y_nm": "nm, standard deviations of x_nm and y_nm",
     "rank": "1 is the highest score",
 }
 
@@ -55,11 +55,12 @@ def document(
         Plain values; the keys are described in docs/predict.md.
     """
     card, options = prediction.card, prediction.options
+    found = prediction.found
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "written_by": f"stm-keras {stm_keras.__version__}",
-        "units": UNITS,
+        "units": UNITS | {"score, threshold": meaning_of_score(found)},
         "source": _source(prediction.file_maps),
         "region": _region(prediction),
         "model": {
@@ -73,12 +74,17 @@ def document(
             "cleaning": dataclasses.asdict(options.cleaning),
             "tiling": options.tiling,
             "threshold": options.threshold,
+            "false_discovery_rate": options.false_discovery_rate,
         },
-        "threshold": prediction.threshold,
-        "noise_floor_of_s": _finite(prediction.floor),
+        "threshold": found.threshold,
+        "noise_floor_of_s": _finite(found.floor),
+        "expected_false": found.expected_false,
+        "found_in_surrogates": None
+        if found.surrogates is None
+        else found.surrogates.tolist(),
         "score_map": {
             "file": "S.npy",
-            "shape_px": list(prediction.score.shape),
+            "shape_px": list(found.score.shape),
             "pixel_nm": list(prediction.maps.pixel_nm),
             "origin_nm": list(prediction.origin_nm),
         },
@@ -122,6 +128,7 @@ def _positions(prediction: Prediction) -> list[dict[str, float]]:
     """One a position, the highest score first."""
     places = prediction.positions_px
     scanner = prediction.file_maps.scanner_nm(places)
+    deviations = prediction.deviations_nm
     listed = []
     for index, score in enumerate(prediction.scores):
         y_nm, x_nm = prediction.positions_nm[index]
@@ -131,6 +138,9 @@ def _positions(prediction: Prediction) -> list[dict[str, float]]:
             "x_nm": float(x_nm),
             "y_nm": float(y_nm),
         }
+        if deviations is not None:
+            entry["std_x_nm"] = float(deviations[index, 1])
+            entry["std_y_nm"] = float(deviations[index, 0])
         if scanner is not None:
             entry["scanner_x_nm"] = float(scanner[index, 0])
             entry["scanner_y_nm"] = float(scanner[index, 1])

@@ -7,11 +7,13 @@ import numpy as np
 
 from stm_keras.analysis.positions_file import to_nm, write_positions
 from stm_keras.files import writable_directory
+from stm_keras.finding.found import Found
+from stm_keras.finding.prediction import Prediction
 from stm_keras.outputs.mask import impurity_mask, write_mask_tiff
+from stm_keras.outputs.notes import meaning_of_score
 from stm_keras.outputs.options import OutputOptions
 from stm_keras.outputs.positions_json import write_json
 from stm_keras.plots import plot_overview
-from stm_keras.prediction import Prediction
 
 FILES = (
     "positions.csv",
@@ -82,7 +84,7 @@ def write_prediction(
 def _write_arrays(
     folder: Path, prediction: Prediction, mask: np.ndarray
 ) -> None:
-    np.save(folder / "S.npy", prediction.score)
+    np.save(folder / "S.npy", prediction.found.score)
     np.save(folder / "mask.npy", mask)
     np.save(folder / "measured.npy", prediction.measured.astype(np.uint8))
     write_mask_tiff(folder / "mask.tif", mask, prediction.file_maps.pixel_nm)
@@ -90,16 +92,18 @@ def _write_arrays(
 
 def _write_table(folder: Path, prediction: Prediction) -> None:
     maps = prediction.file_maps
+    meaning = meaning_of_score(prediction.found)
     write_positions(
         folder / "positions.csv",
         prediction.positions_px,
         prediction.scores,
         pixel_nm=maps.pixel_nm,
         scanner_nm=maps.scanner_nm(prediction.positions_px),
+        deviations_nm=prediction.deviations_nm,
         header_notes=[
             f"source: {maps.source}",
-            "score: the network's S, in its standard deviations above its "
-            f"mean; detections above {prediction.threshold:.4g}",
+            f"score: {meaning}; detections above "
+            f"{prediction.found.threshold:.4g}",
             f"model: {prediction.card.name}",
             *prediction.notes,
         ],
@@ -117,8 +121,14 @@ def _draw(
     plot_overview(
         folder / "overview.png",
         maps=prediction.levelled,
-        score=prediction.score,
-        threshold=prediction.threshold,
+        score=prediction.found.score,
+        criterion=_criterion(prediction.found),
         positions_nm=prediction.positions_nm - corner,
         truth_nm=truth_nm,
     )
+
+
+def _criterion(found: Found) -> str:
+    if found.deviations is None:
+        return f"S > {found.threshold:.3g} std"
+    return f"probability > {found.threshold:.3g}"

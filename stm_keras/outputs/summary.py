@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stm_keras.files import atomic_file, writable_directory
+from stm_keras.finding.prediction import Prediction
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.recording import printable
 from stm_keras.outputs.notes import warnings_in
-from stm_keras.prediction import Prediction
 
 FILE = "summary.csv"
 OK = "ok"
@@ -45,6 +45,8 @@ class FileResult:
         extent_nm: height and width [nm].
         found: number of impurities; None where the file was refused.
         files: that were written.
+        remark: how many of the found are expected to be false; empty where
+            the model does not tell.
         warnings: what to be wary of, a line each.
         reason: why it was refused, a line; empty where it was not.
     """
@@ -56,6 +58,7 @@ class FileResult:
     extent_nm: tuple[float, float] | None = None
     found: int | None = None
     files: tuple[Path, ...] = ()
+    remark: str = ""
     warnings: tuple[str, ...] = ()
     reason: str = ""
 
@@ -79,8 +82,26 @@ class FileResult:
             self,
             found=len(prediction.scores),
             files=tuple(files),
+            remark=_remark(prediction),
             warnings=tuple(warnings_in(prediction.notes)),
         )
+
+
+def _remark(prediction: Prediction) -> str:
+    """What the model says of its own errors, a line."""
+    found = prediction.found
+    if found.expected_false is None:
+        return ""
+    parts = [
+        f"expected to be false among them: {found.expected_false:.2g} "
+        f"(probability above {found.threshold:.2g})"
+    ]
+    if found.surrogates is not None:
+        parts.append(
+            f"found in {len(found.surrogates)} maps of the same spectrum "
+            f"without an impurity: {found.surrogates.mean():.2g} each"
+        )
+    return "; ".join(parts)
 
 
 def write_summary(path: str | Path, results: Sequence[FileResult]) -> None:

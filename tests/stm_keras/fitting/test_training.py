@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.errors import InputError
+from stm_keras.finding.saved_finder import load_finder
 from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.fitting.fit_config import FitConfig
-from stm_keras.model_card import read_card
 from stm_keras.fitting.publication import report
-from stm_keras.saved_finder import load_finder
 from stm_keras.fitting.training import fit
+from stm_keras.model_card import read_card
 
 NETWORK = {"filters": 4, "attention_filters": 2, "kernel_size": 3, "depth": 1}
 

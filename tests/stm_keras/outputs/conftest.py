@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+from stm_keras.finding.found import Found
+from stm_keras.finding.prediction import Prediction, PredictOptions
 from stm_keras.io.cropping import crop
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.placement import Placement
 from stm_keras.model_card import ModelCard
-from stm_keras.prediction import Prediction, PredictOptions
 
 CARD = ModelCard(
     name="little",
@@ -30,7 +31,9 @@ SCORES = np.array([9.5, 6.25, 4.0])
 def prediction():
     """What was found in rows 4:40, columns 6:50 of a frame of 40 x 50 px."""
 
-    def make(positions=POSITIONS, *, placed=True, hole=True, unit="m"):
+    def make(
+        positions=POSITIONS, *, placed=True, hole=True, unit="m", certainty=None
+    ):
         rng = np.random.default_rng(3)
         data = rng.normal(size=(2, 40, 50))
         if hole:
@@ -53,11 +56,16 @@ def prediction():
             (4, 6),
             part,
             part,
-            score,
+            Found(
+                score,
+                positions,
+                SCORES[: len(positions)],
+                3.5,
+                0.2,
+                **(certainty or {}),
+            ),
             positions,
-            SCORES[: len(positions)],
-            3.5,
-            0.2,
+            certainty and 0.1 * np.ones_like(positions),
             PredictOptions(surface="cu111"),
             CARD,
             (*maps.provenance, "a note", "warning: b.sxm: odd"),

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from stm_keras.errors import InputError
+from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.model_card import ModelCard, read_card
 
 _BYTES_AT_ONCE = 2**29
@@ -60,6 +61,10 @@ class SavedFinder:
         return max(1, _BYTES_AT_ONCE // tile)
 
 
+Finder = SavedFinder | DetectionFinder
+"""A model directory in use: its network gives S alone, or probabilities."""
+
+
 class _Signatures(dict[str, Any]):
     """A module's signatures, which keep the module."""
 
@@ -68,7 +73,7 @@ class _Signatures(dict[str, Any]):
         self.module = module
 
 
-def load_finder(directory: str | Path) -> SavedFinder:
+def load_finder(directory: str | Path) -> Finder:
     """Load a model directory.
 
     Args:
@@ -87,9 +92,16 @@ def load_finder(directory: str | Path) -> SavedFinder:
     try:
         module = tf.saved_model.load(str(path))
         # The module owns the weights: it must live as long as they are used.
-        finder = SavedFinder(card, _Signatures(module))
-        finder.score(np.ones((1, 1, 4, 4), np.float32))
-        finder.score_tiles(np.ones((1, 1, 4, 4), np.float32))
+        signatures = _Signatures(module)
+        little = np.ones((1, 1, 4, 4), np.float32)
+        finder: Finder
+        if card.detection:
+            finder = DetectionFinder(card, signatures)
+            finder.answer(little[0], np.zeros(1))
+        else:
+            finder = SavedFinder(card, signatures)
+            finder.score(little)
+            finder.score_tiles(little)
     except (
         OSError,
         LookupError,  # weights cut short; a signature that is not there

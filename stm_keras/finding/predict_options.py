@@ -25,10 +25,15 @@ class PredictOptions:
         tiling: "overlap" blends large tiles that share a border; "paper" puts
             tiles of the training's size edge to edge (arXiv:2006.15898).
         threshold: least S of a detection, in standard deviations of S above
-            its mean; None takes the model card's, and its floor as well.
+            its mean, or its least probability with `context`; None takes the
+            model card's, and its floor as well.
         region: the part of the frame that is looked at.
         bias_range_v: least and greatest bias [V] of the maps that are looked
             at; None takes all.
+        false_discovery_rate: with `context`, expected share of false ones
+            among all that are kept; None takes the card's threshold.
+        surrogates: with `context`, how many maps without an impurity are made
+            of the user's own to count what is found in them.
     """
 
     surface: str | None = None
@@ -37,6 +42,8 @@ class PredictOptions:
     threshold: float | None = None
     region: Region = field(default_factory=Region)
     bias_range_v: tuple[float, float] | None = None
+    false_discovery_rate: float | None = None
+    surrogates: int = 5
 
     def __post_init__(self) -> None:
         if self.tiling not in TILINGS:
@@ -48,6 +55,21 @@ class PredictOptions:
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise InputError(
                 f"`threshold` must be a number. Received: {self.threshold}"
+            )
+        rate = self.false_discovery_rate
+        if rate is not None and not 0 < rate < 1:
+            raise InputError(
+                "`false_discovery_rate` must lie between 0 and 1. "
+                f"Received: {rate:g}"
+            )
+        if rate is not None and self.threshold is not None:
+            raise InputError(
+                "Give a threshold or a false-discovery rate, not both: each "
+                "decides what counts."
+            )
+        if self.surrogates < 0:
+            raise InputError(
+                f"`surrogates` must be >= 0. Received: {self.surrogates}"
             )
 
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.preparation import (
+from stm_keras.finding.preparation import (
     level,
     ring_wave_numbers,
     tiles_of,
     to_network_pixel,
 )
+from stm_keras.io.maps import ConductanceMaps
 from stm_keras.surfaces import SURFACES
 
 RING_RAD_PX = (1.32, 1.80)

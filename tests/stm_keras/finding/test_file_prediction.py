@@ -10,17 +10,17 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
-from stm_keras import file_prediction
 from stm_keras.errors import InputError
-from stm_keras.file_prediction import FileOptions, predict_files
+from stm_keras.finding import file_prediction
+from stm_keras.finding.file_prediction import FileOptions, predict_files
+from stm_keras.finding.prediction import PredictOptions
+from stm_keras.finding.saved_finder import SavedFinder
 from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.options import ReadOptions
 from stm_keras.model_card import ModelCard
 from stm_keras.outputs.options import OutputOptions
 from stm_keras.outputs.result_folder import FILES
-from stm_keras.prediction import PredictOptions
-from stm_keras.saved_finder import SavedFinder
 from stm_keras.surfaces import paper_wave_numbers
 
 CARD = ModelCard(
@@ -276,7 +276,7 @@ def test_warnings_are_told(tmp_path):
 @pytest.fixture
 def scans(tmp_path):
     """Scans of one frame with Z, current and lock-in, drifting by 3 px."""
-    path = Path(__file__).parents[2] / "benchmarks/readers/tiny_nanonis_sxm.py"
+    path = Path(__file__).parents[3] / "benchmarks/readers/tiny_nanonis_sxm.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.errors import InputError
+from stm_keras.finding.prediction import PredictOptions, predict_maps
+from stm_keras.finding.saved_finder import SavedFinder, load_finder
 from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard
 from stm_keras.outputs.result_folder import FILES, write_prediction
-from stm_keras.prediction import PredictOptions, predict_maps
-from stm_keras.saved_finder import SavedFinder, load_finder
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.surfaces import PAPER_PIXEL_NM, paper_wave_numbers
 
@@ -269,7 +269,7 @@ def test_paper_geometry_needs_no_resampling():
     np.testing.assert_array_equal(found.maps.data, maps.data)
 
 
-WANG2020 = load_finder(Path(__file__).parents[2] / "saved_models/wang2020")
+WANG2020 = load_finder(Path(__file__).parents[3] / "saved_models/wang2020")
 
 
 @pytest.mark.parametrize("n_maps", [1, 4, 16])

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from stm_keras.errors import InputError
 from stm_keras.files import writable_directory
+from stm_keras.finding.predict_options import Companions, PredictOptions
+from stm_keras.finding.prediction import predict_maps
+from stm_keras.finding.saved_finder import Finder, load_finder
 from stm_keras.io.channels import Quantity, quantity
 from stm_keras.io.folder import expand
 from stm_keras.io.maps import ConductanceMaps
@@ -17,10 +20,7 @@ from stm_keras.outputs import summary
 from stm_keras.outputs.options import OutputOptions
 from stm_keras.outputs.result_folder import write_prediction
 from stm_keras.outputs.summary import FileResult
-from stm_keras.predict_options import Companions, PredictOptions
-from stm_keras.prediction import predict_maps
 from stm_keras.progress import Progress, no_progress
-from stm_keras.saved_finder import SavedFinder, load_finder
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _read(files: Sequence[Path], options: FileOptions) -> ConductanceMaps:
 def _find(
     files: Sequence[Path],
     maps: ConductanceMaps,
-    finder: SavedFinder,
+    finder: Finder,
     folder: Path,
     options: FileOptions,
     progress: Progress,
@@ -185,6 +185,8 @@ def _told(result: FileResult) -> Iterator[str]:
             f"{result.channel or 'its maps'} ({result.shape[0]} map(s), "
             f"{width:.4g} x {height:.4g} nm)"
         )
+    if result.remark:
+        yield f"  {result.remark}"
     yield from (f"  warning: {warning}" for warning in result.warnings)
 
 

@@ -12,6 +12,16 @@ from stm_keras.io.cleaning.cleaning_options import CleaningOptions, Level
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
 
+_MIDDLE_RAD_PX = 1.2
+"""Where rings are moved to: the middle of 0.6 to 2.2 rad/px, as a ratio."""
+
+_SQUARE = 0.02
+"""Largest relative difference of the sides of a pixel that counts as square."""
+
+_AGREEMENT = 0.25
+"""Rings of one stack lie so near to their median, as a ratio: those of
+Au(111) from -0.2 to +0.2 V do; what lies beyond is something else."""
+
 
 def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
     """Level maps and take their noisy scan lines as not measured.
@@ -94,6 +104,63 @@ def to_network_pixel(
             "to be trusted",
         )
     return resample(maps, network_pixel_nm(ring_per_nm, ring_rad_px))
+
+
+def to_known_pixel(
+    maps: ConductanceMaps,
+    ring_rad_px: tuple[float, float],
+    surface: str | None,
+) -> ConductanceMaps:
+    """Resample, if need be, so that the rings lie within those of a training.
+
+    A network that is told the wave numbers takes any pixel that it was
+    trained on; square ones with rings well inside the training's are left as
+    they are.
+
+    Args:
+        maps: levelled maps.
+        ring_rad_px: least and greatest 2k of the training [rad/px].
+        surface: see `ring_wave_numbers`.
+
+    Returns:
+        Maps whose rings lie within `ring_rad_px`, if those of one stack can.
+
+    Raises:
+        InputError: see `to_network_pixel`.
+    """
+    low, high = ring_rad_px
+    ring_per_nm, _ = ring_wave_numbers(maps, surface)
+    down, right = maps.pixel_nm
+    square = abs(down - right) < _SQUARE * right
+    rings = ring_per_nm * (down + right) / 2
+    if square and low <= rings.min() and rings.max() <= high:
+        return maps
+    middle = _MIDDLE_RAD_PX
+    # A wide stack may need the middle moved to have both ends inside.
+    widest = ring_per_nm.max() / ring_per_nm.mean()
+    middle = min(middle, high / widest)
+    return to_network_pixel(maps, (middle, middle), surface)
+
+
+def told_rings(maps: ConductanceMaps, surface: str | None) -> np.ndarray:
+    """What a network is told of the wave numbers.
+
+    Args:
+        maps: levelled maps.
+        surface: a key of `SURFACES`; None takes what is seen in each map,
+            where it agrees with the others.
+
+    Returns:
+        2k of each map [rad/nm], float64 [V]; 0 where it is not known.
+    """
+    if surface is not None:
+        return ring_wave_numbers(maps, surface)[0]
+    rings = [measure_ring(image, maps.pixel_nm) for image in maps.data]
+    q = np.array([ring.q_per_nm if ring else np.nan for ring in rings])
+    if not np.isfinite(q).any():
+        return np.zeros(len(q))
+    agrees = np.abs(q / np.nanmedian(q) - 1) < _AGREEMENT
+    return np.where(agrees, q, 0.0)
 
 
 def network_pixel_nm(

@@ -1,0 +1,1 @@
+"""Apply a trained network to maps and to files."""

@@ -1,0 +1,144 @@
+"""Find impurities with a network that says how sure it is."""
+
+import numpy as np
+
+from stm_keras.analysis.detections import Detections, find_detections
+from stm_keras.errors import InputError
+from stm_keras.finding.detection_finder import (
+    LEAST_PROBABILITY,
+    DetectionFinder,
+)
+from stm_keras.finding.found import Found
+from stm_keras.finding.predict_options import PredictOptions
+from stm_keras.finding.surrogates import phase_surrogate
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.progress import Progress, no_progress
+
+LEAST_FRAME_PX = 16
+
+_MANY_FALSE = 2.0
+"""Surrogates may hold so many times the false ones that the rate allows."""
+
+
+def find_by_probability(
+    ready: ConductanceMaps,
+    ring_rad_px: np.ndarray,
+    finder: DetectionFinder,
+    options: PredictOptions,
+    progress: Progress = no_progress,
+) -> Found:
+    """Impurities surer than the threshold, and what to think of them.
+
+    Args:
+        ready: maps at the network's pixel.
+        ring_rad_px: 2k of each map [rad/px], [V]; 0 where unknown.
+        finder: the trained network.
+        options: threshold or false-discovery rate, and number of surrogates.
+        progress: told the number of tiles done and of all, those of
+            surrogates not among them.
+    """
+    maps = ready.data
+    _check(ready)
+    output = finder.answer(maps, ring_rad_px, progress)
+    # Nothing is found where no map has a measurement.
+    output[~np.isfinite(maps).any(axis=0), 0] = -np.inf
+    found = find_detections(output, LEAST_PROBABILITY)
+    threshold = _threshold(found, finder, options)
+    kept = found.probabilities >= threshold
+    score = output[..., 0].copy()
+    score[~ready.mask] = np.nan
+    surrogates = _surrogates(ready, ring_rad_px, finder, options, threshold)
+    n_found = int(kept.sum())
+    notes = _notes(maps, ring_rad_px, finder)
+    if surrogates is not None:
+        notes += _doubts(n_found, surrogates, finder)
+    return Found(
+        score,
+        found.positions[kept],
+        found.probabilities[kept],
+        threshold,
+        deviations=found.deviations[kept],
+        expected_false=float((1 - found.probabilities[kept]).sum()),
+        surrogates=surrogates,
+        notes=notes,
+    )
+
+
+def _check(ready: ConductanceMaps) -> None:
+    """Refuse a frame in which the network would see little but its edge."""
+    _, height, width = ready.shape
+    if min(height, width) < LEAST_FRAME_PX:
+        raise InputError(
+            f"{ready.source}: at the network's pixel of "
+            f"{ready.pixel_nm[0]:.3g} nm the frame is only {height} x {width} "
+            f"px, and {LEAST_FRAME_PX} are needed: give a larger frame."
+        )
+
+
+def _threshold(
+    found: Detections, finder: DetectionFinder, options: PredictOptions
+) -> float:
+    """The user's, that of the user's rate in these maps, or the card's."""
+    if options.threshold is not None:
+        if not 0 < options.threshold < 1:
+            raise InputError(
+                f"--threshold {options.threshold:g}: the model "
+                f"{finder.card.name} gives probabilities; take one between 0 "
+                "and 1."
+            )
+        return options.threshold
+    if options.false_discovery_rate is None:
+        return finder.threshold
+    # The surest are kept, as long as their mean chance to be false allows.
+    false = np.cumsum(1 - found.probabilities)
+    share = false / np.arange(1, len(false) + 1)
+    allowed = np.flatnonzero(share <= options.false_discovery_rate)
+    if not len(allowed):
+        return 1.0
+    return float(found.probabilities[allowed[-1]])
+
+
+def _surrogates(
+    ready: ConductanceMaps,
+    ring_rad_px: np.ndarray,
+    finder: DetectionFinder,
+    options: PredictOptions,
+    threshold: float,
+) -> np.ndarray | None:
+    if options.surrogates == 0:
+        return None
+    rng = np.random.default_rng(0)  # the same file gives the same answer
+    counts = []
+    for _ in range(options.surrogates):
+        maps = phase_surrogate(ready.data, rng)
+        found = finder.detect(maps, ring_rad_px)
+        counts.append(float((found.probabilities >= threshold).sum()))
+    return np.array(counts)
+
+
+def _notes(
+    maps: np.ndarray, ring_rad_px: np.ndarray, finder: DetectionFinder
+) -> tuple[str, ...]:
+    unlikeness = finder.unlikeness(maps, ring_rad_px)
+    if unlikeness is None:
+        return ()
+    note = (
+        f"unlikeness to the training maps {unlikeness:.2f}; 99 of 100 of them "
+        "are below 1"
+    )
+    return (f"warning: off its ground: {note}" if unlikeness > 1 else note,)
+
+
+def _doubts(
+    n_found: int, surrogates: np.ndarray, finder: DetectionFinder
+) -> tuple[str, ...]:
+    """Whether the maps' own spectrum makes the finder see things."""
+    mean = surrogates.mean()
+    allowed = _MANY_FALSE * finder.false_discovery_rate * n_found
+    if mean <= max(1 / len(surrogates), allowed):
+        return ()
+    return (
+        f"warning: maps of the same spectrum without any impurity give "
+        f"{mean:.2g} detections each, and these gave {n_found}: do not trust "
+        "them",
+    )

@@ -1,0 +1,124 @@
+"""A model that gives probabilities, loaded and ready to find impurities."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from stm_keras.analysis.detections import Detections, find_detections
+from stm_keras.data.tiles import Tiling, score_in_tiles
+from stm_keras.model_card import ModelCard
+from stm_keras.progress import Progress, no_progress
+
+LEAST_PROBABILITY = 0.02
+"""Detections less sure than this are not worth a line."""
+
+_LARGE_TILE_PX = 256
+_SMALL_TILE_PX = 192
+_MANY_MAPS = 32
+_OUTPUTS = ("score", "offset", "deviation")
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionFinder:
+    """A trained network `Context` with its card.
+
+    Attributes:
+        card: how it was made and what it expects.
+        signatures: the SavedModel's, by name; see `export_saved_model`.
+    """
+
+    card: ModelCard
+    signatures: Mapping[str, Any]
+
+    @property
+    def threshold(self) -> float:
+        """The least probability of a detection, by the card."""
+        assert self.card.detection is not None
+        return float(self.card.detection["threshold"])
+
+    @property
+    def false_discovery_rate(self) -> float:
+        """The share of false detections that the threshold allows."""
+        assert self.card.detection is not None
+        return float(self.card.detection["false_discovery_rate"])
+
+    def answer(
+        self,
+        maps: np.ndarray,
+        ring: np.ndarray,
+        progress: Progress = no_progress,
+    ) -> np.ndarray:
+        """What every pixel says of an impurity.
+
+        A frame larger than a tile is cut, under the mean and scale of all of
+        it, and put together where every tile saw what lies around.
+
+        Args:
+            maps: float32 [V, H, W] at the network's pixel, any unit; NaN
+                where not measured.
+            ring: 2k of each map [rad/px], [V]; 0 where unknown.
+            progress: told the number of tiles done and of all.
+
+        Returns:
+            See `Context`, float32 [H, W, 5].
+        """
+        maps = np.asarray(maps, np.float32)
+        measured = np.isfinite(maps).astype(np.float32)
+        batch = tf.constant(maps[None])
+        whole = self.signatures["standardize"](maps=batch)["maps"].numpy()[0]
+        told = tf.constant(np.asarray(ring, np.float32)[None])
+
+        def run(tiles: np.ndarray) -> np.ndarray:
+            # Maps and what of them was measured are cut alike, as one stack.
+            seen, present = np.split(tiles, 2, axis=1)
+            named = self.signatures["score_tiles"](
+                maps=tf.constant(seen),
+                ring=told,
+                measured=tf.constant(present),
+            )
+            parts = [named[name].numpy() for name in _OUTPUTS]
+            parts[0] = parts[0][..., None]
+            return np.concatenate(parts, axis=-1)
+
+        return score_in_tiles(
+            np.concatenate([whole, measured]),
+            run,
+            self._tiling(len(maps)),
+            progress=progress,
+        )
+
+    def detect(self, maps: np.ndarray, ring: np.ndarray) -> Detections:
+        """Impurities down to a low probability.
+
+        Args:
+            maps: see `answer`.
+            ring: see `answer`.
+        """
+        return find_detections(self.answer(maps, ring), LEAST_PROBABILITY)
+
+    def unlikeness(self, maps: np.ndarray, ring: np.ndarray) -> float | None:
+        """How unlike the training's the maps are; above 1 is off ground.
+
+        Args:
+            maps: see `answer`.
+            ring: see `answer`.
+
+        Returns:
+            See `stm_keras.analysis.novelty.Ground`; None for a model that
+            does not know.
+        """
+        if "describe" not in self.signatures:
+            return None
+        described = self.signatures["describe"](
+            maps=tf.constant(np.asarray(maps, np.float32)[None]),
+            ring=tf.constant(np.asarray(ring, np.float32)[None]),
+        )
+        return float(described["unlikeness"].numpy()[0])
+
+    def _tiling(self, n_maps: int) -> Tiling:
+        size = _SMALL_TILE_PX if n_maps > _MANY_MAPS else _LARGE_TILE_PX
+        # In the outer third of the shared part a tile counts for nothing.
+        return Tiling(size, overlap_px=3 * self.card.reach_px)

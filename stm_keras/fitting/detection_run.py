@@ -1,0 +1,122 @@
+"""What a network `context` finds on held-out fields, beside the truth."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from stm_keras.analysis.calibration import Neighbourhoods
+from stm_keras.analysis.detections import find_detections, joined_logits
+from stm_keras.analysis.matching import match
+from stm_keras.data.context_pipeline import ContextBatchConfig, context_batches
+from stm_keras.nn.model import ImpurityFinder
+
+TOLERANCE_PX = 1.0
+LEAST_PROBABILITY = 0.02
+"""Detections less sure than this are not looked at."""
+
+
+class FieldResult(NamedTuple):
+    """One field.
+
+    Attributes:
+        n_maps: number of its maps.
+        truth: row, column [px], float64 [n, 2].
+        positions: of the detections, float64 [m, 2].
+        neighbourhoods: of the detections.
+        probabilities: of the detections, float64 [m].
+    """
+
+    n_maps: int
+    truth: np.ndarray
+    positions: np.ndarray
+    neighbourhoods: Neighbourhoods
+    probabilities: np.ndarray
+
+
+class HeldOut(NamedTuple):
+    """All fields of a run.
+
+    Attributes:
+        fields: what was found in each.
+        features: what each looks like to the network, float32 [n, f].
+    """
+
+    fields: list[FieldResult]
+    features: np.ndarray
+
+    def joined(self) -> Neighbourhoods:
+        """Detections of all fields together."""
+        parts = [field.neighbourhoods for field in self.fields]
+        return Neighbourhoods(
+            *(np.concatenate(column) for column in zip(*parts, strict=True))
+        )
+
+
+def run_held_out(
+    model: ImpurityFinder,
+    data: Sequence[tuple[str | Path, int]],
+    batches: ContextBatchConfig,
+    *,
+    split: str,
+    n_batches: int,
+    seed: int,
+) -> HeldOut:
+    """Find impurities in held-out fields, for every number of maps in turn.
+
+    Args:
+        model: the network.
+        data: prepared data sets with their shares.
+        batches: of the training.
+        split: "validation" or "test".
+        n_batches: batches for each number of maps.
+        seed: of the instrument's effects; another than the training's.
+
+    Returns:
+        What was found.
+    """
+    fields: list[FieldResult] = []
+    features: list[np.ndarray] = []
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def run(maps: tf.Tensor, ring: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return (
+            model(maps, ring, training=False),
+            model.network.describe(maps, ring),
+        )
+
+    for n_maps in sorted(set(batches.voltages)):
+        config = replace(batches, voltages=(n_maps,), seed=seed + n_maps)
+        stream = context_batches(data, config, split=split).take(n_batches)
+        for batch in stream:
+            output, described = run(batch["maps"], batch["ring"])
+            features.append(described.numpy())
+            fields += _results(output.numpy(), batch["positions"], n_maps)
+    order = np.random.default_rng(seed).permutation(sum(map(len, features)))
+    return HeldOut(fields, np.concatenate(features)[order])
+
+
+def _results(
+    outputs: np.ndarray, positions: tf.Tensor, n_maps: int
+) -> Iterator[FieldResult]:
+    for output, places in zip(outputs, positions.numpy(), strict=True):
+        truth = places[np.isfinite(places).all(axis=-1)].astype(np.float64)
+        found = find_detections(output, LEAST_PROBABILITY)
+        pairs = match(found.positions, truth, TOLERANCE_PX).pairs
+        correct = np.zeros(len(found.positions), bool)
+        correct[pairs[:, 0]] = True
+        z = np.full((len(found.positions), 2), np.nan)
+        error = found.positions[pairs[:, 0]] - truth[pairs[:, 1]]
+        z[pairs[:, 0]] = error / found.deviations[pairs[:, 0]]
+        seen = Neighbourhoods(
+            joined_logits(output, found.pixels),
+            np.full(len(correct), np.log2(n_maps)),
+            correct,
+            z,
+        )
+        yield FieldResult(
+            n_maps, truth, found.positions, seen, found.probabilities
+        )
