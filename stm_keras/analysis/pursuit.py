@@ -1,0 +1,236 @@
+"""Find impurities by pursuit: one ring after the other, then all at once.
+
+The strong baseline for a network, told what the network has to learn: k(V)
+and the template. The rings are found greedily where one more explains most of
+what is left, all amplitudes being fitted anew after each (orthogonal matching
+pursuit: Y. C. Pati et al., Asilomar 1993, DOI 10.1109/ACSSC.1993.342465),
+positions are refined together, and what the fit does not need is taken out
+again (backward elimination), which gives each impurity its score.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stm_keras.analysis.matching import as_positions
+from stm_keras.analysis.metrics import Score
+from stm_keras.analysis.peaks import Peaks, find_peaks
+from stm_keras.analysis.pursuit_fit import RingFit
+from stm_keras.analysis.pursuit_search import RingSearch
+from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
+from stm_keras.analysis.ring_template import EQ3, RingTemplate
+from stm_keras.analysis.thresholds import best_threshold
+from stm_keras.errors import InputError
+
+STOP = 3.0
+"""Default of `PursuitSettings.stop`: below what any threshold should be."""
+
+NEAR_PX = 5.0
+"""Impurities this near to a new one are refined along with it."""
+
+ROUND_SHARE = 0.6
+ROUND_DISTANCE_PX = 8
+"""Of one search, peaks this high beside the highest, and this far apart, are
+all taken."""
+
+SEARCH_STEPS, FINAL_STEPS = 3, 8
+STEP_PX = 1e-3
+"""Steps that each refinement makes at most, and the step that ends it."""
+
+PIXELS_PER_IMPURITY = 16
+"""The search ends at one impurity in so many pixels."""
+
+
+class PursuitSettings(NamedTuple):
+    """How to search, and what counts.
+
+    Attributes:
+        template: the wave.
+        threshold: the least score that counts, see `find_by_pursuit`.
+        stop: the search ends where no ring would have this score.
+        min_distance_px: no impurity starts nearer to another than this [px].
+        score: on the maps that it was tuned on, and so too good for a
+            report; None without tuning.
+    """
+
+    template: RingTemplate = EQ3
+    threshold: float = 6.0
+    stop: float = STOP
+    min_distance_px: float = 1.0
+    score: Score | None = None
+
+
+def find_by_pursuit(
+    maps: ArrayLike,
+    wave_numbers: ArrayLike,
+    settings: PursuitSettings | None = None,
+    *,
+    threshold: float | None = None,
+    max_peaks: int | None = None,
+) -> Peaks:
+    """Find impurities, with sub-pixel positions.
+
+    Args:
+        maps: [V, H, W], float; NaN = not measured.
+        wave_numbers: k of each map, [V] [rad/px].
+        settings: by default those of `PursuitSettings`.
+        threshold: in place of the settings' own.
+        max_peaks: keep at most this many, those that the fit needs most.
+
+    Returns:
+        Positions, and scores: by how much chi^2 (in units of the noise that
+        the fit leaves in each map) rises without the impurity, less the 2V
+        that noise alone would give, over the standard deviation sqrt(4V) of
+        those. The score of one that was taken out early is not lower than
+        that of those before it, so that a threshold keeps what an
+        elimination up to it keeps.
+
+    Raises:
+        InputError: where shapes do not fit, a number is not positive, or a
+            value is infinite.
+
+    Examples:
+        >>> row, col = np.mgrid[:40, :40]
+        >>> r = np.hypot(row - 12.3, col - 25.0)
+        >>> maps = [np.cos(2 * k * r + k) / (r + 1) ** 2 for k in (0.7, 0.8)]
+        >>> found = find_by_pursuit(maps, (0.7, 0.8), max_peaks=1)
+        >>> found.positions.round(2)
+        array([[12.3, 25. ]])
+    """
+    settings = settings or PursuitSettings()
+    stack, k = _checked(maps, wave_numbers, max_peaks)
+    fit = _pursue(stack, k, settings)
+    order, scores = _scored(fit, len(k))
+    limit = settings.threshold if threshold is None else threshold
+    keep = np.flatnonzero(scores > limit)
+    keep = keep[::-1][:max_peaks]
+    positions, scores = fit.positions[order[keep]], scores[keep]
+    if 0 < len(keep) < len(order):
+        fit = RingFit(stack, k, settings.template)
+        fit.add(positions)
+        fit.refine(np.arange(len(positions)), FINAL_STEPS, STEP_PX)
+        positions = fit.positions
+    return Peaks(positions, scores)
+
+
+def tune_pursuit(
+    maps_list: Sequence[ArrayLike],
+    wave_numbers_list: Sequence[ArrayLike],
+    positions_list: Sequence[ArrayLike],
+    *,
+    tolerance: float = 1.0,
+    candidates: Sequence[PursuitSettings] = (PursuitSettings(),),
+) -> PursuitSettings:
+    """Choose settings and threshold by the Jaccard index of training maps.
+
+    Args:
+        maps_list: stacks [V, H, W].
+        wave_numbers_list: for each, k of its maps [rad/px], [V].
+        positions_list: for each, the true positions [n, 2] [px].
+        tolerance: of the matching [px].
+        candidates: settings to try; their thresholds do not count.
+
+    Returns:
+        The best, with its threshold.
+
+    Raises:
+        InputError: for lists of differing lengths, no position, nothing
+            found, and whatever `find_by_pursuit` refuses.
+    """
+    lengths = len(maps_list), len(wave_numbers_list), len(positions_list)
+    if len(set(lengths)) > 1:
+        raise InputError(
+            "Give one array of wave numbers and one of positions a stack. "
+            "Received lists of {}, {} and {}.".format(*lengths)
+        )
+    truth = [as_positions(p, "positions_list") for p in positions_list]
+    if not any(map(len, truth)):
+        raise InputError("The training maps hold no position to tune on.")
+    trials = []
+    for settings in candidates:
+        found = [
+            find_by_pursuit(maps, k, settings, threshold=-np.inf)
+            for maps, k in zip(maps_list, wave_numbers_list, strict=True)
+        ]
+        best = best_threshold(found, truth, tolerance=tolerance)
+        if best is not None:
+            trials.append(
+                settings._replace(threshold=best.value, score=best.score)
+            )
+    if not trials:
+        raise InputError("No ring in any map: are the maps constant?")
+    return max(trials, key=lambda settings: settings.score.jaccard)
+
+
+def _checked(
+    maps: ArrayLike, wave_numbers: ArrayLike, max_peaks: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Maps of mean 0 and variance 1, and their k."""
+    stack = check_maps(maps)
+    k = check_wave_numbers(wave_numbers, len(stack))
+    if max_peaks is not None and max_peaks < 1:
+        raise InputError(
+            f"`max_peaks` must be at least 1. Received: {max_peaks}."
+        )
+    seen = np.isfinite(stack)
+    counts = np.maximum(seen.sum(axis=(1, 2), keepdims=True), 1)
+    mean = np.where(seen, stack, 0).sum(axis=(1, 2), keepdims=True) / counts
+    stack = stack - mean
+    power = np.where(seen, stack**2, 0).sum(axis=(1, 2), keepdims=True)
+    spread = np.sqrt(power / counts)
+    return stack / np.where(spread > 0, spread, 1.0), k
+
+
+def _pursue(
+    stack: np.ndarray, k: np.ndarray, settings: PursuitSettings
+) -> RingFit:
+    """All rings worth a look, refined together."""
+    fit = RingFit(stack, k, settings.template)
+    search = RingSearch(stack.shape[1:], k, settings.template)
+    inverse = search.gram(fit.measured)
+    most = max(stack[0].size // PIXELS_PER_IMPURITY, 1)
+    while len(fit.positions) < most:
+        gain = search.gain(fit.residual, inverse, fit.noise)
+        new = _candidates(_as_score(gain, len(k)), fit.positions, settings)
+        new = new[: most - len(fit.positions)]
+        if not len(new):
+            break
+        old = len(fit.positions)
+        fit.add(new)
+        gaps = np.linalg.norm(fit.positions[:, None] - new, axis=-1)
+        near = np.flatnonzero(gaps.min(axis=1) <= NEAR_PX)
+        near = np.union1d(near, np.arange(old, len(fit.positions)))
+        fit.refine(near, SEARCH_STEPS, STEP_PX)
+        if settings.template.hole_px:
+            inverse = search.gram(fit.measured)
+    fit.refine(np.arange(len(fit.positions)), FINAL_STEPS, STEP_PX)
+    return fit
+
+
+def _candidates(
+    score: np.ndarray, taken: np.ndarray, settings: PursuitSettings
+) -> np.ndarray:
+    """Where to start new rings, the best first, [n, 2] [px]."""
+    pixels = np.stack(np.indices(score.shape), axis=-1).reshape(-1, 1, 2)
+    exclude = np.zeros(score.shape, bool)
+    if len(taken):
+        gaps = np.linalg.norm(pixels - taken, axis=-1).min(axis=1)
+        exclude = (gaps < settings.min_distance_px).reshape(score.shape)
+    score = np.where(exclude, score.min(), score)
+    limit = max(settings.stop, ROUND_SHARE * float(score.max()))
+    return find_peaks(
+        score, threshold=limit, min_distance_px=ROUND_DISTANCE_PX
+    ).positions
+
+
+def _as_score(fall: np.ndarray, n_maps: int) -> np.ndarray:
+    """A fall of chi^2 in standard deviations of what noise gives."""
+    return (fall - 2 * n_maps) / np.sqrt(4 * n_maps)
+
+
+def _scored(fit: RingFit, n_maps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Impurities in the order of their elimination, and their scores."""
+    order, falls = fit.elimination()
+    return order, np.maximum.accumulate(_as_score(falls, n_maps))
