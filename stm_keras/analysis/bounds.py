@@ -1,6 +1,6 @@
 """How well can positions be known? The Cramér-Rao bound.
 
-Map v is o_v + sum_i Re[C_iv f_v(|r - r_i|)] plus white Gaussian noise of
+Map v is o_v + sum_i Re[C_iv e(r) exp(2 i k_v r)], r = |r - r_i|, plus white Gaussian noise of
 width sigma_v. Unknown are the positions r_i, common to all maps, and in each
 map the offset o_v and the two quadratures of every C_iv; the wave numbers are
 known. With D_v the derivatives of map v by the positions and A_v those by its
@@ -26,10 +26,12 @@ from stm_keras.analysis.matching import as_positions, check_tolerance
 from stm_keras.analysis.ring_model import (
     check_wave_numbers,
     pixel_grid,
+    position_slopes,
+    rays,
     ring_columns,
     solve_normal,
 )
-from stm_keras.analysis.ring_template import EQ3, Template
+from stm_keras.analysis.ring_template import EQ3, Envelope
 from stm_keras.errors import InputError
 
 
@@ -40,7 +42,7 @@ def position_bound(
     *,
     shape: tuple[int, int],
     sigma: ArrayLike,
-    template: Template = EQ3,
+    envelope: Envelope = EQ3,
     measured: ArrayLike | None = None,
 ) -> np.ndarray:
     """The least covariance of the positions of all impurities at once.
@@ -53,7 +55,7 @@ def position_bound(
         shape: H, W [px].
         sigma: width of the noise of a pixel, one number or [V], in the unit
             of the maps.
-        template: the wave. Its kink at the impurity has no derivative: a
+        envelope: of the wave. Its kink at the impurity has no derivative: a
             pixel on which an impurity sits exactly counts for nothing.
         measured: bool [H, W] or [V, H, W]; by default all.
 
@@ -71,12 +73,13 @@ def position_bound(
     widths = _widths(sigma, len(k))
     weights = _weights(measured, (len(k), *shape))
     information = np.zeros((2 * len(places),) * 2)
-    pixels = pixel_grid(shape)
-    for v in range(len(k)):
-        columns, slopes = ring_columns(pixels, places, k[v : v + 1], template)
-        information += _map_information(
-            columns[0], slopes[0], strengths[v], weights[v]
-        ) / (widths[v] ** 2)
+    way = rays(pixel_grid(shape), places)
+    columns = ring_columns(way.distance, k, envelope)
+    slopes = position_slopes(columns, strengths, k, way, envelope)
+    for column, slope, weight, width in zip(
+        columns, slopes, weights, widths, strict=True
+    ):
+        information += _map_information(column, slope, weight) / width**2
     return _blocks(information)
 
 
@@ -118,15 +121,10 @@ def within(covariances: np.ndarray, limit_px: float) -> np.ndarray:
 
 
 def _map_information(
-    columns: np.ndarray,
-    slopes: np.ndarray,
-    amplitudes: np.ndarray,
-    weights: np.ndarray,
+    columns: np.ndarray, slopes: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """F of one map at sigma = 1, [2n, 2n]; see `ring_columns`."""
-    parts = np.stack([amplitudes.real, amplitudes.imag], axis=1)
-    derivatives = np.einsum("nqdp,nq->ndp", slopes, parts)
-    derivatives = derivatives.reshape(-1, len(weights)) * weights
+    """F of one map at sigma = 1, [2n, 2n], from [n, 2, H W] and [H W]."""
+    derivatives = slopes.reshape(-1, len(weights)) * weights
     nuisances = columns.reshape(-1, len(weights)) * weights
     nuisances = np.vstack([weights, nuisances])
     cross = nuisances @ derivatives.T
@@ -148,6 +146,7 @@ def _blocks(information: np.ndarray) -> np.ndarray:
 
 
 def _amplitudes(amplitudes: ArrayLike, n: int) -> np.ndarray:
+    """Real and imaginary parts, float64 [V, n, 2]."""
     strengths = np.asarray(amplitudes, np.complex128)
     if strengths.ndim != 2 or strengths.shape[1] != n or not len(strengths):
         raise InputError(
@@ -156,7 +155,7 @@ def _amplitudes(amplitudes: ArrayLike, n: int) -> np.ndarray:
         )
     if not np.isfinite(strengths).all():
         raise InputError("`amplitudes` holds a value that is not finite.")
-    return strengths
+    return np.stack([strengths.real, strengths.imag], axis=-1)
 
 
 def _widths(sigma: ArrayLike, n_maps: int) -> np.ndarray:

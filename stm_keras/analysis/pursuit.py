@@ -21,7 +21,7 @@ from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.analysis.pursuit_search import RingSearch
 from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
 from stm_keras.analysis.ring_template import EQ3, RingTemplate
-from stm_keras.analysis.thresholds import best_threshold
+from stm_keras.analysis.thresholds import Threshold, pooled_score
 from stm_keras.errors import InputError
 
 STOP = 3.0
@@ -35,12 +35,15 @@ ROUND_DISTANCE_PX = 8
 """Of one search, peaks this high beside the highest, and this far apart, are
 all taken."""
 
-SEARCH_STEPS, FINAL_STEPS = 3, 8
-STEP_PX = 1e-3
+SEARCH_STEPS, FINAL_STEPS = 2, 8
+STEP_PX = 3e-3
 """Steps that each refinement makes at most, and the step that ends it."""
 
 PIXELS_PER_IMPURITY = 16
 """The search ends at one impurity in so many pixels."""
+
+N_THRESHOLDS = 128
+"""Tried when tuning, from a quarter to twice as many peaks as are true."""
 
 
 class PursuitSettings(NamedTuple):
@@ -154,7 +157,7 @@ def tune_pursuit(
             find_by_pursuit(maps, k, settings, threshold=-np.inf)
             for maps, k in zip(maps_list, wave_numbers_list, strict=True)
         ]
-        best = best_threshold(found, truth, tolerance=tolerance)
+        best = _threshold(found, truth, tolerance)
         if best is not None:
             trials.append(
                 settings._replace(threshold=best.value, score=best.score)
@@ -162,6 +165,28 @@ def tune_pursuit(
     if not trials:
         raise InputError("No ring in any map: are the maps constant?")
     return max(trials, key=lambda settings: settings.score.jaccard)
+
+
+def _threshold(
+    found: Sequence[Peaks], truth: Sequence[np.ndarray], tolerance: float
+) -> Threshold | None:
+    """The best of `N_THRESHOLDS`; None without any peak.
+
+    `best_threshold` tries counts a tenth apart, too coarse for a finder that
+    misses fewer than that.
+    """
+    heights = np.sort(np.concatenate([peaks.scores for peaks in found]))[::-1]
+    if not len(heights):
+        return None
+    n = sum(map(len, truth))
+    kept = np.linspace(max(n / 4, 1), 2 * n, N_THRESHOLDS).round().astype(int)
+    kept = np.unique(np.minimum(kept, len(heights)))
+    below = np.append(heights, heights[-1] - 1.0)
+    trials = [
+        Threshold(value, pooled_score(found, truth, value, tolerance))
+        for value in ((below[kept - 1] + below[kept]) / 2).tolist()
+    ]
+    return max(trials, key=lambda trial: trial.score.jaccard)
 
 
 def _checked(

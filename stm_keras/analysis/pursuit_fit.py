@@ -4,6 +4,8 @@ import numpy as np
 
 from stm_keras.analysis.ring_model import (
     pixel_grid,
+    position_slopes,
+    rays,
     ring_columns,
     solve_normal,
 )
@@ -93,8 +95,7 @@ class RingFit:
         gram = np.zeros((len(self._gram), new, new))
         gram[:, :old, :old] = self._gram
         self._gram = gram
-        self._replace(np.arange(len(self.positions) - len(positions),
-                                len(self.positions)))
+        self._replace(np.arange(old // 2, new // 2))
         self._solve()
 
     def _punch(self, positions: np.ndarray) -> None:
@@ -108,21 +109,18 @@ class RingFit:
         self._values[:, inside] = 0
         self._columns[:, :, inside] = 0
 
-    def _replace(self, which: np.ndarray) -> np.ndarray:
-        """Columns of some impurities anew; returns their slopes."""
-        columns, slopes = ring_columns(
-            self._pixels, self.positions[which], self._k, self._template
-        )
+    def _replace(self, which: np.ndarray) -> None:
+        """Columns of some impurities anew, where these are now."""
+        way = rays(self._pixels, self.positions[which])
+        columns = ring_columns(way.distance, self._k, self._template)
         if not self._seen.all():
             columns *= self._seen[:, None, None]
-            slopes *= self._seen[:, None, None, None]
-        rows = (1 + 2 * which[:, None] + np.arange(2)).ravel()
+        rows = _rows(which).ravel()
         self._columns[:, rows] = columns.reshape(
             len(columns), len(rows), -1
         )
         self._gram[:, rows] = self._product(rows)
         self._gram[:, :, rows] = self._gram[:, rows].swapaxes(1, 2)
-        return slopes
 
     def refine(self, which: np.ndarray, n_steps: int, tolerance: float) -> None:
         """Move impurities to lower chi^2, amplitudes following.
@@ -136,36 +134,40 @@ class RingFit:
             n_steps: at most so many steps.
             tolerance: end when none moves farther than this [px].
         """
+        if not len(which):
+            return
         damping = DAMPING
         height, width = self._shape[1:]
-        slopes = self._replace(which)
         for _ in range(n_steps):
-            step = self._step(which, slopes, damping)
+            step = self._step(which, damping)
             weights = 1 / self.noise**2
             before, start = (weights * self.squares).sum(), self.positions
             self.positions = start.copy()
             self.positions[which] = np.clip(
                 start[which] + step, -0.5, (height - 0.5, width - 0.5)
             )
-            slopes = self._replace(which)
+            self._replace(which)
             self._solve()
             if (weights * self.squares).sum() > before:
                 self.positions, damping = start, 10 * damping
-                slopes = self._replace(which)
+                self._replace(which)
                 self._solve()
                 continue
             damping = damping / 3
             if np.abs(step).max(initial=0.0) < tolerance:
                 break
 
-    def _step(
-        self, which: np.ndarray, slopes: np.ndarray, damping: float
-    ) -> np.ndarray:
+    def _step(self, which: np.ndarray, damping: float) -> np.ndarray:
         """One step of the positions, float64 [m, 2] [px]."""
-        rows = 1 + 2 * which[:, None] + np.arange(2)
-        parts = self.coefficients[:, rows].astype(np.float32)
-        slope = (slopes * parts[..., None, None]).sum(axis=2)
-        slope = slope.reshape(len(parts), -1, slope.shape[-1])
+        rows = _rows(which)
+        slope = position_slopes(
+            self._columns[:, rows],
+            self.coefficients[:, rows],
+            self._k,
+            rays(self._pixels, self.positions[which]),
+            self._template,
+        )
+        slope = slope.reshape(len(slope), -1, slope.shape[-1])
         slope /= self.noise.astype(np.float32)[:, None, None]
         residual = self._residual / self.noise[:, None].astype(np.float32)
         cross = (self._used() @ slope.swapaxes(1, 2)).astype(np.float64)
@@ -193,7 +195,7 @@ class RingFit:
         inverse, best = np.linalg.inv(gram), self.coefficients.copy()
         left, order, falls = np.arange(n), [], []
         for _ in range(n):
-            rows = 1 + 2 * left[:, None] + np.arange(2)
+            rows = _rows(left)
             blocks = inverse[:, rows[:, :, None], rows[:, None, :]]
             parts = best[:, rows]
             solved = np.linalg.solve(blocks, parts[..., None])[..., 0]
@@ -209,3 +211,8 @@ class RingFit:
             )
             left = np.delete(left, least)
         return np.array(order, int), np.array(falls)
+
+
+def _rows(which: np.ndarray) -> np.ndarray:
+    """The two columns of each impurity, int [m, 2]; the first is the offset."""
+    return 1 + 2 * which[:, None] + np.arange(2)

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import fft
 
+from stm_keras.analysis.ring_model import ring_columns
 from stm_keras.analysis.ring_template import RingTemplate
 
 SEARCH_REACH_PX = 24
@@ -43,8 +44,9 @@ class RingSearch:
         r = np.hypot(*np.meshgrid(rows, cols, indexing="ij"))
         r = r.astype(np.float32)
         keep = (r <= reach) & (r >= template.hole_px)
-        waves = np.stack([template(r, float(k))[0] * keep for k in wave_numbers])
-        cosine, sine = waves.real, waves.imag
+        waves = ring_columns(r.reshape(1, -1), wave_numbers, template)[:, 0]
+        waves = waves.reshape(len(waves), 2, *r.shape) * keep
+        cosine, sine = waves[:, 0], waves[:, 1]
         # A template is even in row and column, so its transform is real.
         self._pair = self._kernel(cosine), self._kernel(sine)
         self._squares = [

@@ -1,17 +1,20 @@
 """Maps as sums of rings: linear in amplitudes, not in positions.
 
-Map v is y_v = o_v + sum_i Re[C_iv f_v(|r - r_i|)] + noise. For given
+Map v is y_v = o_v + sum_i Re[C_iv e(r) exp(2 i k_v r)] + noise, r being the
+distance from impurity i. For given
 positions the offset o_v and the real and imaginary parts of C_iv follow by
 linear least squares; eliminating them leaves a problem in the positions alone
 (variable projection: G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10, 413
 (1973), DOI 10.1137/0710036).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from stm_keras.analysis.matching import as_positions
-from stm_keras.analysis.ring_template import EQ3, Template
+from stm_keras.analysis.ring_template import EQ3, Envelope
 from stm_keras.errors import InputError
 
 RIDGE = 1e-9
@@ -56,40 +59,87 @@ def pixel_grid(shape: tuple[int, int]) -> np.ndarray:
     return np.stack([rows.ravel(), cols.ravel()], axis=1).astype(np.float64)
 
 
-def ring_columns(
-    pixels: np.ndarray,
-    positions: np.ndarray,
-    wave_numbers: np.ndarray,
-    template: Template,
-) -> tuple[np.ndarray, np.ndarray]:
-    """What multiplies Re C and Im C of every impurity, and its slopes.
+class Rays(NamedTuple):
+    """From impurities to pixels.
+
+    Attributes:
+        distance: float [n, P] [px].
+        unit: derivatives of the distance by the impurity's row and column,
+            float [n, 2, P]; 0 at the impurity itself, where it has a kink.
+    """
+
+    distance: np.ndarray
+    unit: np.ndarray
+
+
+def rays(pixels: np.ndarray, positions: np.ndarray) -> Rays:
+    """Distances and directions, in the dtype of the pixels.
 
     Args:
-        pixels: row and column, float [P, 2] [px]; its dtype is used.
+        pixels: row and column, float [P, 2] [px].
         positions: impurities, [n, 2] [px].
+    """
+    unit = positions.astype(pixels.dtype)[:, :, None] - pixels.T
+    distance = np.hypot(unit[:, 0], unit[:, 1])
+    unit /= np.maximum(distance, np.finfo(pixels.dtype).tiny)[:, None]
+    return Rays(distance, unit)
+
+
+def ring_columns(
+    distance: np.ndarray, wave_numbers: np.ndarray, envelope: Envelope
+) -> np.ndarray:
+    """What multiplies Re C and Im C of every impurity.
+
+    Args:
+        distance: of every pixel from every impurity, float [n, P] [px].
         wave_numbers: k, [V] [rad/px].
-        template: the wave.
+        envelope: of the wave.
 
     Returns:
-        Columns, float [V, n, 2, P]: f.real and -f.imag; and their derivatives
-        by the impurity's row and column, [V, n, 2, 2, P] [1/px], the third
-        axis being that of the columns, the fourth that of row and column. At
-        the impurity itself, where the distance has a kink, these are 0.
+        e cos(2 k r) and -e sin(2 k r), [V, n, 2, P], of the distance's dtype.
     """
-    kind = pixels.dtype
-    offset = positions.astype(kind)[:, :, None] - pixels.T
-    distance = np.hypot(offset[:, 0], offset[:, 1])
-    # d|r - r_i| / d r_i
-    offset /= np.maximum(distance, np.finfo(kind).tiny)[:, None]
-    shape = (len(wave_numbers), len(positions), 2, len(pixels))
-    columns = np.empty(shape, kind)
-    slopes = np.empty((*shape[:3], 2, shape[3]), kind)
-    for k, column, slope in zip(wave_numbers, columns, slopes, strict=True):
-        wave, rate = template(distance, float(k))
-        column[:, 0], column[:, 1] = wave.real, -wave.imag
-        np.multiply(rate.real[:, None], offset, out=slope[:, 0])
-        np.multiply(-rate.imag[:, None], offset, out=slope[:, 1])
-    return columns, slopes
+    level, _ = envelope(distance)
+    n, n_pixels = distance.shape
+    columns = np.empty((len(wave_numbers), n, 2, n_pixels), distance.dtype)
+    for k, column in zip(wave_numbers, columns, strict=True):
+        phase = distance * np.asarray(-2 * k, distance.dtype)
+        np.multiply(np.cos(phase), level, out=column[:, 0])
+        np.multiply(np.sin(phase), level, out=column[:, 1])
+    return columns
+
+
+def position_slopes(
+    columns: np.ndarray,
+    amplitudes: np.ndarray,
+    wave_numbers: np.ndarray,
+    way: Rays,
+    envelope: Envelope,
+) -> np.ndarray:
+    """Derivatives of the maps by the positions.
+
+    Args:
+        columns: of `ring_columns`, [V, n, 2, P].
+        amplitudes: Re C and Im C, [V, n, 2].
+        wave_numbers: k, [V] [rad/px].
+        way: between the impurities and the pixels.
+        envelope: of the wave.
+
+    Returns:
+        By row and column of each impurity, [V, n, 2, P], in the unit of the
+        maps [1/px].
+    """
+    _, slope = envelope(way.distance)
+    slopes = np.empty_like(columns)
+    parts = amplitudes.astype(columns.dtype)[..., None]
+    for k, part, column, out in zip(
+        wave_numbers, parts, columns, slopes, strict=True
+    ):
+        # d/dr of C e exp(2 i k r) is (e'/e + 2 i k) times it.
+        real = part[:, 0] * column[:, 0] + part[:, 1] * column[:, 1]
+        imag = part[:, 0] * column[:, 1] - part[:, 1] * column[:, 0]
+        rate = slope * real + imag * np.asarray(2 * k, columns.dtype)
+        np.multiply(rate[:, None], way.unit, out=out)
+    return slopes
 
 
 def solve_normal(gram: np.ndarray, rhs: np.ndarray) -> np.ndarray:
@@ -107,7 +157,7 @@ def fit_amplitudes(
     positions: ArrayLike,
     wave_numbers: ArrayLike,
     *,
-    template: Template = EQ3,
+    envelope: Envelope = EQ3,
 ) -> np.ndarray:
     """Amplitudes of impurities whose positions are known.
 
@@ -118,7 +168,7 @@ def fit_amplitudes(
         maps: [V, H, W], float; NaN = not measured.
         positions: [n, 2], row and column [px].
         wave_numbers: k of each map, [V] [rad/px].
-        template: the wave.
+        envelope: of the wave.
 
     Returns:
         C, complex128 [V, n], in the unit of the maps.
@@ -130,9 +180,8 @@ def fit_amplitudes(
     k = check_wave_numbers(wave_numbers, len(stack))
     places = as_positions(positions, "positions")
     flat = stack.reshape(len(stack), -1)
-    columns, _ = ring_columns(
-        pixel_grid(stack.shape[1:]), places, k, template
-    )
+    distance = rays(pixel_grid(stack.shape[1:]), places).distance
+    columns = ring_columns(distance, k, envelope)
     columns = columns.reshape(len(stack), -1, flat.shape[1])
     amplitudes = np.empty((len(stack), 2 * len(places)))
     for values, design, out in zip(flat, columns, amplitudes, strict=True):

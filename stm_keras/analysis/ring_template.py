@@ -7,16 +7,17 @@ import numpy as np
 
 from stm_keras.errors import InputError
 
-Template = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
-"""Distance [px] (any shape) and k [rad/px] -> f and df/dr [1/px], complex.
+Envelope = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Distance r [px] (any shape) -> e(r) and e'(r) / e(r) [1/px].
 
-The real part of C f, C complex, is what an impurity adds to a map.
+An impurity of complex amplitude C adds Re[C e(r) exp(2 i k r)] to a map of
+wave number k.
 """
 
 
 @dataclass(frozen=True)
 class RingTemplate:
-    """f(r) = exp(2 i k r) / (max(r, core) + eps)^p, a `Template`.
+    """e(r) = 1 / (max(r, core) + eps)^p, an `Envelope`.
 
     With the defaults it is the wave of Eq. 3 of arXiv:2006.15898 as
     `simulation.friedel` computes it, A exp(i alpha) being its amplitude C.
@@ -25,10 +26,10 @@ class RingTemplate:
     Attributes:
         exponent: p, of the decay.
         eps_px: cutoff of the divergence [px].
-        core_px: radius inside which the envelope is level [px].
+        core_px: radius inside which it is level [px].
         hole_px: radius inside which a finder leaves the pixels out of its
             fit, because short-range structure hides the wave [px]; 0 keeps
-            all. It does not change f.
+            all. It does not change e.
 
     Raises:
         InputError: for a length or an exponent that is negative or not
@@ -53,31 +54,25 @@ class RingTemplate:
                 "`core_px` above 0."
             )
 
-    def __call__(
-        self, distance: np.ndarray, wave_number: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The wave and its slope.
+    def __call__(self, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The envelope and its logarithm's slope.
 
         Args:
             distance: r, float, any shape [px].
-            wave_number: k [rad/px].
 
         Returns:
-            f, no unit, and df/dr [1/px], complex, of the shape of `distance`
-            and twice its precision in bytes (float32 gives complex64).
+            e, no unit, and e'/e [1/px], both of its shape and dtype.
         """
-        phase = np.asarray(2 * wave_number, distance.dtype) * distance
-        wave = np.empty(distance.shape, np.result_type(distance, np.complex64))
-        np.cos(phase, out=wave.real)
-        np.sin(phase, out=wave.imag)
         reach = np.maximum(distance, self.core_px) + self.eps_px
-        wave *= reach ** np.asarray(-self.exponent, distance.dtype)
-        slope = np.empty_like(wave)
         # Inside the core the envelope has no slope.
-        slope.real = (-self.exponent / reach) * (distance >= self.core_px)
-        slope.imag = 2 * wave_number
-        slope *= wave
-        return wave, slope
+        slope = np.where(distance >= self.core_px, -self.exponent / reach, 0)
+        # Of a float32 the power is slow, a multiplication is not.
+        if self.exponent in (1.0, 2.0):
+            level = 1 / reach
+            level *= level if self.exponent == 2 else 1
+        else:
+            level = reach ** np.asarray(-self.exponent, reach.dtype)
+        return level, slope.astype(reach.dtype)
 
 
 EQ3 = RingTemplate()
