@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.spatial import KDTree
 
 from stm_keras.analysis.matching import as_positions
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks, find_peaks
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.pursuit_search import RingSearch
+from stm_keras.analysis.pursuit_search import FINER, RingSearch
 from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
 from stm_keras.analysis.ring_template import EQ3, RingTemplate
 from stm_keras.analysis.thresholds import Threshold, pooled_score
@@ -238,16 +239,17 @@ def _candidates(
     score: np.ndarray, taken: np.ndarray, settings: PursuitSettings
 ) -> np.ndarray:
     """Where to start new rings, the best first, [n, 2] [px]."""
-    pixels = np.stack(np.indices(score.shape), axis=-1).reshape(-1, 1, 2)
+    places = np.stack(np.indices(score.shape), axis=-1) / FINER
     exclude = np.zeros(score.shape, bool)
     if len(taken):
-        gaps = np.linalg.norm(pixels - taken, axis=-1).min(axis=1)
-        exclude = (gaps < settings.min_distance_px).reshape(score.shape)
+        gaps, _ = KDTree(taken).query(places)
+        exclude = gaps < settings.min_distance_px
     score = np.where(exclude, score.min(), score)
     limit = max(settings.stop, ROUND_SHARE * float(score.max()))
-    return find_peaks(
-        score, threshold=limit, min_distance_px=ROUND_DISTANCE_PX
-    ).positions
+    peaks = find_peaks(
+        score, threshold=limit, min_distance_px=FINER * ROUND_DISTANCE_PX
+    )
+    return peaks.positions / FINER
 
 
 def _as_score(fall: np.ndarray, n_maps: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Where in what is left of the maps is one ring more?"""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import fft
 
@@ -9,12 +11,22 @@ from stm_keras.analysis.ring_template import RingTemplate
 SEARCH_REACH_PX = 24
 """Reach of the search template [px]; the refit knows no such limit."""
 
+FINER = 2
+"""Steps of the search a pixel: Eq. 3 falls to a half within half a pixel."""
+
 CLEAR = 1e-6
 """A template with less than this share of its energy in view is no answer."""
 
 
+class _Kernels(NamedTuple):
+    """Transforms of one sub-pixel shift's templates, conjugated."""
+
+    pair: list[np.ndarray]  # cos, sin: complex [V, padded]
+    squares: list[np.ndarray]  # cos^2, cos sin, sin^2
+
+
 class RingSearch:
-    """Gain of a ring at every pixel, whatever its phases.
+    """Gain of a ring at every half pixel, whatever its phases.
 
     For one map, with b the products of the residual with the two quadratures
     of the template and G their Gram matrix over the measured pixels, both
@@ -33,74 +45,94 @@ class RingSearch:
         wave_numbers: np.ndarray,
         template: RingTemplate,
     ) -> None:
-        self.shape = shape
-        reach = min(SEARCH_REACH_PX, max(shape))
+        self._shape = shape
+        self._reach = min(SEARCH_REACH_PX, max(shape))
+        # The frame, and as much beyond each side as a template reaches.
         self._padded = tuple(
-            int(fft.next_fast_len(n + reach, real=True)) for n in shape
+            int(fft.next_fast_len(n + self._reach + 1, real=True))
+            for n in shape
         )
-        rows, cols = (
-            np.minimum(np.arange(n), n - np.arange(n)) for n in self._padded
-        )
-        r = np.hypot(*np.meshgrid(rows, cols, indexing="ij"))
-        r = r.astype(np.float32)
-        keep = (r <= reach) & (r >= template.hole_px)
-        waves = ring_columns(r.reshape(1, -1), wave_numbers, template)[:, 0]
-        waves = waves.reshape(len(waves), 2, *r.shape) * keep
-        cosine, sine = waves[:, 0], waves[:, 1]
-        # A template is even in row and column, so its transform is real.
-        self._pair = self._kernel(cosine), self._kernel(sine)
-        self._squares = [
-            self._kernel(part)
-            for part in (cosine**2, cosine * sine, sine**2)
+        steps = np.arange(FINER) / FINER
+        self._kernels = [
+            self._shifted(row, col, wave_numbers, template)
+            for row in steps
+            for col in steps
         ]
 
-    def gram(self, measured: np.ndarray) -> np.ndarray:
-        """Inverse Gram matrices of the quadratures at every pixel.
+    def _shifted(
+        self, row: float, col: float, k: np.ndarray, template: RingTemplate
+    ) -> _Kernels:
+        axes = []
+        for size, shift in zip(self._padded, (row, col), strict=True):
+            index = np.arange(size)
+            axes.append(np.where(index > size // 2, index - size, index) - shift)
+        r = np.hypot(*np.meshgrid(*axes, indexing="ij")).astype(np.float32)
+        keep = (r <= self._reach) & (r >= template.hole_px)
+        waves = ring_columns(r.reshape(1, -1), k, template)[:, 0]
+        cosine, sine = np.moveaxis(waves.reshape(len(k), 2, *r.shape), 1, 0)
+        cosine, sine = cosine * keep, sine * keep
+        squares = (cosine**2, cosine * sine, sine**2)
+        return _Kernels(
+            [fft.rfft2(part).conj() for part in (cosine, sine)],
+            [fft.rfft2(part).conj() for part in squares],
+        )
+
+    def gram(self, measured: np.ndarray) -> list[np.ndarray]:
+        """Inverse Gram matrices of the quadratures everywhere.
 
         Args:
-            measured: 1 or 0, [V, H, W].
+            measured: bool [V, H, W].
 
         Returns:
-            Entries cos-cos, cos-sin, sin-sin, float32 [3, V, H, W].
+            For each sub-pixel shift cos-cos, cos-sin, sin-sin, float32
+            [3, V, H, W].
         """
         spectrum = self._spectrum(measured)
-        a, b, c = (self._back(spectrum * kernel) for kernel in self._squares)
         counts = np.maximum(measured.sum(axis=(1, 2), keepdims=True), 1)
-        one, two = (self._back(spectrum * kernel) for kernel in self._pair)
-        whole = a + c
-        a, b, c = (
-            a - one * one / counts,
-            b - one * two / counts,
-            c - two * two / counts,
-        )
-        determinant = a * c - b * b
-        clear = determinant > CLEAR * whole**2 + 1e-12
-        divisor = np.where(clear, determinant, 1.0)
-        return np.stack([c, -b, a]) * (clear / divisor)
+        counts = counts.astype(np.float32)
+        found = []
+        for kernels in self._kernels:
+            one, two = (self._back(spectrum * part) for part in kernels.pair)
+            a, b, c = (self._back(spectrum * p) for p in kernels.squares)
+            whole = a + c
+            a = a - one * one / counts
+            b = b - one * two / counts
+            c = c - two * two / counts
+            determinant = a * c - b * b
+            clear = determinant > CLEAR * whole**2 + 1e-12
+            divisor = np.where(clear, determinant, 1)
+            found.append(np.stack([c, -b, a]) * (clear / divisor))
+        return found
 
     def gain(
-        self, residual: np.ndarray, inverse: np.ndarray, noise: np.ndarray
+        self,
+        residual: np.ndarray,
+        inverse: list[np.ndarray],
+        noise: np.ndarray,
     ) -> np.ndarray:
-        """Fall of chi^2 that one more ring would bring, float32 [H, W].
+        """Fall of chi^2 that one more ring would bring.
 
         Args:
             residual: [V, H, W], 0 where not measured; of mean 0.
             inverse: as `gram` returns it.
             noise: sigma of each map, [V], in the unit of `residual`.
-        """
-        scaled = residual / noise[:, None, None]
-        spectrum = self._spectrum(scaled)
-        one, two = (self._back(spectrum * kernel) for kernel in self._pair)
-        gains = inverse[0] * one * one + 2 * inverse[1] * one * two
-        gains += inverse[2] * two * two
-        return gains.sum(axis=0)
 
-    def _kernel(self, values: np.ndarray) -> np.ndarray:
-        return fft.rfft2(values.astype(np.float32)).real
+        Returns:
+            float32 [FINER H, FINER W]; pixel i of the maps is at FINER i.
+        """
+        spectrum = self._spectrum(residual / noise[:, None, None])
+        height, width = self._shape
+        gains = np.empty((height, FINER, width, FINER), np.float32)
+        for i, kernels in enumerate(self._kernels):
+            one, two = (self._back(spectrum * part) for part in kernels.pair)
+            a, b, c = inverse[i]
+            fall = a * one * one + 2 * b * one * two + c * two * two
+            gains[:, i // FINER, :, i % FINER] = fall.sum(axis=0)
+        return gains.reshape(FINER * height, FINER * width)
 
     def _spectrum(self, maps: np.ndarray) -> np.ndarray:
         return fft.rfft2(maps.astype(np.float32), s=self._padded)
 
     def _back(self, spectrum: np.ndarray) -> np.ndarray:
-        height, width = self.shape
+        height, width = self._shape
         return fft.irfft2(spectrum, s=self._padded)[:, :height, :width]
