@@ -1,9 +1,9 @@
 """How well can positions be known? The Cramér-Rao bound.
 
-Map v is o_v + sum_i Re[C_iv e(r) exp(2 i k_v r)], r = |r - r_i|, plus white Gaussian noise of
-width sigma_v. Unknown are the positions r_i, common to all maps, and in each
-map the offset o_v and the two quadratures of every C_iv; the wave numbers are
-known. With D_v the derivatives of map v by the positions and A_v those by its
+Map v is o_v + sum_i Re[C_iv e(r) exp(2 i k_v r)], r being the distance from
+impurity i, plus white Gaussian noise of width sigma_v. Unknown are the
+positions, common to all maps, and in each map the offset o_v and the two
+quadratures of every C_iv; the wave numbers are known. With D_v the derivatives of map v by the positions and A_v those by its
 own nuisances, the Fisher information of the positions alone is the Schur
 complement
 
@@ -128,9 +128,7 @@ def _map_information(
     nuisances = columns.reshape(-1, len(weights)) * weights
     nuisances = np.vstack([weights, nuisances])
     cross = nuisances @ derivatives.T
-    explained = solve_normal(
-        (nuisances @ nuisances.T)[None], cross[None]
-    )[0]
+    explained = solve_normal((nuisances @ nuisances.T)[None], cross[None])[0]
     return derivatives @ derivatives.T - cross.T @ explained
 
 
@@ -160,9 +158,10 @@ def _amplitudes(amplitudes: ArrayLike, n: int) -> np.ndarray:
 
 def _widths(sigma: ArrayLike, n_maps: int) -> np.ndarray:
     widths = np.asarray(sigma, np.float64)
-    if widths.shape not in ((), (n_maps,)) or not (
-        np.isfinite(widths) & (widths > 0)
-    ).all():
+    if (
+        widths.shape not in ((), (n_maps,))
+        or not (np.isfinite(widths) & (widths > 0)).all()
+    ):
         raise InputError(
             "`sigma` must be positive, one number or one for each of the "
             f"{n_maps} maps. Received: {widths.tolist()}."

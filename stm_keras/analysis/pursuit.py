@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial import KDTree
 
 from stm_keras.analysis.matching import as_positions
 from stm_keras.analysis.metrics import Score
-from stm_keras.analysis.peaks import Peaks, find_peaks
+from stm_keras.analysis.peaks import Peaks
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.pursuit_search import FINER, RingSearch
+from stm_keras.analysis.pursuit_search import RingSearch, starts
 from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
 from stm_keras.analysis.ring_template import EQ3, RingTemplate
 from stm_keras.analysis.thresholds import Threshold, pooled_score
@@ -31,13 +30,8 @@ STOP = 3.0
 NEAR_PX = 5.0
 """Impurities this near to a new one are refined along with it."""
 
-ROUND_SHARE = 0.6
-ROUND_DISTANCE_PX = 8
-"""Of one search, peaks this high beside the highest, and this far apart, are
-all taken."""
-
-SEARCH_STEPS, FINAL_STEPS = 2, 8
-STEP_PX = 3e-3
+SEARCH_STEPS, FINAL_STEPS = 2, 5
+STEP_PX = 5e-3
 """Steps that each refinement makes at most, and the step that ends it."""
 
 PIXELS_PER_IMPURITY = 16
@@ -219,7 +213,12 @@ def _pursue(
     most = max(stack[0].size // PIXELS_PER_IMPURITY, 1)
     while len(fit.positions) < most:
         gain = search.gain(fit.residual, inverse, fit.noise)
-        new = _candidates(_as_score(gain, len(k)), fit.positions, settings)
+        new = starts(
+            _as_score(gain, len(k)),
+            fit.positions,
+            least=settings.stop,
+            min_distance_px=settings.min_distance_px,
+        )
         new = new[: most - len(fit.positions)]
         if not len(new):
             break
@@ -233,23 +232,6 @@ def _pursue(
             inverse = search.gram(fit.measured)
     fit.refine(np.arange(len(fit.positions)), FINAL_STEPS, STEP_PX)
     return fit
-
-
-def _candidates(
-    score: np.ndarray, taken: np.ndarray, settings: PursuitSettings
-) -> np.ndarray:
-    """Where to start new rings, the best first, [n, 2] [px]."""
-    places = np.stack(np.indices(score.shape), axis=-1) / FINER
-    exclude = np.zeros(score.shape, bool)
-    if len(taken):
-        gaps, _ = KDTree(taken).query(places)
-        exclude = gaps < settings.min_distance_px
-    score = np.where(exclude, score.min(), score)
-    limit = max(settings.stop, ROUND_SHARE * float(score.max()))
-    peaks = find_peaks(
-        score, threshold=limit, min_distance_px=FINER * ROUND_DISTANCE_PX
-    )
-    return peaks.positions / FINER
 
 
 def _as_score(fall: np.ndarray, n_maps: int) -> np.ndarray:

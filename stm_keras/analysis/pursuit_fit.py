@@ -28,8 +28,8 @@ class RingFit:
 
     Attributes:
         positions: float64 [n, 2], row and column [px].
-        measured: bool [V, H, W], without the holes around impurities.
-        residual: float32 [V, H, W], 0 where not measured.
+        coefficients: offset, then Re C and Im C of each impurity, float64
+            [V, 1 + 2n].
         noise: its width in each map, float64 [V].
     """
 
@@ -50,10 +50,12 @@ class RingFit:
 
     @property
     def measured(self) -> np.ndarray:
+        """What is fitted, holes left out, bool [V, H, W]."""
         return self._seen.reshape(self._shape)
 
     @property
     def residual(self) -> np.ndarray:
+        """What the fit leaves, float32 [V, H, W]; 0 where not measured."""
         return self._residual.reshape(self._shape)
 
     def _used(self) -> np.ndarray:
@@ -71,9 +73,9 @@ class RingFit:
         self.coefficients = solve_normal(self._gram, rhs)[:, :, 0]
         fitted = self.coefficients.astype(np.float32)[:, None] @ used
         self._residual = (self._values - fitted[:, 0]) * self._seen
-        self.squares = np.square(self._residual, dtype=np.float64).sum(axis=1)
+        self._squares = np.square(self._residual, dtype=np.float64).sum(axis=1)
         freedom = self._seen.sum(axis=1) - used.shape[1]
-        self.noise = np.sqrt(self.squares / np.maximum(freedom, 1))
+        self.noise = np.sqrt(self._squares / np.maximum(freedom, 1))
         # A map without noise, or without a pixel, must not divide by zero.
         floor = 1e-6 * np.abs(self._values).max(initial=0.0)
         self.noise = np.maximum(self.noise, floor or 1.0)
@@ -116,9 +118,7 @@ class RingFit:
         if not self._seen.all():
             columns *= self._seen[:, None, None]
         rows = _rows(which).ravel()
-        self._columns[:, rows] = columns.reshape(
-            len(columns), len(rows), -1
-        )
+        self._columns[:, rows] = columns.reshape(len(columns), len(rows), -1)
         self._gram[:, rows] = self._product(rows)
         self._gram[:, :, rows] = self._gram[:, rows].swapaxes(1, 2)
 
@@ -141,14 +141,14 @@ class RingFit:
         for _ in range(n_steps):
             step = self._step(which, damping)
             weights = 1 / self.noise**2
-            before, start = (weights * self.squares).sum(), self.positions
+            before, start = (weights * self._squares).sum(), self.positions
             self.positions = start.copy()
             self.positions[which] = np.clip(
                 start[which] + step, -0.5, (height - 0.5, width - 0.5)
             )
             self._replace(which)
             self._solve()
-            if (weights * self.squares).sum() > before:
+            if (weights * self._squares).sum() > before:
                 self.positions, damping = start, 10 * damping
                 self._replace(which)
                 self._solve()
@@ -189,8 +189,10 @@ class RingFit:
         """
         n = len(self.positions)
         gram = self._gram.copy()
-        gram += 1e-9 * np.einsum("vii->vi", gram)[:, :, None] * np.eye(
-            gram.shape[1]
+        gram += (
+            1e-9
+            * np.einsum("vii->vi", gram)[:, :, None]
+            * np.eye(gram.shape[1])
         )
         inverse, best = np.linalg.inv(gram), self.coefficients.copy()
         left, order, falls = np.arange(n), [], []

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
+from scipy.spatial import KDTree
 
+from stm_keras.analysis.peaks import find_peaks
 from stm_keras.analysis.ring_model import ring_columns
 from stm_keras.analysis.ring_template import RingTemplate
 
@@ -13,6 +15,11 @@ SEARCH_REACH_PX = 24
 
 FINER = 2
 """Steps of the search a pixel: Eq. 3 falls to a half within half a pixel."""
+
+ROUND_SHARE = 0.6
+ROUND_DISTANCE_PX = 8
+"""Of one search, peaks this high beside the highest, and this far apart, are
+all taken."""
 
 CLEAR = 1e-6
 """A template with less than this share of its energy in view is no answer."""
@@ -65,7 +72,9 @@ class RingSearch:
         axes = []
         for size, shift in zip(self._padded, (row, col), strict=True):
             index = np.arange(size)
-            axes.append(np.where(index > size // 2, index - size, index) - shift)
+            axes.append(
+                np.where(index > size // 2, index - size, index) - shift
+            )
         r = np.hypot(*np.meshgrid(*axes, indexing="ij")).astype(np.float32)
         keep = (r <= self._reach) & (r >= template.hole_px)
         waves = ring_columns(r.reshape(1, -1), k, template)[:, 0]
@@ -136,3 +145,34 @@ class RingSearch:
     def _back(self, spectrum: np.ndarray) -> np.ndarray:
         height, width = self._shape
         return fft.irfft2(spectrum, s=self._padded)[:, :height, :width]
+
+
+def starts(
+    score: np.ndarray,
+    taken: np.ndarray,
+    *,
+    least: float,
+    min_distance_px: float,
+) -> np.ndarray:
+    """Where to start new rings.
+
+    Args:
+        score: of one ring more, float [FINER H, FINER W].
+        taken: positions of the rings there are, [n, 2] [px].
+        least: the score that a start must exceed.
+        min_distance_px: of a start from those rings [px].
+
+    Returns:
+        The highest peak, and those nearly as high far from it, the best
+        first, float64 [m, 2] [px].
+    """
+    places = np.stack(np.indices(score.shape), axis=-1) / FINER
+    if len(taken):
+        gaps, _ = KDTree(taken).query(places)
+        score = np.where(gaps < min_distance_px, score.min(), score)
+    peaks = find_peaks(
+        score,
+        threshold=max(least, ROUND_SHARE * float(score.max())),
+        min_distance_px=FINER * ROUND_DISTANCE_PX,
+    )
+    return peaks.positions / FINER

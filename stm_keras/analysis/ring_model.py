@@ -22,7 +22,7 @@ RIDGE = 1e-9
 
 
 def check_wave_numbers(wave_numbers: ArrayLike, n_maps: int) -> np.ndarray:
-    """k of `n_maps` maps [rad/px], float64 [V].
+    """Check k of `n_maps` maps [rad/px], float64 [V].
 
     Raises:
         InputError: unless there is a positive one for each map.
