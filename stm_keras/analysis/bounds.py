@@ -3,9 +3,9 @@
 Map v is o_v + sum_i Re[C_iv e(r) exp(2 i k_v r)], r being the distance from
 impurity i, plus white Gaussian noise of width sigma_v. Unknown are the
 positions, common to all maps, and in each map the offset o_v and the two
-quadratures of every C_iv; the wave numbers are known. With D_v the derivatives of map v by the positions and A_v those by its
-own nuisances, the Fisher information of the positions alone is the Schur
-complement
+quadratures of every C_iv; the wave numbers are known. With D_v the derivatives
+of map v by the positions and A_v those by its own nuisances, the Fisher
+information of the positions alone is the Schur complement
 
     F = sum_v [D_v D_v^T - D_v A_v^T (A_v A_v^T)^-1 A_v D_v^T] / sigma_v^2,
 

@@ -18,13 +18,13 @@ from stm_keras.analysis.matching import as_positions
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.pursuit_search import RingSearch, starts
+from stm_keras.analysis.pursuit_search import RingSearch, as_score, starts
 from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
 from stm_keras.analysis.ring_template import EQ3, RingTemplate
 from stm_keras.analysis.thresholds import Threshold, pooled_score
 from stm_keras.errors import InputError
 
-STOP = 3.0
+STOP = 2.5
 """Default of `PursuitSettings.stop`: below what any threshold should be."""
 
 NEAR_PX = 5.0
@@ -34,7 +34,7 @@ SEARCH_STEPS, FINAL_STEPS = 2, 5
 STEP_PX = 5e-3
 """Steps that each refinement makes at most, and the step that ends it."""
 
-PIXELS_PER_IMPURITY = 16
+PIXELS_PER_IMPURITY = 50
 """The search ends at one impurity in so many pixels."""
 
 N_THRESHOLDS = 128
@@ -54,7 +54,7 @@ class PursuitSettings(NamedTuple):
     """
 
     template: RingTemplate = EQ3
-    threshold: float = 6.0
+    threshold: float = 4.5
     stop: float = STOP
     min_distance_px: float = 1.0
     score: Score | None = None
@@ -71,7 +71,8 @@ def find_by_pursuit(
     """Find impurities, with sub-pixel positions.
 
     Args:
-        maps: [V, H, W], float; NaN = not measured.
+        maps: [V, H, W], float; NaN = not measured. Constant maps say nothing
+            and are left out.
         wave_numbers: k of each map, [V] [rad/px].
         settings: by default those of `PursuitSettings`.
         threshold: in place of the settings' own.
@@ -79,11 +80,10 @@ def find_by_pursuit(
 
     Returns:
         Positions, and scores: by how much chi^2 (in units of the noise that
-        the fit leaves in each map) rises without the impurity, less the 2V
-        that noise alone would give, over the standard deviation sqrt(4V) of
-        those. The score of one that was taken out early is not lower than
-        that of those before it, so that a threshold keeps what an
-        elimination up to it keeps.
+        the fit leaves in each map) rises without the impurity, as the
+        deviate of a normal distribution that it would be if noise had given
+        it. The score of one that was taken out later is not lower than that
+        of those before it: a threshold keeps what eliminating up to it keeps.
 
     Raises:
         InputError: where shapes do not fit, a number is not positive, or a
@@ -99,6 +99,8 @@ def find_by_pursuit(
     """
     settings = settings or PursuitSettings()
     stack, k = _checked(maps, wave_numbers, max_peaks)
+    if not len(k):
+        return Peaks(np.zeros((0, 2)), np.zeros(0))
     fit = _pursue(stack, k, settings)
     order, scores = _scored(fit, len(k))
     limit = settings.threshold if threshold is None else threshold
@@ -187,7 +189,7 @@ def _threshold(
 def _checked(
     maps: ArrayLike, wave_numbers: ArrayLike, max_peaks: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Maps of mean 0 and variance 1, and their k."""
+    """Maps of mean 0 and variance 1, without constant ones, and their k."""
     stack = check_maps(maps)
     k = check_wave_numbers(wave_numbers, len(stack))
     if max_peaks is not None and max_peaks < 1:
@@ -195,12 +197,12 @@ def _checked(
             f"`max_peaks` must be at least 1. Received: {max_peaks}."
         )
     seen = np.isfinite(stack)
-    counts = np.maximum(seen.sum(axis=(1, 2), keepdims=True), 1)
-    mean = np.where(seen, stack, 0).sum(axis=(1, 2), keepdims=True) / counts
-    stack = stack - mean
-    power = np.where(seen, stack**2, 0).sum(axis=(1, 2), keepdims=True)
-    spread = np.sqrt(power / counts)
-    return stack / np.where(spread > 0, spread, 1.0), k
+    stack, seen, k = (a[seen.any(axis=(1, 2))] for a in (stack, seen, k))
+    mean = np.mean(stack, axis=(1, 2), where=seen, keepdims=True)
+    spread = np.std(stack, axis=(1, 2), where=seen, keepdims=True)
+    # Rounding leaves a constant map a spread of its own.
+    alive = spread[:, 0, 0] > 1e-12 * np.abs(mean[:, 0, 0])
+    return (stack - mean)[alive] / spread[alive], k[alive]
 
 
 def _pursue(
@@ -214,7 +216,7 @@ def _pursue(
     while len(fit.positions) < most:
         gain = search.gain(fit.residual, inverse, fit.noise)
         new = starts(
-            _as_score(gain, len(k)),
+            as_score(gain, len(k)),
             fit.positions,
             least=settings.stop,
             min_distance_px=settings.min_distance_px,
@@ -234,12 +236,7 @@ def _pursue(
     return fit
 
 
-def _as_score(fall: np.ndarray, n_maps: int) -> np.ndarray:
-    """A fall of chi^2 in standard deviations of what noise gives."""
-    return (fall - 2 * n_maps) / np.sqrt(4 * n_maps)
-
-
 def _scored(fit: RingFit, n_maps: int) -> tuple[np.ndarray, np.ndarray]:
     """Impurities in the order of their elimination, and their scores."""
     order, falls = fit.elimination()
-    return order, np.maximum.accumulate(_as_score(falls, n_maps))
+    return order, np.maximum.accumulate(as_score(falls, n_maps))

@@ -1,6 +1,6 @@
 """Where in what is left of the maps is one ring more?"""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from scipy import fft
@@ -56,7 +56,7 @@ class RingSearch:
         self._reach = min(SEARCH_REACH_PX, max(shape))
         # The frame, and as much beyond each side as a template reaches.
         self._padded = tuple(
-            int(fft.next_fast_len(n + self._reach + 1, real=True))
+            cast(int, fft.next_fast_len(n + self._reach + 1, real=True))
             for n in shape
         )
         steps = np.arange(FINER) / FINER
@@ -82,8 +82,8 @@ class RingSearch:
         cosine, sine = cosine * keep, sine * keep
         squares = (cosine**2, cosine * sine, sine**2)
         return _Kernels(
-            [fft.rfft2(part).conj() for part in (cosine, sine)],
-            [fft.rfft2(part).conj() for part in squares],
+            [_transform(part, self._padded).conj() for part in (cosine, sine)],
+            [_transform(part, self._padded).conj() for part in squares],
         )
 
     def gram(self, measured: np.ndarray) -> list[np.ndarray]:
@@ -140,11 +140,33 @@ class RingSearch:
         return gains.reshape(FINER * height, FINER * width)
 
     def _spectrum(self, maps: np.ndarray) -> np.ndarray:
-        return fft.rfft2(maps.astype(np.float32), s=self._padded)
+        return _transform(maps.astype(np.float32), self._padded)
 
     def _back(self, spectrum: np.ndarray) -> np.ndarray:
         height, width = self._shape
-        return fft.irfft2(spectrum, s=self._padded)[:, :height, :width]
+        whole = np.asarray(fft.irfft2(spectrum, s=self._padded))
+        return whole[:, :height, :width]
+
+
+def _transform(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Of each map by itself; scipy's keeps single precision."""
+    return np.asarray(fft.rfft2(maps, s=shape))
+
+
+def as_score(fall: np.ndarray, n_maps: int) -> np.ndarray:
+    """A fall of chi^2 as the deviate of a normal distribution.
+
+    Noise alone gives chi^2 of 2V degrees of freedom, whose cube root is
+    nearly normal: E. B. Wilson and M. M. Hilferty, PNAS 17, 684 (1931), DOI
+    10.1073/pnas.17.12.684.
+
+    Args:
+        fall: float, any shape.
+        n_maps: V.
+    """
+    spread = 1 / (9 * n_maps)
+    root = np.cbrt(np.maximum(fall, 0) / (2 * n_maps))
+    return (root - (1 - spread)) / np.sqrt(spread)
 
 
 def starts(
@@ -166,7 +188,7 @@ def starts(
         The highest peak, and those nearly as high far from it, the best
         first, float64 [m, 2] [px].
     """
-    places = np.stack(np.indices(score.shape), axis=-1) / FINER
+    places = np.moveaxis(np.indices(score.shape), 0, -1) / FINER
     if len(taken):
         gaps, _ = KDTree(taken).query(places)
         score = np.where(gaps < min_distance_px, score.min(), score)
