@@ -1,6 +1,6 @@
 """How near to the limit do fits and the pursuit come?
 
-    python benchmarks/cramer_rao.py [--fields 12] [--draws 10] [--seed 6]
+    python benchmarks/cramer_rao.py [--fields 24] [--draws 5] [--finds 150]
 
 Draws Eq. 3 fields (32 x 32 px, 8 maps, A from 0.5 to 1.5 and alpha drawn for
 every impurity and map, positions anywhere in the frame, maps of largest value
@@ -180,10 +180,10 @@ def print_finds(n_fields: int, seed: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--fields", type=int, default=12, help="of fits")
-    parser.add_argument("--draws", type=int, default=10, help="fits a field")
+    parser.add_argument("--fields", type=int, default=24, help="of fits")
+    parser.add_argument("--draws", type=int, default=5, help="fits a field")
     parser.add_argument(
-        "--finds", type=int, default=200, help="fields to tune on, and to test"
+        "--finds", type=int, default=150, help="fields to tune on, and to test"
     )
     parser.add_argument("--seed", type=int, default=6)
     options = parser.parse_args()
