@@ -1,0 +1,242 @@
+"""Find impurities by pursuit: one ring after the other, then all at once.
+
+The strong baseline for a network, told what the network has to learn: k(V)
+and the template. The rings are found greedily where one more explains most of
+what is left, all amplitudes being fitted anew after each (orthogonal matching
+pursuit: Y. C. Pati et al., Asilomar 1993, DOI 10.1109/ACSSC.1993.342465),
+positions are refined together, and what the fit does not need is taken out
+again (backward elimination), which gives each impurity its score.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stm_keras.analysis.matching import as_positions
+from stm_keras.analysis.metrics import Score
+from stm_keras.analysis.peaks import Peaks
+from stm_keras.analysis.pursuit_fit import RingFit
+from stm_keras.analysis.pursuit_search import RingSearch, as_score, starts
+from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
+from stm_keras.analysis.ring_template import EQ3, RingTemplate
+from stm_keras.analysis.thresholds import Threshold, pooled_score
+from stm_keras.errors import InputError
+
+STOP = 2.5
+"""Default of `PursuitSettings.stop`: below what any threshold should be."""
+
+NEAR_PX = 5.0
+"""Impurities this near to a new one are refined along with it."""
+
+SEARCH_STEPS, FINAL_STEPS = 2, 5
+STEP_PX = 5e-3
+"""Steps that each refinement makes at most, and the step that ends it."""
+
+PIXELS_PER_IMPURITY = 50
+"""The search ends at one impurity in so many pixels."""
+
+N_THRESHOLDS = 128
+"""Tried when tuning, from a quarter to twice as many peaks as are true."""
+
+
+class PursuitSettings(NamedTuple):
+    """How to search, and what counts.
+
+    Attributes:
+        template: the wave.
+        threshold: the least score that counts, see `find_by_pursuit`.
+        stop: the search ends where no ring would have this score.
+        min_distance_px: no impurity starts nearer to another than this [px].
+        score: on the maps that it was tuned on, and so too good for a
+            report; None without tuning.
+    """
+
+    template: RingTemplate = EQ3
+    threshold: float = 4.5
+    stop: float = STOP
+    min_distance_px: float = 1.0
+    score: Score | None = None
+
+
+def find_by_pursuit(
+    maps: ArrayLike,
+    wave_numbers: ArrayLike,
+    settings: PursuitSettings | None = None,
+    *,
+    threshold: float | None = None,
+    max_peaks: int | None = None,
+) -> Peaks:
+    """Find impurities, with sub-pixel positions.
+
+    Args:
+        maps: [V, H, W], float; NaN = not measured. Constant maps say nothing
+            and are left out.
+        wave_numbers: k of each map, [V] [rad/px].
+        settings: by default those of `PursuitSettings`.
+        threshold: in place of the settings' own.
+        max_peaks: keep at most this many, those that the fit needs most.
+
+    Returns:
+        Positions, and scores: by how much chi^2 (in units of the noise that
+        the fit leaves in each map) rises without the impurity, as the
+        deviate of a normal distribution that it would be if noise had given
+        it. The score of one that was taken out later is not lower than that
+        of those before it: a threshold keeps what eliminating up to it keeps.
+
+    Raises:
+        InputError: where shapes do not fit, a number is not positive, or a
+            value is infinite.
+
+    Examples:
+        >>> row, col = np.mgrid[:40, :40]
+        >>> r = np.hypot(row - 12.3, col - 25.0)
+        >>> maps = [np.cos(2 * k * r + k) / (r + 1) ** 2 for k in (0.7, 0.8)]
+        >>> found = find_by_pursuit(maps, (0.7, 0.8), max_peaks=1)
+        >>> found.positions.round(2)
+        array([[12.3, 25. ]])
+    """
+    settings = settings or PursuitSettings()
+    stack, k = _checked(maps, wave_numbers, max_peaks)
+    if not len(k):
+        return Peaks(np.zeros((0, 2)), np.zeros(0))
+    fit = _pursue(stack, k, settings)
+    order, scores = _scored(fit, len(k))
+    limit = settings.threshold if threshold is None else threshold
+    keep = np.flatnonzero(scores > limit)
+    keep = keep[::-1][:max_peaks]
+    positions, scores = fit.positions[order[keep]], scores[keep]
+    if 0 < len(keep) < len(order):
+        fit = RingFit(stack, k, settings.template)
+        fit.add(positions)
+        fit.refine(np.arange(len(positions)), FINAL_STEPS, STEP_PX)
+        positions = fit.positions
+    return Peaks(positions, scores)
+
+
+def tune_pursuit(
+    maps_list: Sequence[ArrayLike],
+    wave_numbers_list: Sequence[ArrayLike],
+    positions_list: Sequence[ArrayLike],
+    *,
+    tolerance: float = 1.0,
+    candidates: Sequence[PursuitSettings] = (PursuitSettings(),),
+) -> PursuitSettings:
+    """Choose settings and threshold by the Jaccard index of training maps.
+
+    Args:
+        maps_list: stacks [V, H, W].
+        wave_numbers_list: for each, k of its maps [rad/px], [V].
+        positions_list: for each, the true positions [n, 2] [px].
+        tolerance: of the matching [px].
+        candidates: settings to try; their thresholds do not count.
+
+    Returns:
+        The best, with its threshold.
+
+    Raises:
+        InputError: for lists of differing lengths, no position, nothing
+            found, and whatever `find_by_pursuit` refuses.
+    """
+    lengths = len(maps_list), len(wave_numbers_list), len(positions_list)
+    if len(set(lengths)) > 1:
+        raise InputError(
+            "Give one array of wave numbers and one of positions a stack. "
+            "Received lists of {}, {} and {}.".format(*lengths)
+        )
+    truth = [as_positions(p, "positions_list") for p in positions_list]
+    if not any(map(len, truth)):
+        raise InputError("The training maps hold no position to tune on.")
+    trials = []
+    for settings in candidates:
+        found = [
+            find_by_pursuit(maps, k, settings, threshold=-np.inf)
+            for maps, k in zip(maps_list, wave_numbers_list, strict=True)
+        ]
+        best = _threshold(found, truth, tolerance)
+        if best is not None:
+            trials.append(
+                settings._replace(threshold=best.value, score=best.score)
+            )
+    if not trials:
+        raise InputError("No ring in any map: are the maps constant?")
+    return max(trials, key=lambda settings: settings.score.jaccard)
+
+
+def _threshold(
+    found: Sequence[Peaks], truth: Sequence[np.ndarray], tolerance: float
+) -> Threshold | None:
+    """The best of `N_THRESHOLDS`; None without any peak.
+
+    `best_threshold` tries counts a tenth apart, too coarse for a finder that
+    misses fewer than that.
+    """
+    heights = np.sort(np.concatenate([peaks.scores for peaks in found]))[::-1]
+    if not len(heights):
+        return None
+    n = sum(map(len, truth))
+    kept = np.linspace(max(n / 4, 1), 2 * n, N_THRESHOLDS).round().astype(int)
+    kept = np.unique(np.minimum(kept, len(heights)))
+    below = np.append(heights, heights[-1] - 1.0)
+    trials = [
+        Threshold(value, pooled_score(found, truth, value, tolerance))
+        for value in ((below[kept - 1] + below[kept]) / 2).tolist()
+    ]
+    return max(trials, key=lambda trial: trial.score.jaccard)
+
+
+def _checked(
+    maps: ArrayLike, wave_numbers: ArrayLike, max_peaks: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Maps of mean 0 and variance 1, without constant ones, and their k."""
+    stack = check_maps(maps)
+    k = check_wave_numbers(wave_numbers, len(stack))
+    if max_peaks is not None and max_peaks < 1:
+        raise InputError(
+            f"`max_peaks` must be at least 1. Received: {max_peaks}."
+        )
+    seen = np.isfinite(stack)
+    stack, seen, k = (a[seen.any(axis=(1, 2))] for a in (stack, seen, k))
+    mean = np.mean(stack, axis=(1, 2), where=seen, keepdims=True)
+    spread = np.std(stack, axis=(1, 2), where=seen, keepdims=True)
+    # Rounding leaves a constant map a spread of its own.
+    alive = spread[:, 0, 0] > 1e-12 * np.abs(mean[:, 0, 0])
+    return (stack - mean)[alive] / spread[alive], k[alive]
+
+
+def _pursue(
+    stack: np.ndarray, k: np.ndarray, settings: PursuitSettings
+) -> RingFit:
+    """All rings worth a look, refined together."""
+    fit = RingFit(stack, k, settings.template)
+    search = RingSearch(stack.shape[1:], k, settings.template)
+    inverse = search.gram(fit.measured)
+    most = max(stack[0].size // PIXELS_PER_IMPURITY, 1)
+    while len(fit.positions) < most:
+        gain = search.gain(fit.residual, inverse, fit.noise)
+        new = starts(
+            as_score(gain, len(k)),
+            fit.positions,
+            least=settings.stop,
+            min_distance_px=settings.min_distance_px,
+        )
+        new = new[: most - len(fit.positions)]
+        if not len(new):
+            break
+        old = len(fit.positions)
+        fit.add(new)
+        gaps = np.linalg.norm(fit.positions[:, None] - new, axis=-1)
+        near = np.flatnonzero(gaps.min(axis=1) <= NEAR_PX)
+        near = np.union1d(near, np.arange(old, len(fit.positions)))
+        fit.refine(near, SEARCH_STEPS, STEP_PX)
+        if settings.template.hole_px:
+            inverse = search.gram(fit.measured)
+    fit.refine(np.arange(len(fit.positions)), FINAL_STEPS, STEP_PX)
+    return fit
+
+
+def _scored(fit: RingFit, n_maps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Impurities in the order of their elimination, and their scores."""
+    order, falls = fit.elimination()
+    return order, np.maximum.accumulate(as_score(falls, n_maps))

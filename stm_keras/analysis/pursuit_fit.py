@@ -1,0 +1,220 @@
+"""A fit of rings to a stack that grows, moves and shrinks."""
+
+import numpy as np
+
+from stm_keras.analysis.ring_model import (
+    pixel_grid,
+    position_slopes,
+    rays,
+    ring_columns,
+    solve_normal,
+)
+from stm_keras.analysis.ring_template import RingTemplate
+
+MAX_STEP_PX = 0.5
+"""The farthest that an impurity moves along an axis in one step."""
+
+DAMPING = 1e-3
+"""First Levenberg-Marquardt factor, of the diagonal."""
+
+
+class RingFit:
+    """Rings at given positions, amplitudes and offsets fitted to all maps.
+
+    Args:
+        maps: float [V, H, W]; NaN = not measured.
+        wave_numbers: k of each map, [V] [rad/px].
+        template: the wave.
+
+    Attributes:
+        positions: float64 [n, 2], row and column [px].
+        coefficients: offset, then Re C and Im C of each impurity, float64
+            [V, 1 + 2n].
+        noise: its width in each map, float64 [V].
+    """
+
+    def __init__(
+        self, maps: np.ndarray, wave_numbers: np.ndarray, template: RingTemplate
+    ) -> None:
+        self._k, self._template = wave_numbers, template
+        self._shape = maps.shape
+        self._pixels = pixel_grid(maps.shape[1:]).astype(np.float32)
+        flat = maps.reshape(len(maps), -1)
+        self._seen = np.isfinite(flat)
+        self._values = np.nan_to_num(flat, nan=0.0).astype(np.float32)
+        self.positions = np.zeros((0, 2))
+        self._columns = np.zeros((len(maps), 16, flat.shape[1]), np.float32)
+        self._columns[:, 0] = self._seen
+        self._gram = self._product(slice(0, 1))
+        self._solve()
+
+    @property
+    def measured(self) -> np.ndarray:
+        """What is fitted, holes left out, bool [V, H, W]."""
+        return self._seen.reshape(self._shape)
+
+    @property
+    def residual(self) -> np.ndarray:
+        """What the fit leaves, float32 [V, H, W]; 0 where not measured."""
+        return self._residual.reshape(self._shape)
+
+    def _used(self) -> np.ndarray:
+        return self._columns[:, : 1 + 2 * len(self.positions)]
+
+    def _product(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Products of some columns with all, float64 [V, rows, M]."""
+        used = self._used()
+        return (used[:, rows] @ used.swapaxes(1, 2)).astype(np.float64)
+
+    def _solve(self) -> None:
+        """Amplitudes, residual and noise at the positions as they are."""
+        used = self._used()
+        rhs = (used @ self._values[:, :, None]).astype(np.float64)
+        self.coefficients = solve_normal(self._gram, rhs)[:, :, 0]
+        fitted = self.coefficients.astype(np.float32)[:, None] @ used
+        self._residual = (self._values - fitted[:, 0]) * self._seen
+        self._squares = np.square(self._residual, dtype=np.float64).sum(axis=1)
+        freedom = self._seen.sum(axis=1) - used.shape[1]
+        self.noise = np.sqrt(self._squares / np.maximum(freedom, 1))
+        # A map without noise, or without a pixel, must not divide by zero.
+        floor = 1e-6 * np.abs(self._values).max(initial=0.0)
+        self.noise = np.maximum(self.noise, floor or 1.0)
+
+    def add(self, positions: np.ndarray) -> None:
+        """Put more impurities, [n, 2] [px], into the fit."""
+        if self._template.hole_px:
+            self._punch(positions)
+        old = 1 + 2 * len(self.positions)
+        self.positions = np.concatenate([self.positions, positions])
+        new = old + 2 * len(positions)
+        if new > self._columns.shape[1]:
+            size = max(new, 2 * self._columns.shape[1])
+            grown = np.zeros(
+                (len(self._columns), size, self._columns.shape[2]), np.float32
+            )
+            grown[:, :old] = self._columns[:, :old]
+            self._columns = grown
+        gram = np.zeros((len(self._gram), new, new))
+        gram[:, :old, :old] = self._gram
+        self._gram = gram
+        self._replace(np.arange(old // 2, new // 2))
+        self._solve()
+
+    def _punch(self, positions: np.ndarray) -> None:
+        """Take the pixels around new impurities out of the fit."""
+        gap = self._pixels[:, None] - positions.astype(np.float32)
+        hole = np.hypot(gap[..., 0], gap[..., 1]).min(axis=1)
+        inside = np.flatnonzero(hole < self._template.hole_px)
+        used = self._used()[:, :, inside]
+        self._gram -= used @ used.swapaxes(1, 2)
+        self._seen[:, inside] = False
+        self._values[:, inside] = 0
+        self._columns[:, :, inside] = 0
+
+    def _replace(self, which: np.ndarray) -> None:
+        """Columns of some impurities anew, where these are now."""
+        way = rays(self._pixels, self.positions[which])
+        columns = ring_columns(way.distance, self._k, self._template)
+        if not self._seen.all():
+            columns *= self._seen[:, None, None]
+        rows = _rows(which).ravel()
+        self._columns[:, rows] = columns.reshape(len(columns), len(rows), -1)
+        self._gram[:, rows] = self._product(rows)
+        self._gram[:, :, rows] = self._gram[:, rows].swapaxes(1, 2)
+
+    def refine(self, which: np.ndarray, n_steps: int, tolerance: float) -> None:
+        """Move impurities to lower chi^2, amplitudes following.
+
+        Levenberg-Marquardt steps on the problem with amplitudes and offsets
+        eliminated, with Kaufman's Jacobian (BIT 15, 49 (1975), DOI
+        10.1007/BF01932995).
+
+        Args:
+            which: their indices, [m].
+            n_steps: at most so many steps.
+            tolerance: end when none moves farther than this [px].
+        """
+        if not len(which):
+            return
+        damping = DAMPING
+        height, width = self._shape[1:]
+        for _ in range(n_steps):
+            step = self._step(which, damping)
+            weights = 1 / self.noise**2
+            before, start = (weights * self._squares).sum(), self.positions
+            self.positions = start.copy()
+            self.positions[which] = np.clip(
+                start[which] + step, -0.5, (height - 0.5, width - 0.5)
+            )
+            self._replace(which)
+            self._solve()
+            if (weights * self._squares).sum() > before:
+                self.positions, damping = start, 10 * damping
+                self._replace(which)
+                self._solve()
+                continue
+            damping = damping / 3
+            if np.abs(step).max(initial=0.0) < tolerance:
+                break
+
+    def _step(self, which: np.ndarray, damping: float) -> np.ndarray:
+        """One step of the positions, float64 [m, 2] [px]."""
+        rows = _rows(which)
+        slope = position_slopes(
+            self._columns[:, rows],
+            self.coefficients[:, rows],
+            self._k,
+            rays(self._pixels, self.positions[which]),
+            self._template,
+        )
+        slope = slope.reshape(len(slope), -1, slope.shape[-1])
+        slope /= self.noise.astype(np.float32)[:, None, None]
+        residual = self._residual / self.noise[:, None].astype(np.float32)
+        cross = (self._used() @ slope.swapaxes(1, 2)).astype(np.float64)
+        curvature = (slope @ slope.swapaxes(1, 2)).sum(axis=0)
+        explained = solve_normal(self._gram, cross)
+        curvature = curvature - np.einsum("vma,vmb->ab", cross, explained)
+        slant = np.einsum("vap,vp->a", slope, residual)
+        diagonal = np.maximum(np.diag(curvature), 1e-9)
+        curvature = curvature + damping * np.diag(diagonal)
+        step = np.linalg.lstsq(curvature, slant)[0]
+        return np.clip(step, -MAX_STEP_PX, MAX_STEP_PX).reshape(-1, 2)
+
+    def elimination(self) -> tuple[np.ndarray, np.ndarray]:
+        """Take the least needed impurity out, again and again.
+
+        Returns:
+            order: indices, the first taken out first, int [n].
+            falls: by how much chi^2 rose each time, float64 [n].
+        """
+        n = len(self.positions)
+        gram = self._gram.copy()
+        gram += (
+            1e-9
+            * np.einsum("vii->vi", gram)[:, :, None]
+            * np.eye(gram.shape[1])
+        )
+        inverse, best = np.linalg.inv(gram), self.coefficients.copy()
+        left, order, falls = np.arange(n), [], []
+        for _ in range(n):
+            rows = _rows(left)
+            blocks = inverse[:, rows[:, :, None], rows[:, None, :]]
+            parts = best[:, rows]
+            solved = np.linalg.solve(blocks, parts[..., None])[..., 0]
+            rise = (parts * solved).sum(axis=-1) / self.noise[:, None] ** 2
+            least = int(rise.sum(axis=0).argmin())
+            order.append(int(left[least]))
+            falls.append(float(rise.sum(axis=0)[least]))
+            here = rows[least]
+            column = inverse[:, :, here]
+            best -= (column @ solved[:, least, :, None])[..., 0]
+            inverse -= column @ np.linalg.solve(
+                blocks[:, least], column.swapaxes(1, 2)
+            )
+            left = np.delete(left, least)
+        return np.array(order, int), np.array(falls)
+
+
+def _rows(which: np.ndarray) -> np.ndarray:
+    """The two columns of each impurity, int [m, 2]; the first is the offset."""
+    return 1 + 2 * which[:, None] + np.arange(2)
