@@ -29,6 +29,8 @@ class ContextFitConfig:
         experiment: files, or one prepared data set, for the entropy loss.
         surface: material of the experiment's files; None measures the ring.
         alpha: weight of the entropy loss.
+        held_out_batches: for each number of voltages, to calibrate on and,
+            others, to test on.
         batches: batch size, numbers of voltages, effects and seed.
         network: sizes of `Context`; with `init` those of that model.
         command: what the user typed, for the card.
@@ -42,6 +44,7 @@ class ContextFitConfig:
     experiment: tuple[Path, ...] = ()
     surface: str | None = None
     alpha: float = 0.0
+    held_out_batches: int = 40
     batches: ContextBatchConfig = field(default_factory=ContextBatchConfig)
     network: dict[str, Any] = field(default_factory=dict)
     command: str = ""

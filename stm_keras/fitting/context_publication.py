@@ -40,9 +40,6 @@ FALSE_DISCOVERY_RATE = 0.1
 RING_RAD_PX = (0.6, 2.2)
 """Least and greatest 2k of the training sets [rad/px]."""
 
-_CALIBRATION_BATCHES = 40
-_TEST_BATCHES = 40
-_SURROGATE_BATCHES = 8
 _SEED = 1_000_000
 _FRAME_PX2 = 80 * 80
 _STAGES = 4
@@ -82,7 +79,7 @@ def publish_context(
         InputError: where the network has learnt too little to calibrate.
     """
     model.network.calibration = UNCALIBRATED
-    seen = _run(model, config, "validation", _CALIBRATION_BATCHES, _SEED)
+    seen = _run(model, config, "validation", _SEED)
     progress(1, _STAGES)
     calibration = fit_calibration(seen.joined())
     model.network.calibration = calibration
@@ -107,7 +104,6 @@ def _run(
     model: ImpurityFinder,
     config: ContextFitConfig,
     split: str,
-    n_batches: int,
     seed: int,
     **effects: Any,
 ) -> HeldOut:
@@ -121,7 +117,7 @@ def _run(
         config.data,
         batches,
         split=split,
-        n_batches=n_batches,
+        n_batches=config.held_out_batches,
         seed=seed,
     )
 
@@ -130,13 +126,12 @@ def _test(
     model: ImpurityFinder, config: ContextFitConfig, threshold: float
 ) -> _Tested:
     held = _run(
-        model, config, "test", _TEST_BATCHES, 2 * _SEED, surrogate_share=0.0
+        model, config, "test", 2 * _SEED, surrogate_share=0.0
     )
     surrogates = _run(
         model,
         config,
         "test",
-        _SURROGATE_BATCHES,
         3 * _SEED,
         surrogate_share=1.0,
         holes_share=0.0,

@@ -1,0 +1,46 @@
+import pytest
+
+from stm_keras.data.context_pipeline import ContextBatchConfig
+from stm_keras.fitting.context_config import ContextFitConfig
+from stm_keras.fitting.context_training import fit_context
+
+SIZES = {
+    "filters": 4,
+    "dilations": (1, 2),
+    "decoder_filters": 8,
+    "decoder_dilations": (1, 2),
+    "attention_filters": 2,
+    "embedding_units": 4,
+}
+
+
+@pytest.fixture(scope="session")
+def context_config(friedel):
+    """Makes the config of a short training of a small `context`."""
+
+    def make(out, **changes):
+        return ContextFitConfig(
+            ((friedel, 1),),
+            out,
+            **{
+                "steps": 200,
+                "held_out_batches": 8,
+                "learning_rate": 5e-3,
+                "batches": ContextBatchConfig(
+                    8, voltages=(1, 4), sizes_px=(20,), seed=1
+                ),
+                "network": SIZES,
+                "command": "stmk fit --network context ...",
+                **changes,
+            },
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def context_model(context_config, tmp_path_factory):
+    """A model directory of a `context` that has seen little."""
+    out = tmp_path_factory.mktemp("models") / "little"
+    fit_context(context_config(out))
+    return out

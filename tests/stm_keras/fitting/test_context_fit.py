@@ -1,0 +1,155 @@
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from stm_keras.errors import InputError
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.saved_finder import load_finder
+from stm_keras.fitting.context_training import fit_context
+from stm_keras.fitting.publication import report
+from stm_keras.model_card import read_card
+from stm_keras.model_evaluation import evaluate_model
+
+
+def test_a_model_directory_is_complete(context_model):
+    names = {path.name for path in context_model.iterdir()}
+    assert names >= {
+        "saved_model.pb",
+        "variables",
+        "model_card.json",
+        "model.keras",
+        "ground.npz",
+    }
+    card = read_card(context_model)
+    assert card.command == "stmk fit --network context ..."
+    assert card.data["0"]["seed"] == 0
+    assert card.training["steps"] == 200
+    assert card.network["parameters"] < 10_000
+    assert card.detection is not None
+    assert 0 < card.detection["threshold"] <= 1
+    assert set(card.scores) == {"1 maps", "4 maps"}
+    counts = card.detection["reliability"]["counts"]
+    assert sum(counts) > 50
+    assert "4 maps" in report(card, context_model)
+
+
+def test_the_saved_model_answers_as_keras_does(context_model):
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(1, 3, 30, 26)).astype(np.float32)
+    maps[0, 1, 4:6] = np.nan
+    ring = np.array([[1.2, 0.0, 1.5]], np.float32)
+    model = keras.saving.load_model(context_model / "model.keras")
+    finder = load_finder(context_model)
+    assert isinstance(finder, DetectionFinder)
+    whole = model(maps, ring).numpy()[0]
+    np.testing.assert_allclose(
+        finder.answer(maps[0], ring[0]), whole, rtol=1e-3, atol=1e-4
+    )
+    served = finder.signatures["serving_default"](
+        maps=tf.constant(maps), ring=tf.constant(ring)
+    )
+    np.testing.assert_allclose(
+        served["probability"][0], tf.sigmoid(whole[..., 0]), atol=1e-5
+    )
+    assert finder.unlikeness(maps[0], ring[0]) > 0
+
+
+def test_the_calibration_is_of_inference_alone(context_model):
+    model = keras.saving.load_model(context_model / "model.keras")
+    slope, offset, factor = model.network.calibration[:3]
+    maps = np.random.default_rng(1).normal(size=(1, 1, 20, 20))
+    raw = model(maps.astype(np.float32), training=True).numpy()
+    true = model(maps.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(
+        true[..., 0], slope * raw[..., 0] + offset, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(true[..., 3:], factor * raw[..., 3:], rtol=1e-4)
+
+
+def test_a_stopped_training_goes_on(context_config, context_model, tmp_path):
+    out = tmp_path / "stopped"
+    shutil.copytree(context_model / "training", out / "training")
+    state = out / "training/state.json"
+    stored = json.loads(state.read_text())
+    stored["history"] = stored["history"][:1]
+    state.write_text(json.dumps(stored))
+    # As many steps as the checkpoint has are done already.
+    card = fit_context(context_config(out), resume=True)
+    # What is whole is not made again.
+    before = (out / "saved_model.pb").stat().st_mtime_ns
+    assert fit_context(context_config(out), resume=True) == read_card(out)
+    assert (out / "saved_model.pb").stat().st_mtime_ns == before
+    assert card.scores == read_card(context_model).scores
+
+
+def test_another_seed_is_not_resumed(context_config, context_model, tmp_path):
+    out = tmp_path / "model"
+    shutil.copytree(context_model, out)
+    other = context_config(out, learning_rate=1e-3)
+    with pytest.raises(InputError, match="begun with other options"):
+        fit_context(other, resume=True)
+    with pytest.raises(InputError, match="is not empty"):
+        fit_context(other)
+
+
+def test_it_starts_from_another_model(context_config, context_model, tmp_path):
+    start = keras.saving.load_model(context_model / "model.keras")
+    config = context_config(
+        tmp_path / "more", init=context_model, steps=100, learning_rate=1e-9
+    )
+    fit_context(config)
+    after = keras.saving.load_model(tmp_path / "more/training/last.keras")
+    for old, new in zip(
+        start.network.get_weights(), after.network.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(new, old, atol=1e-5)
+
+
+def test_it_scores_the_held_out_fields(context_model, friedel):
+    scores = evaluate_model(context_model, friedel, noise=0.2, n_voltages=4)
+    (score,) = scores.values()
+    assert score.n_reference > 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 150}, "multiple of 100"),
+        ({"steps": 0}, "multiple of 100"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"alpha": 0.03}, "there is none"),
+        ({"network": {"filters": 0}}, "filters"),
+    ],
+)
+def test_bad_options(context_config, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        context_config(tmp_path / "model", **changes)
+    assert not (tmp_path / "model").exists()
+
+
+def test_bad_starts(context_config, model, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"holds no model\.keras"):
+        fit_context(context_config(out, init=tmp_path))
+    with pytest.raises(InputError, match="is a model of Wang2020"):
+        fit_context(context_config(out, init=model))
+    (tmp_path / "model.keras").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="is damaged"):
+        fit_context(context_config(out, init=tmp_path))
+    assert not out.exists()
+
+
+def test_fields_too_small_or_few(context_config, friedel, tmp_path):
+    from dataclasses import replace
+
+    config = context_config(tmp_path / "out")
+    large = replace(config.batches, sizes_px=(48,))
+    with pytest.raises(InputError, match="fields of 20 px"):
+        fit_context(replace(config, batches=large))
+    many = replace(config.batches, voltages=(16,))
+    with pytest.raises(InputError, match="cannot train with 16"):
+        fit_context(replace(config, batches=many))
