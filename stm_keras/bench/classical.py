@@ -1,0 +1,163 @@
+"""Finders without a network."""
+
+import importlib
+import importlib.util
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from stm_keras.analysis.baselines import (
+    LOG_SIGMAS_PX,
+    find_blobs_log,
+    rms_map,
+)
+from stm_keras.analysis.matched_filter import RADII_PX, find_rings
+from stm_keras.bench.case import Case, Found
+from stm_keras.bench.finders import TunedFinder, found_peaks
+
+TRACKPY_DIAMETERS_PX = (3, 5, 7, 9)
+_PURSUIT = "stm_keras.analysis.pursuit"
+_HOLE_PX = 1.5
+
+
+class LogFinder(TunedFinder):
+    """Laplacian of Gaussian of the RMS map; its width is tuned."""
+
+    name = "log"
+
+    def candidates(self) -> Sequence[float]:
+        """Widths [px]."""
+        return LOG_SIGMAS_PX
+
+    def look(self, case: Case, setting: float) -> Found:
+        """See `find_blobs_log`."""
+        return found_peaks(find_blobs_log(case.maps, sigma_px=setting))
+
+
+class RingFinder(TunedFinder):
+    """Ring energy, told k(V); the reach of its template is tuned."""
+
+    name = "rings"
+
+    def candidates(self) -> Sequence[float]:
+        """Reaches [px]."""
+        return RADII_PX
+
+    def look(self, case: Case, setting: float) -> Found:
+        """See `find_rings`."""
+        k = case.told_wave_numbers
+        return found_peaks(find_rings(case.maps, k, radius_px=setting))
+
+
+class TrackpyFinder(TunedFinder):
+    """`trackpy.locate` on the RMS map; its diameter is tuned.
+
+    trackpy leaves out a border as wide as its filters: the map is mirrored
+    there, and what is found beyond the frame left out.
+    """
+
+    name = "trackpy"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trackpy: Any = importlib.import_module("trackpy")
+        logging.getLogger("trackpy").setLevel(logging.ERROR)
+
+    def candidates(self) -> Sequence[int]:
+        """Diameters [px], odd."""
+        return TRACKPY_DIAMETERS_PX
+
+    def look(self, case: Case, setting: int) -> Found:
+        """All features, scored by their mass in units of the map's spread."""
+        rms = _without_gaps(rms_map(case.maps))
+        rms = (rms - rms.mean()) / (rms.std() or 1.0)
+        pad = setting + 2
+        image = np.pad(rms - rms.min(), pad, "symmetric")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = self._trackpy.locate(
+                image, setting, minmass=0, engine="python"
+            )
+        if not len(table):
+            return Found(np.empty((0, 2)), np.empty(0))
+        places = table[["y", "x"]].to_numpy(np.float64) - pad
+        mass = table["mass"].to_numpy(np.float64)
+        inside = (
+            (places >= -0.5) & (places < np.subtract(rms.shape, 0.5))
+        ).all(axis=1)
+        order = np.argsort(-mass[inside], kind="stable")
+        return Found(places[inside][order], mass[inside][order])
+
+
+class PursuitFinder(TunedFinder):
+    """The matched filter with pursuit and refit, told k(V).
+
+    Its template, that of Eq. 3 or that of scattering, with or without the
+    pixels about the impurity, is tuned.
+    """
+
+    name = "pursuit"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pursuit: Any = importlib.import_module(_PURSUIT)
+
+    def candidates(self) -> Sequence[Any]:
+        """`PursuitSettings`."""
+        make = self._pursuit.PursuitSettings
+        template: Any = importlib.import_module(
+            "stm_keras.analysis.ring_template"
+        ).RingTemplate
+        scattering = {"exponent": 1.0, "eps_px": 0.0, "core_px": 1.0}
+        return (
+            make(),
+            make(template=template(**scattering)),
+            make(template=template(**scattering, hole_px=_HOLE_PX)),
+        )
+
+    def look(self, case: Case, setting: Any) -> Found:
+        """See `find_by_pursuit`."""
+        return self._at(case, setting, -np.inf)
+
+    def find(self, case: Case) -> Found:
+        """What is left below the threshold is taken out before the refit."""
+        return self._at(case, *self._tuned())
+
+    def _at(self, case: Case, setting: Any, threshold: float) -> Found:
+        return found_peaks(
+            self._pursuit.find_by_pursuit(
+                case.maps,
+                case.told_wave_numbers,
+                setting,
+                threshold=threshold,
+            )
+        )
+
+
+def missing_trackpy() -> str | None:
+    """Why trackpy cannot be used; None where it can."""
+    if importlib.util.find_spec("trackpy") is not None:
+        return None
+    return "trackpy is not installed: pip install 'stm-keras[bench]'"
+
+
+def missing_pursuit() -> str | None:
+    """Why pursuit cannot be used; None where it can."""
+    if importlib.util.find_spec(_PURSUIT) is not None:
+        return None
+    return "this version has no pursuit"
+
+
+def _without_gaps(layer: np.ndarray) -> np.ndarray:
+    """A layer with the nearest measured value where there is none."""
+    missing = np.isnan(layer)
+    if not missing.any():
+        return layer
+    nearest = ndimage.distance_transform_edt(
+        missing, return_distances=False, return_indices=True
+    )
+    return layer[tuple(np.asarray(nearest))]

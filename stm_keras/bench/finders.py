@@ -1,0 +1,112 @@
+"""What a finder is to the bench, and how all of them are tuned."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from stm_keras.analysis.peaks import Peaks
+from stm_keras.analysis.thresholds import best_threshold
+from stm_keras.bench.case import TOLERANCE_PX, Case, Found, positions_of
+from stm_keras.errors import InputError
+
+
+class Finder(Protocol):
+    """Something that finds impurities.
+
+    Attributes:
+        name: in the table.
+        probabilities: whether scores are probabilities of being true.
+    """
+
+    name: str
+    probabilities: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the tuning chose, as plain values."""
+        ...
+
+    def tune(self, cases: Sequence[Case]) -> None:
+        """Choose settings and threshold on cases that are not the test's."""
+        ...
+
+    def everything(self, case: Case) -> Found:
+        """All that may be an impurity, whatever its score."""
+        ...
+
+    def find(self, case: Case) -> Found:
+        """What counts as an impurity."""
+        ...
+
+
+class TunedFinder(ABC):
+    """A finder with a threshold, and perhaps a setting, chosen by tuning.
+
+    The setting and threshold with the highest Jaccard index at 1 px, pooled
+    over the tuning cases, are taken.
+    """
+
+    name = ""
+    probabilities = False
+
+    def __init__(self) -> None:
+        self.setting: Any = None
+        self.threshold: float | None = None
+
+    def candidates(self) -> Sequence[Any]:
+        """Settings to try."""
+        return (None,)
+
+    @abstractmethod
+    def look(self, case: Case, setting: Any) -> Found:
+        """All that a setting finds, whatever its score."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the tuning chose."""
+        chosen = {} if self.setting is None else {"setting": str(self.setting)}
+        return chosen | {"threshold": self.threshold}
+
+    def tune(self, cases: Sequence[Case]) -> None:
+        """See `Finder`.
+
+        Raises:
+            InputError: where no setting finds anything at all.
+        """
+        trials = []
+        for setting in self.candidates():
+            found = [self.look(case, setting) for case in cases]
+            best = best_threshold(
+                [Peaks(one.positions, one.scores) for one in found],
+                positions_of(cases),
+                tolerance=TOLERANCE_PX,
+            )
+            if best is not None:
+                trials.append((best.score.jaccard, setting, best.value))
+        if not trials:
+            raise InputError(f"{self.name} finds nothing in the tuning maps.")
+        _, self.setting, self.threshold = max(trials, key=lambda t: t[0])
+
+    def everything(self, case: Case) -> Found:
+        """See `Finder`."""
+        return self.look(case, self._tuned()[0])
+
+    def find(self, case: Case) -> Found:
+        """See `Finder`."""
+        setting, threshold = self._tuned()
+        return self.look(case, setting).above(threshold)
+
+    def _tuned(self) -> tuple[Any, float]:
+        if self.threshold is None:
+            raise InputError(f"{self.name} was not tuned.")
+        return self.setting, self.threshold
+
+
+def found_peaks(peaks: Peaks) -> Found:
+    """Peaks as what a finder found."""
+    return Found(
+        np.asarray(peaks.positions, np.float64).reshape(-1, 2),
+        np.asarray(peaks.scores, np.float64),
+    )
