@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from stm_keras.analysis.peaks import Peaks
-from stm_keras.analysis.thresholds import best_threshold
-from stm_keras.bench.case import TOLERANCE_PX, Case, Found, positions_of
+from stm_keras.bench.case import TOLERANCE_PX, Case, Found
+from stm_keras.bench.tuning import tuned_threshold
 from stm_keras.errors import InputError
 
 
@@ -38,6 +38,10 @@ class Finder(Protocol):
 
     def find(self, case: Case) -> Found:
         """What counts as an impurity."""
+        ...
+
+    def unlikeness(self, case: Case) -> float | None:
+        """How far the finder is off its ground, above 1; None: no idea."""
         ...
 
 
@@ -78,11 +82,7 @@ class TunedFinder(ABC):
         trials = []
         for setting in self.candidates():
             found = [self.look(case, setting) for case in cases]
-            best = best_threshold(
-                [Peaks(one.positions, one.scores) for one in found],
-                positions_of(cases),
-                tolerance=TOLERANCE_PX,
-            )
+            best = tuned_threshold(found, cases, tolerance_px=TOLERANCE_PX)
             if best is not None:
                 trials.append((best.score.jaccard, setting, best.value))
         if not trials:
@@ -97,6 +97,10 @@ class TunedFinder(ABC):
         """See `Finder`."""
         setting, threshold = self._tuned()
         return self.look(case, setting).above(threshold)
+
+    def unlikeness(self, case: Case) -> float | None:
+        """See `Finder`."""
+        del case
 
     def _tuned(self) -> tuple[Any, float]:
         if self.threshold is None:

@@ -1,5 +1,6 @@
 """The trained networks as finders."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,13 @@ class ContextFinder(TunedFinder):
             np.asarray(found.deviations, np.float64).reshape(-1, 2),
         )
 
+    def unlikeness(self, case: Case) -> float | None:
+        """How unlike the training's the maps are; above 1 is off ground."""
+        if not hasattr(self._network, "unlikeness"):
+            return None
+        ring = np.asarray(2 * case.told_wave_numbers, np.float32)
+        return self._network.unlikeness(case.maps, ring)
+
 
 class ContextDefaultFinder(ContextFinder):
     """The same at the threshold of its model card: told nothing."""
@@ -76,24 +84,9 @@ class ContextDefaultFinder(ContextFinder):
         """Does nothing."""
 
 
-def missing_network(directory: Path, needed: str) -> str | None:
-    """Why a network cannot be used; None where it can.
-
-    Args:
-        directory: of the model.
-        needed: what the loaded finder must have, "score" or "detect".
-    """
-    if not (directory / "saved_model.pb").is_file():
-        return f"no model in {directory}"
-    from stm_keras.saved_finder import SavedFinder
-
-    if not hasattr(SavedFinder, needed):
-        return f"this version cannot {needed} with a saved model"
-    return None
-
-
+@functools.cache
 def load_network(directory: Path) -> Any:
-    """Load a model directory; TensorFlow is imported here.
+    """Load a model directory, once; TensorFlow is imported here.
 
     Raises:
         InputError: where it is missing or damaged.

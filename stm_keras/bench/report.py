@@ -9,7 +9,7 @@ import numpy as np
 
 from stm_keras.analysis.metrics import bootstrap_interval
 from stm_keras.bench.case import Cell
-from stm_keras.bench.result import CellResult, jaccard_difference, of_cell
+from stm_keras.bench.result import CellResult, of_cell, paired_difference
 from stm_keras.bench.roster import FINDERS, OURS
 from stm_keras.files import atomic_file
 from stm_keras.reproduction.tables import write_rows
@@ -72,6 +72,7 @@ def cell_row(result: CellResult) -> dict[str, Any]:
         "rmse_over_bound": result.over_bound,
         "z_deviation": result.z_deviation,
         "calibration_error": result.calibration_error,
+        "off_ground": result.off_ground,
         "seconds": result.seconds,
         "threshold": result.settings.get("threshold", math.nan),
         "setting": result.settings.get("setting", ""),
@@ -164,7 +165,7 @@ def _beside(
         matched = of_cell(results, cell.suite, cell.beside)
         both = [n for n in names if n in found and n in matched]
         texts = {
-            n: _difference(*jaccard_difference(found[n], matched[n]))
+            n: _difference(*paired_difference(found[n], matched[n], "jaccard"))
             for n in both
         }
         rows.append([cell.name] + [texts.get(n, "") for n in names])
@@ -183,8 +184,8 @@ def _honesty(cells: Sequence[Cell], results: Results) -> str:
         name, jaccard, rmse = "", "", ""
         if other is not None:
             name = other.finder
-            jaccard = _difference(*jaccard_difference(ours, other))
-            rmse = _number(ours.score.rmse - other.score.rmse, sign=True)
+            jaccard = _difference(*paired_difference(ours, other, "jaccard"))
+            rmse = _difference(*paired_difference(ours, other, "rmse"))
         rows.append(
             [
                 cell.name,
@@ -193,10 +194,11 @@ def _honesty(cells: Sequence[Cell], results: Results) -> str:
                 rmse,
                 _number(ours.z_deviation, 2),
                 _number(ours.calibration_error),
+                _number(ours.off_ground, 2),
             ]
         )
     header = ["", "best other", "Jaccard, difference", "RMSE, difference [px]"]
-    header += ["std of z", "calibration error"]
+    header += ["std of z", "calibration error", "off its ground, share"]
     return _table(header, rows) if rows else ""
 
 

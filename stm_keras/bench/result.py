@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property, reduce
 from operator import add
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class CellResult:
             number, sum, sum of squares.
         calibration: for each tenth of the probability: detections, sum of
             their probabilities, and how many are true.
+        unlikeness: how unlike the training's each case is, above 1 off the
+            finder's ground; empty where it does not know.
         run: what the result depends on beside the code.
     """
 
@@ -47,6 +49,7 @@ class CellResult:
     bound: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     z: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     calibration: list[list[float]] = field(default_factory=list)
+    unlikeness: list[float] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -98,6 +101,13 @@ class CellResult:
             return math.nan
         return float(np.abs(bins[:, 1] - bins[:, 2]).sum() / total)
 
+    @property
+    def off_ground(self) -> float:
+        """Share of cases of which the finder says so; NaN: not known."""
+        if not self.unlikeness:
+            return math.nan
+        return float(np.mean(np.array(self.unlikeness) > 1))
+
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
@@ -108,37 +118,56 @@ class CellResult:
         return cls(**{f.name: values[f.name] for f in fields(cls)})
 
 
-def jaccard_difference(
-    ours: CellResult, other: CellResult, *, seed: int = 0, n: int = 2000
+def paired_difference(
+    ours: CellResult,
+    other: CellResult,
+    name: Literal["jaccard", "rmse"],
+    *,
+    seed: int = 0,
+    n: int = 2000,
 ) -> tuple[float, float, float]:
-    """Difference of the pooled Jaccard indices, with a 95 % interval.
+    """Difference of a pooled number, ours less the other's.
 
-    Cases are drawn with replacement, the same for both (paired bootstrap).
+    Its 95 % interval comes from cases drawn with replacement, the same ones
+    for both (paired bootstrap).
 
     Args:
         ours: of one finder.
-        other: of another in the same cell.
+        other: of another one in the same cell, or of the same finder in a
+            cell with the same impurities.
+        name: of the number; the RMSE is in px.
         seed: of the draws.
         n: number of draws.
 
     Returns:
-        Difference, lower and upper end; both ends NaN for a single case.
+        Difference, lower and upper end; both ends NaN for a single case, all
+        three where there is no pair to have an RMSE.
     """
-    difference = ours.score.jaccard - other.score.jaccard
-    tables = [np.array(r.counts)[:, :3] for r in (ours, other)]
+    difference = getattr(ours.score, name) - getattr(other.score, name)
+    tables = [np.array(r.counts) for r in (ours, other)]
     cases = len(tables[0])
-    if cases < 2 or len(tables[1]) != cases:
+    if cases < 2 or len(tables[1]) != cases or math.isnan(difference):
         return difference, math.nan, math.nan
+    pooled = _POOLED[name]
     draws = np.random.default_rng(seed).integers(cases, size=(n, cases))
-    first, second = (_jaccard(table[draws].sum(axis=1)) for table in tables)
-    low, high = np.quantile(first - second, (0.025, 0.975))
+    first, second = (pooled(table[draws].sum(axis=1)) for table in tables)
+    low, high = np.nanquantile(first - second, (0.025, 0.975))
     return difference, float(low), float(high)
 
 
 def _jaccard(sums: np.ndarray) -> np.ndarray:
-    """Of each row: true positions, found ones, pairs; see `Score.jaccard`."""
+    """Of rows of `CellResult.counts`; see `Score.jaccard`."""
     union = sums[:, 0] + sums[:, 1] - sums[:, 2]
     return np.where(union > 0, sums[:, 2] / np.maximum(union, 1), 1.0)
+
+
+def _rmse(sums: np.ndarray) -> np.ndarray:
+    """Of rows of `CellResult.counts`; NaN without pairs."""
+    pairs = np.where(sums[:, 2] > 0, sums[:, 2], np.nan)
+    return np.sqrt(sums[:, 4] / pairs)
+
+
+_POOLED = {"jaccard": _jaccard, "rmse": _rmse}
 
 
 def of_cell(

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stm_keras.bench.classical import (
     LogFinder,
@@ -21,9 +20,9 @@ from stm_keras.bench.networks import (
     ContextFinder,
     Wang2020Finder,
     load_network,
-    missing_network,
 )
 from stm_keras.errors import InputError
+from stm_keras.model_card import CARD_NAME
 
 OURS = "context"
 """Set against the best of the others in the report."""
@@ -66,8 +65,7 @@ class Roster:
             directory = self.directory(name)
             if directory is None:
                 return "no model directory given"
-            needed = "score" if name == "wang2020" else "detect"
-            return missing_network(directory, needed)
+            return _missing_network(directory, name)
         return None
 
     def make(self, name: str) -> Finder:
@@ -88,7 +86,7 @@ class Roster:
             return plain[name]()
         directory = self.directory(name)
         assert directory is not None
-        network = _network(directory)
+        network = load_network(directory)
         if name == "wang2020":
             return Wang2020Finder(network)
         if name == "context":
@@ -103,9 +101,13 @@ class Roster:
         return _digest(directory)
 
 
-@functools.cache
-def _network(directory: Path) -> Any:
-    return load_network(directory)
+def _missing_network(directory: Path, name: str) -> str | None:
+    if not (directory / CARD_NAME).is_file():
+        return f"no model in {directory}"
+    needed = "score" if name == "wang2020" else "detect"
+    if hasattr(load_network(directory), needed):
+        return None
+    return f"the model in {directory} is none of {_OF_MODELS[name]}"
 
 
 @functools.cache
@@ -113,7 +115,7 @@ def _digest(directory: Path) -> str:
     """Of the weights and the card, by which they are used."""
     digest = hashlib.sha256()
     weights = sorted((directory / "variables").glob("variables.data-*"))
-    for path in [*weights, directory / "model_card.json"]:
+    for path in [*weights, directory / CARD_NAME]:
         if path.is_file():
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

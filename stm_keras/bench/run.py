@@ -13,7 +13,7 @@ from stm_keras.bench.finders import Finder
 from stm_keras.bench.options import BenchOptions
 from stm_keras.bench.result import CellResult
 from stm_keras.bench.scoring import score_cell
-from stm_keras.bench.store import RESULTS, append_result, read_results
+from stm_keras.bench.store import RESULTS, append_result, end_line, read_results
 from stm_keras.errors import InputError
 from stm_keras.files import writable_directory
 from stm_keras.simulation.randomised import end_with_parent
@@ -58,8 +58,9 @@ def run_bench(
         InputError: where the folder cannot be written to or holds something
             else, and whatever a finder refuses.
     """
-    path = writable_directory(out) / RESULTS
     finders = available(options, report)
+    path = writable_directory(out) / RESULTS
+    end_line(path)
     done = {result.key for result in read_results(path, options)}
     groups = []
     for _, group in itertools.groupby(cells, lambda cell: cell.source):

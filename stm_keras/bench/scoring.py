@@ -9,12 +9,11 @@ import numpy as np
 
 from stm_keras.analysis.matching import match
 from stm_keras.analysis.metrics import score_positions
-from stm_keras.analysis.peaks import Peaks
-from stm_keras.analysis.thresholds import best_threshold
 from stm_keras.bench.bound import position_variances
-from stm_keras.bench.case import Case, Cell, Found, positions_of
+from stm_keras.bench.case import Case, Cell, Found
 from stm_keras.bench.finders import Finder
 from stm_keras.bench.result import CellResult
+from stm_keras.bench.tuning import tuned_threshold
 
 N_BINS = 10
 LEAST_PROBABILITY = 0.05
@@ -55,10 +54,13 @@ def score_cell(
         counts=counts,
         seconds=seconds,
         settings=finder.settings,
-        best_possible=_best(every, cases) if cell.shows_best else math.nan,
+        best_possible=(
+            _best(every, cases, counts) if cell.shows_best else math.nan
+        ),
         bound=bound.tolist(),
         z=z.tolist(),
         calibration=_calibration(every, cases) if finder.probabilities else [],
+        unlikeness=[u for u in map(finder.unlikeness, cases) if u is not None],
         run=run or {},
     )
 
@@ -76,13 +78,16 @@ def _counts(found: Found, case: Case) -> list[float]:
     ]
 
 
-def _best(every: Sequence[Found], cases: Sequence[Case]) -> float:
-    best = best_threshold(
-        [Peaks(found.positions, found.scores) for found in every],
-        positions_of(cases),
-        tolerance=cases[0].tolerance_px,
-    )
-    return math.nan if best is None else best.score.jaccard
+def _best(
+    every: Sequence[Found],
+    cases: Sequence[Case],
+    counts: Sequence[Sequence[float]],
+) -> float:
+    """The highest Jaccard index of any threshold, the tuned one among them."""
+    best = tuned_threshold(every, cases, tolerance_px=cases[0].tolerance_px)
+    true, found, pairs = np.sum(counts, axis=0)[:3]
+    tuned = float(pairs / max(true + found - pairs, 1))
+    return tuned if best is None else max(best.score.jaccard, tuned)
 
 
 def _against_bound(found: Found, case: Case) -> np.ndarray:

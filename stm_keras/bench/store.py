@@ -10,13 +10,15 @@ from stm_keras.bench.roster import FINDERS
 from stm_keras.errors import InputError
 
 RESULTS = "results.jsonl"
+_BEGINNING = '{"suite": '
+"""Of every line: with it, a line that cannot be read was cut short."""
 
 
 def read_results(path: str | Path, options: BenchOptions) -> list[CellResult]:
     """Results of a file that these options would give again.
 
-    Of several for one cell and finder the last counts. A last line that was
-    cut short is not looked at.
+    Of several for one cell and finder the last counts. Lines that were cut
+    short are not looked at.
 
     Raises:
         InputError: where the file holds something else.
@@ -52,3 +54,10 @@ def append_result(path: Path, result: CellResult) -> None:
         os.write(handle, line.encode())
     finally:
         os.close(handle)
+
+
+def end_line(path: Path) -> None:
+    """End a line that was cut short, so that the next begins a new one."""
+    if path.exists() and not path.read_bytes().endswith(b"\n"):
+        with path.open("a") as file:
+            file.write("\n")
