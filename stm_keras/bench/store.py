@@ -34,7 +34,7 @@ def read_results(path: str | Path, options: BenchOptions) -> list[CellResult]:
         try:
             result = CellResult.from_dict(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
+            if line.startswith(_BEGINNING):
                 continue
             raise InputError(
                 f"{path}, line {number} is no result of the bench: delete it."
