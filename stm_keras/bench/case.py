@@ -66,6 +66,8 @@ class Case:
             where the noise is of another kind.
         clean: the maps without noise, float32 [V, H, W]; None where the bound
             on the positions does not apply.
+        told_decay: p of the waves' decay 1/r^p that finders are told: 1 far
+            from a point scatterer, 2 in Eq. 3.
     """
 
     maps: np.ndarray
@@ -75,6 +77,7 @@ class Case:
     tolerance_px: float = TOLERANCE_PX
     sigma: float | None = None
     clean: np.ndarray | None = None
+    told_decay: float = 1.0
 
     @property
     def told_wave_numbers(self) -> np.ndarray:

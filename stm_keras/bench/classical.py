@@ -21,7 +21,12 @@ from stm_keras.bench.finders import TunedFinder, found_peaks
 
 TRACKPY_DIAMETERS_PX = (3, 5, 7, 9)
 _PURSUIT = "stm_keras.analysis.pursuit"
-_HOLE_PX = 1.5
+_TEMPLATE = "stm_keras.analysis.ring_template"
+EQ3_DECAY = 2.0
+_HOLES_PX = (0.0, 1.5)
+_STOP = 10.0
+"""Noise that is not white, and cores, would have the search fill the frame;
+thresholds tuned on virtual experiments lie above this."""
 
 
 class LogFinder(TunedFinder):
@@ -29,7 +34,7 @@ class LogFinder(TunedFinder):
 
     name = "log"
 
-    def candidates(self) -> Sequence[float]:
+    def candidates(self, case: Case) -> Sequence[float]:
         """Widths [px]."""
         return LOG_SIGMAS_PX
 
@@ -43,7 +48,7 @@ class RingFinder(TunedFinder):
 
     name = "rings"
 
-    def candidates(self) -> Sequence[float]:
+    def candidates(self, case: Case) -> Sequence[float]:
         """Reaches [px]."""
         return RADII_PX
 
@@ -67,7 +72,7 @@ class TrackpyFinder(TunedFinder):
         self._trackpy: Any = importlib.import_module("trackpy")
         logging.getLogger("trackpy").setLevel(logging.ERROR)
 
-    def candidates(self) -> Sequence[int]:
+    def candidates(self, case: Case) -> Sequence[int]:
         """Diameters [px], odd."""
         return TRACKPY_DIAMETERS_PX
 
@@ -96,27 +101,27 @@ class TrackpyFinder(TunedFinder):
 class PursuitFinder(TunedFinder):
     """The matched filter with pursuit and refit, told k(V).
 
-    Its template, that of Eq. 3 or that of scattering, with or without the
-    pixels about the impurity, is tuned.
+    It is told the decay of the waves, too. Where they are those of scattering,
+    whether the pixels about the impurity count is tuned.
     """
 
     name = "pursuit"
+    n_choosing = 3  # a search takes long
 
     def __init__(self) -> None:
         super().__init__()
         self._pursuit: Any = importlib.import_module(_PURSUIT)
 
-    def candidates(self) -> Sequence[Any]:
+    def candidates(self, case: Case) -> Sequence[Any]:
         """`PursuitSettings`."""
         make = self._pursuit.PursuitSettings
-        template: Any = importlib.import_module(
-            "stm_keras.analysis.ring_template"
-        ).RingTemplate
-        scattering = {"exponent": 1.0, "eps_px": 0.0, "core_px": 1.0}
-        return (
-            make(),
-            make(template=template(**scattering)),
-            make(template=template(**scattering, hole_px=_HOLE_PX)),
+        if case.told_decay == EQ3_DECAY:
+            return (make(),)
+        template: Any = importlib.import_module(_TEMPLATE).RingTemplate
+        shape = {"exponent": case.told_decay, "eps_px": 0.0, "core_px": 1.0}
+        return tuple(
+            make(template=template(**shape, hole_px=hole), stop=_STOP)
+            for hole in _HOLES_PX
         )
 
     def look(self, case: Case, setting: Any) -> Found:

@@ -50,6 +50,7 @@ def eq3_case(
         positions=field.positions[0].astype(np.float64),
         sigma=eta,
         clean=clean,
+        told_decay=2.0,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from stm_keras.analysis.peaks import Peaks
+from stm_keras.analysis.thresholds import Threshold
 from stm_keras.bench.case import TOLERANCE_PX, Case, Found
 from stm_keras.bench.tuning import tuned_threshold
 from stm_keras.errors import InputError
@@ -54,13 +55,17 @@ class TunedFinder(ABC):
 
     name = ""
     probabilities = False
+    n_choosing: int | None = None
+    """Tuning cases on which settings are compared, all for None; the
+    threshold always comes from all of them."""
 
     def __init__(self) -> None:
         self.setting: Any = None
         self.threshold: float | None = None
 
-    def candidates(self) -> Sequence[Any]:
-        """Settings to try."""
+    def candidates(self, case: Case) -> Sequence[Any]:
+        """Settings to try, for cases such as this one."""
+        del case
         return (None,)
 
     @abstractmethod
@@ -79,15 +84,26 @@ class TunedFinder(ABC):
         Raises:
             InputError: where no setting finds anything at all.
         """
-        trials = []
-        for setting in self.candidates():
-            found = [self.look(case, setting) for case in cases]
-            best = tuned_threshold(found, cases, tolerance_px=TOLERANCE_PX)
-            if best is not None:
-                trials.append((best.score.jaccard, setting, best.value))
-        if not trials:
+        chosen, best = self._chosen(cases[: self.n_choosing])
+        if best is not None and self.n_choosing is not None:
+            best = self._tried(cases, chosen)
+        if best is None:
             raise InputError(f"{self.name} finds nothing in the tuning maps.")
-        _, self.setting, self.threshold = max(trials, key=lambda t: t[0])
+        self.setting, self.threshold = chosen, best.value
+
+    def _chosen(self, cases: Sequence[Case]) -> tuple[Any, Threshold | None]:
+        """The best setting, and how it did."""
+        trials = [
+            (setting, self._tried(cases, setting))
+            for setting in self.candidates(cases[0])
+        ]
+        return max(
+            trials, key=lambda t: -1.0 if t[1] is None else t[1].score.jaccard
+        )
+
+    def _tried(self, cases: Sequence[Case], setting: Any) -> Threshold | None:
+        found = [self.look(case, setting) for case in cases]
+        return tuned_threshold(found, cases, tolerance_px=TOLERANCE_PX)
 
     def everything(self, case: Case) -> Found:
         """See `Finder`."""

@@ -146,7 +146,9 @@ def decay_case(exponent: float, role: Role, seed: int, number: int) -> Case:
         exponent=exponent,
     )
     noise = of_noise.standard_normal(maps.shape, np.float32)
-    return Case(maps + np.float32(_DECAY_ETA) * noise, k, positions)
+    noisy = maps + np.float32(_DECAY_ETA) * noise
+    # Told the matched cell's, as networks have learnt it.
+    return Case(noisy, k, positions, told_decay=2.0)
 
 
 def mismatch_cells(cache: Path | None = None) -> list[Cell]:
