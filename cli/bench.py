@@ -110,7 +110,7 @@ def bench(
     Example: stmk bench --suite eq3,mismatch --maps 50 --processes 2
     """
     with quiet_imports():
-        import stm_keras.saved_finder  # noqa: F401 (TensorFlow, quietly)
+        import stm_keras.finding.saved_finder  # noqa: F401 (TensorFlow, quietly)
         from stm_keras.bench.command import BenchCommand, run_command
         from stm_keras.bench.networks import check_model
         from stm_keras.bench.real import check_folder

@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,17 @@ from stm_keras.analysis.baselines import (
     rms_map,
 )
 from stm_keras.analysis.matched_filter import RADII_PX, find_rings
+from stm_keras.analysis.pursuit import PursuitSettings, find_by_pursuit
+from stm_keras.analysis.ring_template import SCATTERING
 from stm_keras.bench.case import Case, Found
 from stm_keras.bench.finders import TunedFinder, found_peaks
 
 TRACKPY_DIAMETERS_PX = (3, 5, 7, 9)
-_PURSUIT = "stm_keras.analysis.pursuit"
-_TEMPLATE = "stm_keras.analysis.ring_template"
 EQ3_DECAY = 2.0
 _HOLES_PX = (0.0, 1.5)
-_STOP = 10.0
-"""Noise that is not white, and cores, would have the search fill the frame;
-thresholds tuned on virtual experiments lie above this."""
+_STOPS = (4.0, 12.0)
+"""Noise that is not white, and cores, have a search go on that stops low; the
+pursuit's default of a threshold lies just above the first."""
 
 
 class LogFinder(TunedFinder):
@@ -102,26 +103,21 @@ class PursuitFinder(TunedFinder):
     """The matched filter with pursuit and refit, told k(V).
 
     It is told the decay of the waves, too. Where they are those of scattering,
-    whether the pixels about the impurity count is tuned.
+    whether the pixels about the impurity count, and where the search stops,
+    is tuned.
     """
 
     name = "pursuit"
     n_choosing = 3  # a search takes long
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._pursuit: Any = importlib.import_module(_PURSUIT)
-
     def candidates(self, case: Case) -> Sequence[Any]:
         """`PursuitSettings`."""
-        make = self._pursuit.PursuitSettings
         if case.told_decay == EQ3_DECAY:
-            return (make(),)
-        template: Any = importlib.import_module(_TEMPLATE).RingTemplate
-        shape = {"exponent": case.told_decay, "eps_px": 0.0, "core_px": 1.0}
+            return (PursuitSettings(),)
         return tuple(
-            make(template=template(**shape, hole_px=hole), stop=_STOP)
+            PursuitSettings(replace(SCATTERING, hole_px=hole), stop=stop)
             for hole in _HOLES_PX
+            for stop in _STOPS
         )
 
     def look(self, case: Case, setting: Any) -> Found:
@@ -134,7 +130,7 @@ class PursuitFinder(TunedFinder):
 
     def _at(self, case: Case, setting: Any, threshold: float) -> Found:
         return found_peaks(
-            self._pursuit.find_by_pursuit(
+            find_by_pursuit(
                 case.maps,
                 case.told_wave_numbers,
                 setting,
@@ -148,13 +144,6 @@ def missing_trackpy() -> str | None:
     if importlib.util.find_spec("trackpy") is not None:
         return None
     return "trackpy is not installed: pip install 'stm-keras[bench]'"
-
-
-def missing_pursuit() -> str | None:
-    """Why pursuit cannot be used; None where it can."""
-    if importlib.util.find_spec(_PURSUIT) is not None:
-        return None
-    return "this version has no pursuit"
 
 
 def _without_gaps(layer: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def load_network(directory: Path) -> Any:
     Raises:
         InputError: where it is missing or damaged.
     """
-    from stm_keras.saved_finder import load_finder
+    from stm_keras.finding.saved_finder import load_finder
 
     return load_finder(directory)
 

@@ -17,11 +17,11 @@ from stm_keras.bench.case import Case, Cell, Role, case_rng
 from stm_keras.bench.virtual import SUITE as VIRTUAL
 from stm_keras.bench.virtual import virtual_make, virtual_name
 from stm_keras.errors import InputError
+from stm_keras.finding.preparation import to_network_pixel
 from stm_keras.io.cleaning.cleaning import clean
 from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
-from stm_keras.preparation import to_network_pixel
 from stm_keras.surfaces import paper_wave_numbers, surface
 
 SUITE = "real"

@@ -11,7 +11,6 @@ from stm_keras.bench.classical import (
     PursuitFinder,
     RingFinder,
     TrackpyFinder,
-    missing_pursuit,
     missing_trackpy,
 )
 from stm_keras.bench.finders import Finder
@@ -59,8 +58,6 @@ class Roster:
         """Why a finder cannot be had; None where it can."""
         if name == "trackpy":
             return missing_trackpy()
-        if name == "pursuit":
-            return missing_pursuit()
         if name in _OF_MODELS:
             directory = self.directory(name)
             if directory is None:

@@ -3,9 +3,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stm_keras.analysis.detections import Detections
 from stm_keras.bench.case import Case, Found, positions_of
-from stm_keras.bench.classical import LogFinder, RingFinder, TrackpyFinder
+from stm_keras.bench.classical import (
+    LogFinder,
+    PursuitFinder,
+    RingFinder,
+    TrackpyFinder,
+)
 from stm_keras.bench.eq3 import eq3_cells
 from stm_keras.bench.networks import (
     ContextDefaultFinder,
@@ -31,10 +35,10 @@ class FakeContext:
         self.rings.append(ring)
         positions = self.truth[(len(self.rings) - 1) % len(self.truth)]
         n = len(positions)
-        return Detections(
-            np.concatenate([positions, [[0.0, 0.0]]]),
-            np.append(np.full(n, 0.9), 0.04),
-            np.full((n + 1, 2), 0.1),
+        return SimpleNamespace(
+            positions=np.concatenate([positions, [[0.0, 0.0]]]),
+            probabilities=np.append(np.full(n, 0.9), 0.04),
+            deviations=np.full((n + 1, 2), 0.1),
         )
 
     def unlikeness(self, maps, ring):
@@ -144,3 +148,11 @@ def test_the_threshold_parts_what_can_be_parted(easy):
     assert best is not None
     assert best.score.jaccard == 1
     assert 1 <= best.value < 2
+
+
+def test_pursuit_comes_near_the_bound(easy):
+    finder = PursuitFinder()
+    finder.tune(easy.tune(0, 4))
+    result = score_cell(easy, finder, easy.test(0, 4))
+    assert result.score.jaccard > 0.9
+    assert 0.5 < result.over_bound < 2
