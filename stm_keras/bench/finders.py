@@ -85,7 +85,7 @@ class TunedFinder(ABC):
             InputError: where no setting finds anything at all.
         """
         chosen, best = self._chosen(cases[: self.n_choosing])
-        if best is not None and self.n_choosing is not None:
+        if best is not None and len(cases) > len(cases[: self.n_choosing]):
             best = self._tried(cases, chosen)
         if best is None:
             raise InputError(f"{self.name} finds nothing in the tuning maps.")
