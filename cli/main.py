@@ -6,7 +6,16 @@ from typing import NoReturn
 
 import typer
 
-from cli import build_data, demo, evaluate, fit, inspect, predict, reproduce
+from cli import (
+    bench,
+    build_data,
+    demo,
+    evaluate,
+    fit,
+    inspect,
+    predict,
+    reproduce,
+)
 from stm_keras import __version__
 from stm_keras.errors import InputError
 
@@ -30,6 +39,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")
 app.command("fit")(fit.fit)
 app.add_typer(reproduce.app, name="reproduce")
+app.command("bench")(bench.bench)
 
 
 def _version(show: bool) -> None:

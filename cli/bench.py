@@ -1,0 +1,141 @@
+"""`stmk bench`: finders side by side on the same maps."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_MODEL, words
+from cli.quiet import quiet_imports
+
+_OUT = Path("out/bench")
+_QUICK_OUT = Path("out/bench-quick")
+_CONTEXT = DEFAULT_MODEL.with_name("context")
+_REAL = Path(__file__).parents[2] / "shared" / "data"
+_QUICK_MAPS, _QUICK_TUNE_MAPS = 4, 3
+_MAPS, _TUNE_MAPS = 20, 8
+
+
+def bench(
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help="Suites, with commas: eq3, virtual, mismatch, real, phase. "
+            "By default all but phase, the diagram over density and noise.",
+            show_default=False,
+        ),
+    ] = None,
+    cells: Annotated[
+        str | None,
+        typer.Option(
+            help="Only cells whose SUITE/NAME holds this text.",
+            show_default=False,
+        ),
+    ] = None,
+    finders: Annotated[
+        str | None,
+        typer.Option(
+            help="Finders, with commas: log, trackpy, rings, pursuit, "
+            "wang2020, context, context-tuned. By default all; with --quick "
+            "all but pursuit, which takes long.",
+            show_default=False,
+        ),
+    ] = None,
+    maps: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Test stacks a cell. By default {_MAPS}; quick: "
+            f"{_QUICK_MAPS}.",
+            show_default=False,
+        ),
+    ] = None,
+    tune_maps: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Tuning stacks a cell. By default {_TUNE_MAPS}; quick: "
+            f"{_QUICK_TUNE_MAPS}.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all maps, 0 to 9999.")] = 0,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Fewer cells and maps: minutes."),
+    ] = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            help="Processes at once, one thread each; times then are those "
+            "of one thread."
+        ),
+    ] = 1,
+    real: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that holds cu111_co with the real files. By default "
+            "shared/data beside the project, where it is there.",
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[
+        Path, typer.Option(help="Model directory of context.")
+    ] = _CONTEXT,
+    wang2020: Annotated[
+        Path, typer.Option(help="Model directory of wang2020.")
+    ] = DEFAULT_MODEL,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to keep simulated experiments in. By default they "
+            "are kept in memory.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the results; those in it are used again. By "
+            f"default {_OUT}, with --quick {_QUICK_OUT}.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Compare finders on maps that no training and no tuning has seen.
+
+    Suites: eq3 (the paper's Eq. 3), virtual (Au(111) experiments of three
+    difficulties and densities, 1 to 126 maps), mismatch (what differs from
+    the training), real (Cu(111) files), phase. Stopped, the same command
+    continues. It writes bench.md, bench.csv and results.jsonl.
+
+    Example: stmk bench --suite eq3,mismatch --maps 50 --processes 2
+    """
+    with quiet_imports():
+        import stm_keras.finding.saved_finder  # noqa: F401 (TensorFlow, quietly)
+        from stm_keras.bench.command import BenchCommand, run_command
+        from stm_keras.bench.networks import check_model
+        from stm_keras.bench.real import check_folder
+
+    for given, default in ((context, _CONTEXT), (wang2020, DEFAULT_MODEL)):
+        if given != default:
+            check_model(given)
+    check_folder(real)
+    command = BenchCommand(
+        out=out or (_QUICK_OUT if quick else _OUT),
+        suites=words(suite),
+        cells=cells,
+        finders=words(finders),
+        n_test=_either(maps, _QUICK_MAPS if quick else _MAPS),
+        n_tune=_either(tune_maps, _QUICK_TUNE_MAPS if quick else _TUNE_MAPS),
+        seed=seed,
+        quick=quick,
+        processes=processes,
+        real=real or (_REAL if _REAL.is_dir() else None),
+        models=(("context", context), ("wang2020", wang2020)),
+        cache=cache,
+    )
+    for path in run_command(command, report=typer.echo):
+        typer.echo(path)
+
+
+def _either(value: int | None, default: int) -> int:
+    return default if value is None else value

@@ -1,0 +1,106 @@
+"""The trained networks as finders."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stm_keras.analysis.peaks import find_peaks
+from stm_keras.analysis.thresholds import standardised
+from stm_keras.bench.case import Case, Found
+from stm_keras.bench.finders import TunedFinder, found_peaks
+from stm_keras.errors import InputError
+
+
+class Wang2020Finder(TunedFinder):
+    """The paper's network; the threshold of its S is tuned.
+
+    Args:
+        network: with `score(maps [B, V, H, W]) -> [B, H, W]`.
+    """
+
+    name = "wang2020"
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self._network = network
+
+    def look(self, case: Case, setting: None) -> Found:
+        """Peaks of S, in its standard deviations above its mean."""
+        del setting
+        score = self._network.score(np.asarray(case.maps, np.float32)[None])[0]
+        score = np.array(score, np.float64)
+        score[np.isnan(case.maps).any(axis=0)] = np.nan
+        return found_peaks(find_peaks(standardised(score)))
+
+
+class ContextFinder(TunedFinder):
+    """The network `context`, its threshold tuned as those of the others.
+
+    Args:
+        network: with `detect(maps [V, H, W], ring [V])`, 2k in rad/px, that
+            gives positions, probabilities and deviations, and a `card` whose
+            `detection["threshold"]` is its default.
+    """
+
+    name = "context-tuned"
+    probabilities = True
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self._network = network
+
+    def look(self, case: Case, setting: None) -> Found:
+        """All detections, down to the least probability that it gives."""
+        del setting
+        ring = np.asarray(2 * case.told_wave_numbers, np.float32)
+        found = self._network.detect(np.asarray(case.maps, np.float32), ring)
+        return Found(
+            np.asarray(found.positions, np.float64).reshape(-1, 2),
+            np.asarray(found.probabilities, np.float64),
+            np.asarray(found.deviations, np.float64).reshape(-1, 2),
+        )
+
+    def unlikeness(self, case: Case) -> float | None:
+        """How unlike the training's the maps are; above 1 is off ground."""
+        if not hasattr(self._network, "unlikeness"):
+            return None
+        ring = np.asarray(2 * case.told_wave_numbers, np.float32)
+        return self._network.unlikeness(case.maps, ring)
+
+
+class ContextDefaultFinder(ContextFinder):
+    """The same at the threshold of its model card: told nothing."""
+
+    name = "context"
+
+    def __init__(self, network: Any) -> None:
+        super().__init__(network)
+        self.threshold = float(network.card.detection["threshold"])
+
+    def tune(self, cases: Sequence[Case]) -> None:
+        """Does nothing."""
+
+
+@functools.cache
+def load_network(directory: Path) -> Any:
+    """Load a model directory, once; TensorFlow is imported here.
+
+    Raises:
+        InputError: where it is missing or damaged.
+    """
+    from stm_keras.finding.saved_finder import load_finder
+
+    return load_finder(directory)
+
+
+def check_model(directory: Path) -> None:
+    """Refuse a model directory that is not there.
+
+    Raises:
+        InputError: for such a directory.
+    """
+    if not directory.is_dir():
+        raise InputError(f"No such model directory: {directory}.")

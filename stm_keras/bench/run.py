@@ -1,0 +1,174 @@
+"""Do the cells of the bench that are not done yet."""
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+from stm_keras.bench.case import Cell
+from stm_keras.bench.finders import Finder
+from stm_keras.bench.options import BenchOptions
+from stm_keras.bench.result import CellResult
+from stm_keras.bench.scoring import score_cell
+from stm_keras.bench.store import RESULTS, append_result, end_line, read_results
+from stm_keras.errors import InputError
+from stm_keras.files import writable_directory
+from stm_keras.simulation.randomised import end_with_parent
+
+_ONE_THREAD: dict[str, str] = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+    ),
+    "1",
+)
+Report = Callable[[str], None]
+
+
+def run_bench(
+    cells: Sequence[Cell],
+    out: str | Path,
+    options: BenchOptions,
+    *,
+    report: Report = lambda line: None,
+) -> list[CellResult]:
+    """Score every finder in every cell.
+
+    Each result is written as soon as it is there; the same call again does
+    those that are missing, or that other numbers of maps, another seed or
+    other weights gave.
+
+    Args:
+        cells: the cells, those of one source one after the other.
+        out: folder of the results.
+        options: see `BenchOptions`.
+        report: told a line for every finder left out and every result.
+
+    Returns:
+        All results that the folder holds under these options, those of other
+        cells too.
+
+    Raises:
+        InputError: where the folder cannot be written to or holds something
+            else, and whatever a finder refuses.
+    """
+    finders = available(options, report)
+    path = writable_directory(out) / RESULTS
+    end_line(path)
+    done = {result.key for result in read_results(path, options)}
+    groups = []
+    for _, group in itertools.groupby(cells, lambda cell: cell.source):
+        todo = [
+            (cell, names)
+            for cell in group
+            if (names := _missing(cell, finders, done))
+        ]
+        if todo:
+            groups.append(todo)
+    if options.processes == 1 or len(groups) < 2:
+        for todo in groups:
+            for line in _do_group(todo, path, options):
+                report(line)
+    else:
+        _spread(groups, path, options, report)
+    return read_results(path, options)
+
+
+def available(options: BenchOptions, report: Report) -> list[str]:
+    """The finders that can be had; the others are reported.
+
+    Raises:
+        InputError: where none can.
+    """
+    kept = []
+    for name in options.finders:
+        if reason := options.roster.missing(name):
+            report(f"left out: {name} ({reason})")
+        else:
+            kept.append(name)
+    if not kept:
+        raise InputError("None of the finders that were asked for can be had.")
+    return kept
+
+
+def _missing(
+    cell: Cell, finders: Sequence[str], done: set[tuple[str, str, str]]
+) -> list[str]:
+    return [f for f in finders if (cell.suite, cell.name, f) not in done]
+
+
+def _spread(
+    groups: Sequence[list[tuple[Cell, list[str]]]],
+    path: Path,
+    options: BenchOptions,
+    report: Report,
+) -> None:
+    """Groups of cells in processes of their own."""
+    context = multiprocessing.get_context("spawn")
+    with (
+        _single_threaded(),
+        ProcessPoolExecutor(
+            options.processes, mp_context=context, initializer=end_with_parent
+        ) as pool,
+    ):
+        futures = [
+            pool.submit(_do_whole_group, todo, path, options) for todo in groups
+        ]
+        try:
+            for future in as_completed(futures):
+                for line in future.result():
+                    report(line)
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _do_whole_group(
+    todo: list[tuple[Cell, list[str]]], path: Path, options: BenchOptions
+) -> list[str]:
+    return list(_do_group(todo, path, options))
+
+
+def _do_group(
+    todo: list[tuple[Cell, list[str]]], path: Path, options: BenchOptions
+) -> Iterator[str]:
+    """Do cells of one source; yield a line for each result."""
+    finders: dict[str, Finder] = {}
+    tuned: dict[str, str] = {}
+    for cell, names in todo:
+        test = cell.test(options.seed, options.n_test)
+        tuning = None
+        for name in names:
+            finder = finders.setdefault(name, options.roster.make(name))
+            if tuned.get(name) != cell.tuning_label:
+                tuning = tuning or cell.tune(options.seed, options.n_tune)
+                finder.tune(tuning)
+                tuned[name] = cell.tuning_label
+            result = score_cell(cell, finder, test, options.conditions(name))
+            append_result(path, result)
+            score = result.score
+            yield (
+                f"{cell.label}: {name}: Jaccard {score.jaccard:.3f}, "
+                f"RMSE {score.rmse:.3f} px, {result.seconds:.2f} s"
+            )
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Have processes that start here use one thread each."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
