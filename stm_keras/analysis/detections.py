@@ -60,19 +60,25 @@ def find_detections(output: ArrayLike, threshold: float) -> Detections:
         raise InputError(
             f"`threshold` must lie between 0 and 1. Received: {threshold}"
         )
-    height, width = values.shape[:2]
-    probability = 1 / (1 + np.exp(-values[..., 0]))
+    with np.errstate(over="ignore"):
+        probability = 1 / (1 + np.exp(-values[..., 0]))
     probability = np.where(np.isfinite(probability), probability, 0.0)
     highest = ndimage.maximum_filter(probability, 3, mode="constant")
     # Joined, the nine pixels reach at most nine times the highest.
     found = (probability == highest) & (probability > threshold / 9)
-    centres = np.moveaxis(np.indices((height, width)), 0, -1)
-    places = centres + values[..., 1:3]
-    joined = [
-        _joined(row, col, probability, places, values[..., 3:])
-        for row, col in np.argwhere(found)
-    ]
-    return _distinct([one for one in joined if one.probability >= threshold])
+    pixels = np.argwhere(found)
+    near = _neighbours(values, pixels)
+    share = np.where(near.speaks, _around(probability, pixels), 0.0)
+    joint = 1 - np.prod(1 - share, axis=1)
+    weights = (share / share.sum(axis=1, keepdims=True))[..., None]
+    place = (weights * near.places).sum(axis=1)
+    # Spread of a mixture: that of its parts, and that between them.
+    inner = near.deviations**2 + (near.places - place[:, None]) ** 2
+    deviation = np.sqrt((weights * inner).sum(axis=1))
+    order = np.argsort(-joint, kind="stable")
+    order = order[joint[order] >= threshold]
+    kept = order[_distinct(place[order])]
+    return Detections(place[kept], joint[kept], deviation[kept], pixels[kept])
 
 
 def joined_logits(output: ArrayLike, pixels: ArrayLike) -> np.ndarray:
@@ -87,63 +93,49 @@ def joined_logits(output: ArrayLike, pixels: ArrayLike) -> np.ndarray:
         lies outside.
     """
     values = np.asarray(output, dtype=np.float64)
+    pixels = np.asarray(pixels, np.int64).reshape(-1, 2)
+    near = _neighbours(values, pixels)
+    logits = _around(values[..., 0], pixels)
+    return np.where(near.speaks, logits, -np.inf)
+
+
+class _Neighbours(NamedTuple):
+    """What the 3 x 3 pixels around some say, [n, 9, ...].
+
+    Attributes:
+        speaks: which are in the frame and mean the same impurity, bool.
+        places: row and column that each gives [px].
+        deviations: of these [px].
+    """
+
+    speaks: np.ndarray
+    places: np.ndarray
+    deviations: np.ndarray
+
+
+def _neighbours(values: np.ndarray, pixels: np.ndarray) -> _Neighbours:
     centres = np.moveaxis(np.indices(values.shape[:2]), 0, -1)
-    places = centres + values[..., 1:3]
-    logits = np.full((len(np.asarray(pixels)), 9), -np.inf)
-    for index, (row, col) in enumerate(np.asarray(pixels)):
-        near = _around(row, col)
-        apart = np.linalg.norm(places[near] - places[row, col], axis=-1)
-        part = np.where(apart < _REACH_PX, values[near][..., 0], -np.inf)
-        logits[index, : part.size] = part.ravel()
-    return logits
-
-
-class _Joined(NamedTuple):
-    pixel: tuple[int, int]
-    probability: float
-    place: np.ndarray
-    deviation: np.ndarray
-
-
-def _around(row: int, col: int) -> tuple[slice, slice]:
-    """The 3 x 3 pixels about one, cut at the frame's first row and column."""
-    return (
-        slice(max(row - 1, 0), row + 2),
-        slice(max(col - 1, 0), col + 2),
+    places = _around(centres + values[..., 1:3], pixels)
+    apart = np.linalg.norm(places - places[:, 4:5], axis=-1)
+    inside = _around(np.ones(values.shape[:2]), pixels) > 0
+    return _Neighbours(
+        inside & (apart < _REACH_PX), places, _around(values[..., 3:], pixels)
     )
 
 
-def _joined(
-    row: int,
-    col: int,
-    probability: np.ndarray,
-    places: np.ndarray,
-    deviations: np.ndarray,
-) -> _Joined:
-    near = _around(row, col)
-    distance = np.linalg.norm(places[near] - places[row, col], axis=-1)
-    share = np.where(distance < _REACH_PX, probability[near], 0.0)
-    weights = share / share.sum()
-    place = np.tensordot(weights, places[near], axes=2)
-    # Spread of a mixture: that of its parts, and that between them.
-    inner = deviations[near] ** 2 + (places[near] - place) ** 2
-    variance = np.tensordot(weights, inner, axes=2)
-    joint = float(1 - np.prod(1 - share))
-    return _Joined((row, col), joint, place, np.sqrt(variance))
+def _around(layer: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """The 3 x 3 values about each pixel, [n, 9, ...]; 0 beyond the frame."""
+    border = [(1, 1), (1, 1)] + [(0, 0)] * (layer.ndim - 2)
+    padded = np.pad(layer, border)
+    row, col = np.indices((3, 3)).reshape(2, 1, 9)
+    return padded[pixels[:, :1] + row, pixels[:, 1:] + col]
 
 
-def _distinct(joined: list[_Joined]) -> Detections:
-    """Of detections nearer than `_REACH_PX`, the surest."""
-    kept: list[_Joined] = []
-    for one in sorted(joined, key=lambda one: -one.probability):
-        if all(
-            np.linalg.norm(one.place - other.place) >= _REACH_PX
-            for other in kept
-        ):
-            kept.append(one)
-    return Detections(
-        np.array([one.place for one in kept]).reshape(-1, 2),
-        np.array([one.probability for one in kept]),
-        np.array([one.deviation for one in kept]).reshape(-1, 2),
-        np.array([one.pixel for one in kept], np.int64).reshape(-1, 2),
-    )
+def _distinct(places: np.ndarray) -> np.ndarray:
+    """Of places nearer than `_REACH_PX`, the first: indices, int64 [k]."""
+    kept: list[int] = []
+    for index, place in enumerate(places):
+        apart = np.linalg.norm(places[kept] - place, axis=-1)
+        if (apart >= _REACH_PX).all():
+            kept.append(index)
+    return np.array(kept, np.int64)

@@ -125,9 +125,7 @@ def _run(
 def _test(
     model: ImpurityFinder, config: ContextFitConfig, threshold: float
 ) -> _Tested:
-    held = _run(
-        model, config, "test", 2 * _SEED, surrogate_share=0.0
-    )
+    held = _run(model, config, "test", 2 * _SEED, surrogate_share=0.0)
     surrogates = _run(
         model,
         config,

@@ -14,6 +14,7 @@ from stm_keras.nn.detection_output import (
     rare_at_first,
 )
 from stm_keras.nn.dilated_block import DilatedBlock
+from stm_keras.nn.ring_bank import RingBank
 from stm_keras.nn.ring_embedding import RingEmbedding
 from stm_keras.nn.standardization import MapStandardization
 from stm_keras.nn.untyped import ops
@@ -36,6 +37,8 @@ class Context(layers.Layer):
         decoder_dilations: of its blocks [px].
         attention_filters: channels of query and key.
         embedding_units: features of a map's wave number.
+        bank: factors of the told 2k whose ring templates' answers the
+            encoder is given beside the map, see `RingBank`; none if empty.
         calibration: slope and offset of the logit, and factor of the standard
             deviations, that made them true on held-out fields; each with its
             change for every doubling of the number of maps. Not used in
@@ -65,6 +68,7 @@ class Context(layers.Layer):
         decoder_dilations: tuple[int, ...] = (1, 2, 4, 8, 4, 2, 1, 1),
         attention_filters: int = 8,
         embedding_units: int = 24,
+        bank: tuple[float, ...] = (),
         calibration: tuple[float, ...] = UNCALIBRATED,
         **kwargs: Any,
     ) -> None:
@@ -87,9 +91,11 @@ class Context(layers.Layer):
         self.decoder_dilations = tuple(decoder_dilations)
         self.attention_filters = attention_filters
         self.embedding_units = embedding_units
+        self.bank = tuple(bank)
         self.calibration = tuple(calibration)
         self.standardization = MapStandardization(name="standardization")
         self.embedding = RingEmbedding(embedding_units, name="embedding")
+        self.ring_bank = RingBank(bank, name="ring_bank") if bank else None
         self.stem = layers.Conv2D(filters, 3, padding="same", name="stem")
         self.encoder = [
             DilatedBlock(filters, dilation, True, name=f"encoder_{i}")
@@ -116,13 +122,14 @@ class Context(layers.Layer):
     @property
     def reach_px(self) -> int:
         """How far away [px] a pixel can be to count for an output."""
-        return 2 + sum(self.dilations) + sum(self.decoder_dilations)
+        bank = self.ring_bank.radius_px if self.ring_bank else 0
+        return 2 + bank + sum(self.dilations) + sum(self.decoder_dilations)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the sublayers' weights."""
         del input_shape  # no weight depends on it
         self.embedding.build((None, None))
-        self.stem.build((None, None, None, 2))
+        self.stem.build((None, None, None, 2 + 3 * len(self.bank)))
         encoded = (None, None, None, self.filters)
         for block in self.encoder:
             block.build(encoded, (None, self.embedding_units))
@@ -193,12 +200,13 @@ class Context(layers.Layer):
         batch, voltages, height, width = ops.shape(maps)
         if ring is None:
             ring = ops.zeros((batch, voltages))
-        features = self.stem(
-            ops.reshape(
-                ops.stack([maps, measured], axis=-1),
-                (batch * voltages, height, width, 2),
-            )
-        )
+        every = batch * voltages, height, width
+        shown = [ops.stack([maps, measured], axis=-1)]
+        shown[0] = ops.reshape(shown[0], (*every, 2))
+        if self.ring_bank is not None:
+            own = ops.reshape(ring, (-1,))
+            shown.append(self.ring_bank(ops.reshape(maps, every), own))
+        features = self.stem(ops.concatenate(shown, axis=-1))
         embedding = ops.reshape(
             self.embedding(ring), (batch * voltages, self.embedding_units)
         )
@@ -244,6 +252,7 @@ class Context(layers.Layer):
             "decoder_dilations": self.decoder_dilations,
             "attention_filters": self.attention_filters,
             "embedding_units": self.embedding_units,
+            "bank": self.bank,
         }
 
     def get_config(self) -> dict[str, Any]:
