@@ -34,14 +34,22 @@ class CoreRanges(BlobRanges):
             [1/k of each map]; zero leaves the wave alone.
         shift: from the impurity to the middle of its core [1/k at the mean
             k], in a uniform direction.
+        alike_share: chance that all cores of a field are of one shape and
+            height, as those of one kind of molecule are.
     """
 
     damping_radius: Range = (0.5, 1.2)
     shift: Range = (0.0, 0.3)
+    alike_share: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ranges(self, damping_radius=(0.0, 5.0), shift=(0.0, 5.0))
+        if not 0 <= self.alike_share <= 1:
+            raise InputError(
+                "CoreRanges: `alike_share` must lie between 0 and 1. "
+                f"Received: {self.alike_share}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +133,16 @@ def add_cores(
         strict=True,
     ):
         _damp(maps, centre, radius / k)
+    kind = None
+    # Not drawn where it cannot be: other fields stay as they were.
+    if ranges.alike_share and rng.random() < ranges.alike_share:
+        kind = int(rng.integers(2**31))
     for centre in positions:
         angle = rng.uniform(0, 2 * math.pi)
         step = float(draw(ranges.shift, rng)) / k.mean()
         core = centre + step * np.array([math.sin(angle), math.cos(angle)])
-        add_blob(maps, core, k, rng, ranges, scale)
+        shape = rng if kind is None else np.random.default_rng(kind)
+        add_blob(maps, core, k, shape, ranges, scale)
     return maps
 
 

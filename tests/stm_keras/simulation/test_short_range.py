@@ -130,3 +130,22 @@ def test_the_same_seed_gives_the_same_maps():
 def test_wave_numbers_that_do_not_fit_are_refused(bad):
     with pytest.raises(InputError, match="Wave numbers"):
         add_cores(waves(), CENTRE, bad, rng())
+
+
+def test_cores_of_one_kind_are_alike():
+    places = np.array([[12.0, 12.0], [34.0, 30.0]])
+    calm = np.zeros((6, 48, 48), np.float32)
+    kind = CoreRanges(
+        damping_radius=(0, 0), shift=(0, 0), sigma=(0.5, 0.9), alike_share=1
+    )
+    for seed in range(4):
+        maps = add_cores(calm, places, K, rng(seed), kind, scale=1.0)
+        first, other = maps[:, 8:17, 8:17], maps[:, 30:39, 26:35]
+        np.testing.assert_allclose(first, other, atol=1e-3)
+        own = add_cores(calm, places, K, rng(seed), CoreRanges(), scale=1.0)
+        assert np.abs(own[:, 8:17, 8:17] - own[:, 30:39, 26:35]).max() > 0.1
+
+
+def test_a_share_beyond_one_is_refused():
+    with pytest.raises(InputError, match="alike_share"):
+        CoreRanges(alike_share=1.5)
