@@ -137,6 +137,15 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    ring_templates: Annotated[
+        bool | None,
+        typer.Option(
+            "--ring-templates/--no-ring-templates",
+            help="context: give the encoder the answers of ring templates of "
+            "each map's 2k. By default yes.",
+            show_default=False,
+        ),
+    ] = None,
     sizes: Annotated[
         str | None,
         typer.Option(
@@ -189,7 +198,11 @@ def fit(
         card = _fit_context(
             shared | {"steps": steps, "init": init},
             batches | {"sizes_px": sized},
-            {"filters": filters, "decoder_filters": decoder_filters},
+            {
+                "filters": filters,
+                "decoder_filters": decoder_filters,
+                "bank": () if ring_templates is False else None,
+            },
             _shared_out(data, shares),
             how,
         )
@@ -216,7 +229,14 @@ def fit(
 
 _OF_ONE = {
     "wang2020": ("noise", "epochs", "depth", "inner_product"),
-    "context": ("shares", "init", "steps", "decoder_filters", "sizes"),
+    "context": (
+        "shares",
+        "init",
+        "steps",
+        "decoder_filters",
+        "ring_templates",
+        "sizes",
+    ),
 }
 """Options that only one of the networks has."""
 

@@ -49,6 +49,21 @@ class Builder(SimulatedBuilder):
             n_examples=(16_000, 500, 500),
         ),
         ScatteringBuilderConfig(
+            name="molecules",
+            description="The same; in half of the fields all cores are alike.",
+            simulation=TrainingFieldConfig(
+                density_per_px2=(5e-4, 2e-2),
+                # As high above the waves as those of molecules in a topograph.
+                cores=CoreRanges(
+                    amplitude=(0.0, 14.0),
+                    shift=(0.0, 0.4),
+                    anisotropy=(1.0, 2.0),
+                    alike_share=0.5,
+                ),
+            ),
+            n_examples=(16_000, 500, 500),
+        ),
+        ScatteringBuilderConfig(
             name="demo",
             description="24 x 24 px, 8 voltages, rings of the paper's maps.",
             simulation=TrainingFieldConfig(

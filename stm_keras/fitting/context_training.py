@@ -75,7 +75,8 @@ def fit_context(
             "The training diverged: its loss is no number. Start anew with "
             "--overwrite and a smaller --learning-rate."
         )
-    best = keras.saving.load_model(directory / BEST)
+    # Without the optimizer, whose state is twice as large as the weights.
+    best = keras.saving.load_model(directory / BEST, compile=False)
     assert isinstance(best, ImpurityFinder)
     return publish_context(best, config, log, progress=progress)
 

@@ -68,7 +68,7 @@ class Context(layers.Layer):
         decoder_dilations: tuple[int, ...] = (1, 2, 4, 8, 4, 2, 1, 1),
         attention_filters: int = 8,
         embedding_units: int = 24,
-        bank: tuple[float, ...] = (),
+        bank: tuple[float, ...] = (0.93, 1.0, 1.07),
         calibration: tuple[float, ...] = UNCALIBRATED,
         **kwargs: Any,
     ) -> None:
