@@ -1,0 +1,98 @@
+"""`stmk fit --network context`: what goes together, and what does not."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from cli.main import main
+from stm_keras.simulation.virtual_config import named_virtual
+from stm_keras.simulation.virtual_experiment import simulate_virtual
+
+
+@pytest.fixture
+def stmk(monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["stmk", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, error = capfd.readouterr()
+        return code, out, error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--network", "other"), "Unknown --network 'other'"),
+        (("--network", "context", "--noise", "0.5"), "--noise is an option"),
+        (("--network", "context", "--epochs", "3"), "--epochs is an option"),
+        (("--shares", "2"), "--shares is an option of --network context"),
+        (("--init", "x"), "--init is an option"),
+        (("--data", "more"), "one --data"),
+        (("--network", "context", "--steps", "50"), "multiple of 100"),
+        (("--network", "context", "--shares", "1,2"), "give 1 whole numbers"),
+        (
+            ("--network", "context", "--voltages", 4, "--sizes", 20)
+            + ("--init", "none"),
+            "holds no model.keras",
+        ),
+        (
+            ("--network", "context", "--voltages", 4, "--sizes", 48),
+            "fields of 20 px",
+        ),
+        (("--network", "context", "--voltages", "64"), "cannot train with 64"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    stmk, friedel, tmp_path, options, message
+):
+    code, _, error = stmk("fit", "--data", friedel, "--out", "out", *options)
+    assert code == 2
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_from_data_to_positions_with_their_certainty(stmk, friedel, tmp_path):
+    code, out, error = stmk(
+        *("fit", "--network", "context", "--data", friedel, "--out", "mine"),
+        *("--steps", 100, "--voltages", "1,4", "--sizes", 20, "--filters", 4),
+        *("--decoder-filters", 8, "--batch-size", 8, "--no-ring-templates"),
+        *("--learning-rate", 0.005),
+    )
+    assert code == 0, error
+    assert "4 maps: network" in out
+    whole = simulate_virtual(
+        named_virtual("medium", "typical"), np.random.default_rng(5)
+    )
+    np.savez(
+        tmp_path / "scan.npz",
+        maps=whole.maps[::32],
+        bias_v=whole.bias_v[::32],
+        extent_nm=[37.5, 37.5],
+    )
+    code, out, error = stmk(
+        *("predict", "scan.npz", "--model", "mine", "--surface", "au111"),
+        *("--threshold", 0.05, "--out", "found"),
+    )
+    assert code == 0, error
+    assert "expected to be false among them" in out
+    told = json.loads((tmp_path / "found/positions.json").read_text())
+    assert told["expected_false"] >= 0
+    assert len(told["found_in_surrogates"]) == 5
+    assert {"std_x_nm", "std_y_nm"} <= set(told["positions"][0])
+    code, _, error = stmk(
+        *("predict", "scan.npz", "--model", "mine", "--surface", "au111"),
+        *("--threshold", 3, "--out", "other"),
+    )
+    assert code == 2
+    assert "gives probabilities" in error
