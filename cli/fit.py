@@ -146,6 +146,14 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    surrogate_share: Annotated[
+        float | None,
+        typer.Option(
+            help="context: share of samples with phases turned at random, and "
+            "so no impurity. By default 0.15.",
+            show_default=False,
+        ),
+    ] = None,
     sizes: Annotated[
         str | None,
         typer.Option(
@@ -197,7 +205,7 @@ def fit(
         sized = whole_numbers(sizes, "--sizes")
         card = _fit_context(
             shared | {"steps": steps, "init": init},
-            batches | {"sizes_px": sized},
+            batches | {"sizes_px": sized, "surrogate_share": surrogate_share},
             {
                 "filters": filters,
                 "decoder_filters": decoder_filters,
@@ -235,6 +243,7 @@ _OF_ONE = {
         "steps",
         "decoder_filters",
         "ring_templates",
+        "surrogate_share",
         "sizes",
     ),
 }
@@ -299,10 +308,12 @@ def _fit_context(
         from stm_keras.fitting.fit_config import PAPER_ALPHA
     if shared["experiment"] and shared["alpha"] is None:
         shared["alpha"] = PAPER_ALPHA
+    share = batches.pop("surrogate_share")
+    drawn = ContextBatchConfig(**_known(batches))
     config = ContextFitConfig(
         data=data,
         **_known(shared),
-        batches=ContextBatchConfig(**_known(batches)),
+        batches=drawn if share is None else drawn.with_surrogates(share),
         network=_known(network),
     )
     return fit_context(config, **how)

@@ -181,7 +181,7 @@ def _one_each(values: ArrayLike, name: str, count: int) -> np.ndarray:
     pairs = as_positions(values, name)
     if len(pairs) != count:
         raise InputError(
-            f"`{name}` must hold {count} pairs, one a position. "
+            f"`{name}` must hold {count} places, one a position. "
             f"Received: {len(pairs)}."
         )
     return pairs

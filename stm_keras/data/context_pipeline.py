@@ -1,7 +1,7 @@
 """Batches for the network `context`: stored fields, measured anew each time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,23 @@ class ContextBatchConfig:
     effects: EffectRanges = field(default_factory=EffectRanges)
     equation_3: EffectRanges = EQUATION_3
     seed: int = 0
+
+    def with_surrogates(self, share: float) -> "ContextBatchConfig":
+        """The same with another share of samples without an impurity.
+
+        Raises:
+            InputError: where it does not lie between 0 and 1.
+        """
+        if not 0 <= share <= 1:
+            raise InputError(
+                "The share of surrogates must lie between 0 and 1. "
+                f"Received: {share:g}"
+            )
+        return replace(
+            self,
+            effects=replace(self.effects, surrogate_share=share),
+            equation_3=replace(self.equation_3, surrogate_share=share),
+        )
 
 
 def context_batches(

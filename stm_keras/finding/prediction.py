@@ -67,6 +67,11 @@ class Prediction:
         return self.deviations_px * np.asarray(self.file_maps.pixel_nm)
 
     @property
+    def score(self) -> np.ndarray:
+        """S, see `Found.score`."""
+        return self.found.score
+
+    @property
     def scores(self) -> np.ndarray:
         """How sure each position is, see `Found.scores`."""
         return self.found.scores

@@ -40,7 +40,7 @@ def write_gwy(
     container.add_mask(0, mask, extent, _IMPURITY_COLOUR)
     container.add_points(0, prediction.positions_nm)
     container.add_notes(0, prediction.notes)
-    score = prediction.found.score.astype(np.float64)
+    score = prediction.score.astype(np.float64)
     part = prediction.levelled.extent_nm
     corner = prediction.origin_nm
     container.add_channel(1, "score S", _filled(score), part, "", corner)

@@ -84,7 +84,7 @@ def write_prediction(
 def _write_arrays(
     folder: Path, prediction: Prediction, mask: np.ndarray
 ) -> None:
-    np.save(folder / "S.npy", prediction.found.score)
+    np.save(folder / "S.npy", prediction.score)
     np.save(folder / "mask.npy", mask)
     np.save(folder / "measured.npy", prediction.measured.astype(np.uint8))
     write_mask_tiff(folder / "mask.tif", mask, prediction.file_maps.pixel_nm)
@@ -121,7 +121,7 @@ def _draw(
     plot_overview(
         folder / "overview.png",
         maps=prediction.levelled,
-        score=prediction.found.score,
+        score=prediction.score,
         criterion=_criterion(prediction.found),
         positions_nm=prediction.positions_nm - corner,
         truth_nm=truth_nm,

@@ -38,6 +38,7 @@ def stmk(monkeypatch, capfd, tmp_path):
         (("--init", "x"), "--init is an option"),
         (("--data", "more"), "one --data"),
         (("--network", "context", "--steps", "50"), "multiple of 100"),
+        (("--network", "context", "--surrogate-share", "2"), "between 0 and 1"),
         (("--network", "context", "--shares", "1,2"), "give 1 whole numbers"),
         (
             ("--network", "context", "--voltages", 4, "--sizes", 20)

@@ -55,7 +55,9 @@ def test_the_saved_model_answers_as_keras_does(context_model):
     np.testing.assert_allclose(
         served["probability"][0], tf.sigmoid(whole[..., 0]), atol=1e-5
     )
-    assert finder.unlikeness(maps[0], ring[0]) > 0
+    unlikeness = finder.unlikeness(maps[0], ring[0])
+    assert unlikeness is not None
+    assert unlikeness > 0
 
 
 def test_the_calibration_is_of_inference_alone(context_model):

@@ -89,7 +89,7 @@ def test_unmeasured_pixels_and_maps():
 
 
 def test_reach():
-    layer, stack = network(), maps(1, 2, 41)
+    layer, stack = network(bank=()), maps(1, 2, 41)
     assert layer.reach_px == 8
     output = np.asarray(layer(stack, standardised=True))
     stack[..., 20, 20] += 5
