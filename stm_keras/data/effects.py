@@ -19,6 +19,7 @@ from stm_keras.data.noise import (
     power_law_noise,
 )
 
+
 def apply_effects(
     maps: tf.Tensor,
     ring: tf.Tensor,
@@ -133,7 +134,7 @@ def _with_holes(
     seeds = draws.uniform([shape[0], 1, shape[2], shape[3]], (0.0, 1.0))
     centres = tf.cast(seeds < density, tf.float32)
     radius = draws.uniform([], ranges.holes_px)
-    reach = int(math.ceil(ranges.holes_px[1]))
+    reach = math.ceil(ranges.holes_px[1])
     offset = tf.range(-reach, reach + 1, dtype=tf.float32)
     near = offset[:, None] ** 2 + offset[None] ** 2
     disc = tf.cast(near <= radius**2, tf.float32)[..., None, None]
