@@ -133,16 +133,7 @@ def fit(
     decoder_filters: Annotated[
         int | None,
         typer.Option(
-            help="context: channels of the decoder. By default 48.",
-            show_default=False,
-        ),
-    ] = None,
-    ring_templates: Annotated[
-        bool | None,
-        typer.Option(
-            "--ring-templates/--no-ring-templates",
-            help="context: give the encoder the answers of ring templates of "
-            "each map's 2k. By default yes.",
+            help="context: channels of the decoder. By default 40.",
             show_default=False,
         ),
     ] = None,
@@ -150,7 +141,7 @@ def fit(
         float | None,
         typer.Option(
             help="context: share of samples with phases turned at random, and "
-            "so no impurity. By default 0.15.",
+            "so no impurity. By default 0.2.",
             show_default=False,
         ),
     ] = None,
@@ -209,7 +200,6 @@ def fit(
             {
                 "filters": filters,
                 "decoder_filters": decoder_filters,
-                "bank": () if ring_templates is False else None,
             },
             _shared_out(data, shares),
             how,
@@ -242,7 +232,6 @@ _OF_ONE = {
         "init",
         "steps",
         "decoder_filters",
-        "ring_templates",
         "surrogate_share",
         "sizes",
     ),

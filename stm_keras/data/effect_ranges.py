@@ -55,7 +55,7 @@ class EffectRanges:
     holes_share: float = 0.2
     holes_per_px2: Range = (0.002, 0.03)
     holes_px: Range = (0.5, 2.5)
-    surrogate_share: float = 0.15
+    surrogate_share: float = 0.2
     unknown_share: float = 0.25
     wrong_share: float = 0.25
     wrong: float = 0.12

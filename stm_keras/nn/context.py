@@ -7,42 +7,43 @@ import tensorflow as tf
 from keras import layers
 
 from stm_keras.nn.attention import VoltageAttention
+from stm_keras.nn.context_sizes import ContextSizes
+from stm_keras.nn.decoder import Decoder
 from stm_keras.nn.detection_loss import count_loss, position_loss
-from stm_keras.nn.detection_output import (
-    UNCALIBRATED,
-    detection_output,
-    rare_at_first,
-)
-from stm_keras.nn.dilated_block import DilatedBlock
-from stm_keras.nn.ring_bank import RingBank
+from stm_keras.nn.detection_output import UNCALIBRATED, detection_output
+from stm_keras.nn.explained import WAVES, Explained
+from stm_keras.nn.map_encoder import MapEncoder
 from stm_keras.nn.ring_embedding import RingEmbedding
+from stm_keras.nn.ring_templates import RingTemplates
 from stm_keras.nn.standardization import MapStandardization
 from stm_keras.nn.untyped import ops
+
+_FIRST_LOOK_SHARE = 0.3
+"""Weight of the first look's loss beside the last one's."""
+
+_MOST_MAPS = 16.0
+"""More maps than training shows look like so many; they only are less noisy."""
 
 
 @keras.saving.register_keras_serializable("stm_keras")
 class Context(layers.Layer):
     """From maps to impurities: probability, place and their deviations.
 
-    A light encoder, shared over the voltages and told the wave number of each
-    map, sees several rings through dilated convolutions. Attention over the
-    voltages (arXiv:2006.15898, Eq. 1) joins what it found; a wider decoder
-    then runs once, whatever the number of maps. No layer depends on the
-    image's size, the number of maps or their order.
+    It looks twice. A light encoder, shared over the voltages and told the wave
+    number of each map, sees several rings through dilated convolutions and
+    ring templates. The mean over the voltages gives a first answer, from which
+    each map is explained: the rings of what is likely there are taken off. A
+    second encoder sees what is left beside what was; attention over the
+    voltages (arXiv:2006.15898, Eq. 1) joins its features, and a wider decoder
+    gives the answer. No layer depends on the image's size, the number of maps
+    or their order.
 
     Args:
-        filters: channels of the encoder.
-        dilations: of its blocks [px].
-        decoder_filters: channels of the value and the decoder.
-        decoder_dilations: of its blocks [px].
-        attention_filters: channels of query and key.
-        embedding_units: features of a map's wave number.
-        bank: factors of the told 2k whose ring templates' answers the
-            encoder is given beside the map, see `RingBank`; none if empty.
         calibration: slope and offset of the logit, and factor of the standard
             deviations, that made them true on held-out fields; each with its
             change for every doubling of the number of maps. Not used in
             training.
+        **sizes: see `ContextSizes`.
 
     Call arguments:
         maps: [B, V, H, W], any unit, NaN where not measured.
@@ -57,90 +58,75 @@ class Context(layers.Layer):
         [B, H, W, 5]: the logit of the probability of an impurity that belongs
         to this pixel (which is the score S), its row and column offsets from
         the pixel's centre [px], and the standard deviations of the two [px];
-        with `return_weights` also c, see `VoltageAttention`.
+        with `return_weights` also c, see `VoltageAttention`. In training the
+        first look's five follow, [B, H, W, 10].
     """
 
     def __init__(
         self,
-        filters: int = 16,
-        dilations: tuple[int, ...] = (1, 2, 4, 6),
-        decoder_filters: int = 48,
-        decoder_dilations: tuple[int, ...] = (1, 2, 4, 8, 4, 2, 1, 1),
-        attention_filters: int = 8,
-        embedding_units: int = 24,
-        bank: tuple[float, ...] = (0.93, 1.0, 1.07),
         calibration: tuple[float, ...] = UNCALIBRATED,
-        **kwargs: Any,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        **sizes: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        for name, sizes in (
-            ("filters", (filters,)),
-            ("dilations", dilations),
-            ("decoder_filters", (decoder_filters,)),
-            ("decoder_dilations", decoder_dilations),
-            ("attention_filters", (attention_filters,)),
-            ("embedding_units", (embedding_units,)),
-        ):
-            if min(sizes, default=0) < 1:
-                raise ValueError(
-                    f"`{name}` must be >= 1. Received: {name}={sizes}"
-                )
-        self.filters = filters
-        self.dilations = tuple(dilations)
-        self.decoder_filters = decoder_filters
-        self.decoder_dilations = tuple(decoder_dilations)
-        self.attention_filters = attention_filters
-        self.embedding_units = embedding_units
-        self.bank = tuple(bank)
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
+        self.own = ContextSizes(**sizes)
         self.calibration = tuple(calibration)
+        own = self.own
         self.standardization = MapStandardization(name="standardization")
-        self.embedding = RingEmbedding(embedding_units, name="embedding")
-        self.ring_bank = RingBank(bank, name="ring_bank") if bank else None
-        self.stem = layers.Conv2D(filters, 3, padding="same", name="stem")
-        self.encoder = [
-            DilatedBlock(filters, dilation, True, name=f"encoder_{i}")
-            for i, dilation in enumerate(self.dilations)
-        ]
-        self.query = layers.Conv2D(attention_filters, 1, name="query")
-        self.key = layers.Conv2D(attention_filters, 1, name="key")
-        self.value = layers.Conv2D(decoder_filters, 1, name="value")
+        self.embedding = RingEmbedding(own.embedding_units, name="embedding")
+        self.templates = RingTemplates(
+            (*((scale, 1.0) for scale in own.bank), WAVES[1]), name="templates"
+        )
+        self.encoder = MapEncoder(own.filters, own.dilations, name="encoder")
+        self.seen = layers.Conv2D(own.first_filters, 1, name="seen")
+        self.first = Decoder(
+            own.first_filters, own.first_dilations, name="first"
+        )
+        self.told = layers.Conv2D(own.told_filters, 1, name="told")
+        self.explained = Explained(name="explained")
+        self.second = MapEncoder(
+            own.filters, own.second_dilations, name="second"
+        )
+        self.query = layers.Conv2D(own.attention_filters, 1, name="query")
+        self.key = layers.Conv2D(own.attention_filters, 1, name="key")
+        self.value = layers.Conv2D(own.decoder_filters, 1, name="value")
         self.attention = VoltageAttention("pixel", name="attention")
-        self.join = layers.Conv2D(decoder_filters, 1, name="join")
-        self.decoder = [
-            DilatedBlock(decoder_filters, dilation, name=f"decoder_{i}")
-            for i, dilation in enumerate(self.decoder_dilations)
-        ]
-        initializer: Any = rare_at_first  # typed as a name by Keras
-        self.head = layers.Conv2D(
-            5,
-            3,
-            padding="same",
-            bias_initializer=initializer,
-            name="head",
+        self.decoder = Decoder(
+            own.decoder_filters, own.decoder_dilations, name="decoder"
         )
 
     @property
     def reach_px(self) -> int:
         """How far away [px] a pixel can be to count for an output."""
-        bank = self.ring_bank.radius_px if self.ring_bank else 0
-        return 2 + bank + sum(self.dilations) + sum(self.decoder_dilations)
+        rings = self.templates.radius_px
+        first = rings + self.encoder.reach_px
+        again = self.first.reach_px + 2 * rings + self.second.reach_px
+        return first + again + self.decoder.reach_px
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the sublayers' weights."""
         del input_shape  # no weight depends on it
+        own = self.own
+        any_image = (None, None, None)
+        embedding = (None, own.embedding_units)
+        encoded = (*any_image, own.filters)
         self.embedding.build((None, None))
-        self.stem.build((None, None, None, 2 + 3 * len(self.bank)))
-        encoded = (None, None, None, self.filters)
-        for block in self.encoder:
-            block.build(encoded, (None, self.embedding_units))
+        answers = 3 * len(self.templates.templates)
+        self.encoder.build((*any_image, 2 + answers), embedding)
+        self.seen.build(encoded)
+        # The mean over the voltages, and how many they were.
+        self.first.build((*any_image, own.first_filters + 1))
+        self.told.build((*any_image, own.first_filters + 1))
+        known = own.filters + own.told_filters
+        self.explained.build((*any_image, known))
+        shown = known + 1 + self.explained.channels
+        self.second.build((*any_image, shown), embedding)
         for layer in (self.query, self.key, self.value):
             layer.build(encoded)
-        joined = (None, None, None, self.decoder_filters)
-        # Attention's mean over the voltages, and how many they were.
-        self.join.build((None, None, None, self.decoder_filters + 1))
-        for block in self.decoder:
-            block.build(joined)
-        self.head.build(joined)
+        joined = own.decoder_filters + own.first_filters + 1
+        self.decoder.build((*any_image, joined))
         self.built = True
 
     def call(
@@ -158,10 +144,13 @@ class Context(layers.Layer):
             present = measured
         if not standardised:
             maps = self.standardization(maps)
-        total, weights = self._attend(maps, present, ring, training)
+        joined, first, weights = self._joined(maps, present, ring, training)
         calibration = UNCALIBRATED if training else self.calibration
-        raw = self.head(self._decode(total))
-        output = detection_output(raw, ops.shape(maps)[1], calibration)
+        count = ops.shape(maps)[1]
+        output = detection_output(self.decoder(joined)[1], count, calibration)
+        if training:
+            early = detection_output(first, count, UNCALIBRATED)
+            output = ops.concatenate([output, early], axis=-1)
         return (output, weights) if return_weights else output
 
     def describe(
@@ -175,67 +164,73 @@ class Context(layers.Layer):
 
         Returns:
             Means over the frame of what the decoder starts from and of what
-            it ends with, [B, 2 decoder_filters + 1].
+            it ends with, [B, 2 decoder_filters + first_filters + 1].
         """
         measured = ops.cast(ops.logical_not(ops.isnan(maps)), "float32")
-        total, _ = self._attend(self.standardization(maps), measured, ring)
-        features = ops.concatenate([total, self._decode(total)], axis=-1)
-        return ops.mean(features, axis=(1, 2))
+        maps = self.standardization(maps)
+        joined, _, _ = self._joined(maps, measured, ring)
+        features = [joined, self.decoder(joined)[0]]
+        return ops.mean(ops.concatenate(features, axis=-1), axis=(1, 2))
 
-    def _decode(self, total: tf.Tensor) -> tf.Tensor:
-        """What the head takes, [B, H, W, decoder_filters]."""
-        features = self.join(total)
-        for block in self.decoder:
-            features = block(features)
-        return ops.relu(features)
-
-    def _attend(
+    def _joined(
         self,
         maps: tf.Tensor,
         measured: tf.Tensor,
         ring: tf.Tensor | None,
         training: bool | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Encode every map and join them: [B, H, W, d + 1], and c."""
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What the decoder starts from, the first look's answer, and c."""
         batch, voltages, height, width = ops.shape(maps)
         if ring is None:
             ring = ops.zeros((batch, voltages))
-        every = batch * voltages, height, width
-        shown = [ops.stack([maps, measured], axis=-1)]
-        shown[0] = ops.reshape(shown[0], (*every, 2))
-        if self.ring_bank is not None:
-            own = ops.reshape(ring, (-1,))
-            shown.append(self.ring_bank(ops.reshape(maps, every), own))
-        features = self.stem(ops.concatenate(shown, axis=-1))
-        embedding = ops.reshape(
-            self.embedding(ring), (batch * voltages, self.embedding_units)
+        n = batch * voltages
+        embedding = ops.reshape(self.embedding(ring), (n, -1))
+        flat = ops.reshape(maps, (n, height, width))
+        own = ops.reshape(ring, (n,))
+        held = ops.reshape(measured, (n, height, width, 1))
+        shown = [flat[..., None], held, self.templates(flat, own)]
+        features = self.encoder(ops.concatenate(shown, axis=-1), embedding)
+
+        by_map = (batch, voltages, height, width, -1)
+        mean = ops.mean(ops.reshape(self.seen(features), by_map), axis=1)
+        count = ops.minimum(ops.cast(voltages, "float32"), _MOST_MAPS)
+        many = ops.log(count) * ops.ones_like(mean[..., :1])
+        seen, first = self.first(ops.concatenate([mean, many], axis=-1))
+
+        chance = ops.sigmoid(first[..., :1])
+        told = self.told(ops.concatenate([seen, chance], axis=-1))
+        known = [features, _for_every(told, voltages)]
+        left = self.explained(
+            flat,
+            own,
+            ops.concatenate(known, axis=-1),
+            _for_every(chance, voltages),
         )
-        for block in self.encoder:
-            features = block(features, embedding)
-        features = ops.relu(features)
+        shown = ops.concatenate([*known, held, left], axis=-1)
+        features = self.second(shown, embedding)
         query, key, value = (
-            ops.reshape(
-                layer(features), (batch, voltages, height, width, layer.filters)
-            )
+            ops.reshape(layer(features), by_map)
             for layer in (self.query, self.key, self.value)
         )
         total, weights = self.attention(query, key, value, training=training)
-        count = ops.cast(voltages, "float32")
-        many = ops.log(count) * ops.ones_like(total[..., :1])
-        return ops.concatenate([total / count, many], axis=-1), weights
+        total /= ops.cast(voltages, "float32")
+        joined = ops.concatenate([total, seen, many], axis=-1)
+        return joined, first, weights
 
     def answer(
         self, maps: tf.Tensor, ring: tf.Tensor | None, training: bool | None
     ) -> tf.Tensor:
-        """The output [B, H, W, 5] of a batch."""
+        """The output of a batch, see the class."""
         return self(maps, ring, training=training)
 
     def loss(self, output: tf.Tensor, data: dict[str, tf.Tensor]) -> tf.Tensor:
         """-ln of the likelihood of `data["positions"]`, [B], in nat."""
         positions = data["positions"]
-        probability = ops.sigmoid(self.score(output))
-        return count_loss(probability, positions) + position_loss(
-            output, positions
+        last = _likelihood(output[..., :5], positions)
+        if output.shape[-1] == 5:
+            return last
+        return last + _FIRST_LOOK_SHARE * _likelihood(
+            output[..., 5:], positions
         )
 
     def score(self, output: tf.Tensor) -> tf.Tensor:
@@ -245,17 +240,19 @@ class Context(layers.Layer):
     @property
     def sizes(self) -> dict[str, Any]:
         """What decides the number of weights."""
-        return {
-            "filters": self.filters,
-            "dilations": self.dilations,
-            "decoder_filters": self.decoder_filters,
-            "decoder_dilations": self.decoder_dilations,
-            "attention_filters": self.attention_filters,
-            "embedding_units": self.embedding_units,
-            "bank": self.bank,
-        }
+        return self.own.as_dict()
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         calibration = {"calibration": self.calibration}
         return {**super().get_config(), **self.sizes, **calibration}
+
+
+def _for_every(joint: tf.Tensor, voltages: Any) -> tf.Tensor:
+    """[B, H, W, c] repeated for the maps of each stack, [B V, H, W, c]."""
+    return ops.repeat(joint, voltages, axis=0)
+
+
+def _likelihood(output: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    probability = ops.sigmoid(output[..., 0])
+    return count_loss(probability, positions) + position_loss(output, positions)

@@ -10,6 +10,10 @@ RNG = np.random.default_rng(0)
 SMALL = {
     "filters": 4,
     "dilations": (1, 2),
+    "second_dilations": (1,),
+    "first_filters": 5,
+    "first_dilations": (1,),
+    "told_filters": 2,
     "decoder_filters": 6,
     "decoder_dilations": (1, 2),
     "attention_filters": 2,
@@ -89,13 +93,40 @@ def test_unmeasured_pixels_and_maps():
 
 
 def test_reach():
-    layer, stack = network(bank=()), maps(1, 2, 41)
-    assert layer.reach_px == 8
+    """Without wave numbers no ring is painted or looked for."""
+    layer, stack = network(), maps(1, 2, 41)
+    # Twice the 8 px of the templates' radius, and the templates' answers.
+    own = layer.reach_px - 3 * 8
+    assert own == (1 + 1 + 2) + (1 + 1) + (1 + 1) + (1 + 1 + 2)
     output = np.asarray(layer(stack, standardised=True))
     stack[..., 20, 20] += 5
     changed = np.abs(np.asarray(layer(stack, standardised=True)) - output)
     touched = np.argwhere(changed.max(axis=(0, 3)) > 0)
-    assert np.abs(touched - 20).max() == 8
+    assert np.abs(touched - 20).max() == own
+
+
+def test_in_training_the_first_look_answers_too():
+    layer, stack, ring = network(), maps(), rings()
+    output = layer(stack, ring, training=True)
+    assert output.shape == (2, 12, 12, 10)
+    np.testing.assert_allclose(
+        output[..., :5], layer(stack, ring), rtol=1e-5, atol=1e-5
+    )
+    data = {"positions": np.array([[[3.0, 4.0]]] * 2, np.float32)}
+    both, last, first = (
+        np.asarray(layer.loss(part, data))
+        for part in (output, output[..., :5], output[..., 5:])
+    )
+    np.testing.assert_allclose(both, last + 0.3 * first, rtol=1e-5)
+
+
+def test_more_maps_than_training_shows_look_like_as_many():
+    """Sixteen maps twice are told apart from sixteen by nothing."""
+    layer, stack, ring = network(), maps(1, 16), rings(1, 16)
+    twice = np.concatenate([stack, stack], 1), np.concatenate([ring, ring], 1)
+    np.testing.assert_allclose(
+        layer(*twice), layer(stack, ring), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_before_training_impurities_are_rare():
@@ -117,5 +148,5 @@ def test_round_trip_through_config_and_file(tmp_path):
     ("name", "value"), [("filters", 0), ("dilations", ()), ("dilations", (0,))]
 )
 def test_sizes_that_make_no_sense(name, value):
-    with pytest.raises(ValueError, match=f"`{name}` must be >= 1"):
+    with pytest.raises(ValueError, match=f"`{name}` must be positive"):
         Context(**SMALL | {name: value})
