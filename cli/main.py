@@ -11,9 +11,11 @@ from cli import (
     build_data,
     demo,
     evaluate,
+    export,
     fit,
     inspect,
     predict,
+    prepare,
     reproduce,
 )
 from stm_keras import __version__
@@ -39,6 +41,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")
 app.command("fit")(fit.fit)
 app.add_typer(reproduce.app, name="reproduce")
+app.command("prepare")(prepare.prepare)
+app.command("export")(export.export)
 app.command("bench")(bench.bench)
 
 

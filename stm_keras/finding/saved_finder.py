@@ -42,7 +42,8 @@ class SavedFinder:
 
     def score_tensor(self, maps: tf.Tensor) -> tf.Tensor:
         """`score` from tensor to tensor."""
-        return self.signatures["serving_default"](maps=maps)["score"]
+        whole = self.signatures["standardize"](maps=maps)["maps"]
+        return self.signatures["score_tiles"](maps=whole)["score"]
 
     def standardize(self, maps: np.ndarray) -> np.ndarray:
         """Maps [V, H, W] as the network sees them: mean 0, deviation 1."""

@@ -20,7 +20,8 @@ from stm_keras.analysis.calibration import (
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.novelty import Ground, fit_ground, write_ground
 from stm_keras.data.prepared import find_prepared, open_prepared
-from stm_keras.export import export_saved_model
+from stm_keras.export.model_export import move_into
+from stm_keras.export.saved_model import export_saved_model
 from stm_keras.files import atomic_file
 from stm_keras.fitting.context_config import ContextFitConfig
 from stm_keras.fitting.detection_run import (
@@ -29,7 +30,7 @@ from stm_keras.fitting.detection_run import (
     HeldOut,
     run_held_out,
 )
-from stm_keras.fitting.publication import move_into, network_of
+from stm_keras.fitting.publication import network_of
 from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.model_card import ModelCard, package_versions, write_card
 from stm_keras.nn.detection_output import UNCALIBRATED
@@ -94,8 +95,7 @@ def publish_context(
     tested = _test(model, config, threshold)
     progress(3, _STAGES)
     card = _card(model, config, log, threshold, tested)
-    _write(model, config, log, ground)
-    write_card(card, config.out)
+    _write(model, config, log, card, ground)
     progress(_STAGES, _STAGES)
     return card
 
@@ -184,10 +184,11 @@ def _write(
     model: ImpurityFinder,
     config: ContextFitConfig,
     log: TrainingLog,
+    card: ModelCard,
     ground: Ground,
 ) -> None:
     export = log.directory / "export"
-    export_saved_model(model, export, ground)
+    export_saved_model(model, card, export, ground)
     move_into(config.out, export)
     with atomic_file(config.out / "model.keras") as temporary:
         # Keras knows its own files by their ending.
@@ -195,6 +196,7 @@ def _write(
         model.save(whole)
         whole.replace(temporary)
     write_ground(ground, config.out)
+    write_card(card, config.out)
 
 
 def _card(

@@ -13,17 +13,13 @@ import tensorflow as tf
 from stm_keras.analysis.metrics import Score
 from stm_keras.data.prepared import find_prepared, open_prepared
 from stm_keras.evaluation import format_table
-from stm_keras.export import export_saved_model
+from stm_keras.export.model_export import move_into
+from stm_keras.export.saved_model import export_saved_model
 from stm_keras.files import atomic_file
 from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training_log import BEST, TrainingLog
-from stm_keras.model_card import (
-    CARD_NAME,
-    ModelCard,
-    package_versions,
-    write_card,
-)
+from stm_keras.model_card import ModelCard, package_versions, write_card
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
 
@@ -53,7 +49,7 @@ def publish(
     assessments = _assess(model, config, maps_shape[0], progress)
     card = _card(config, model, log, maps_shape, ring_rad_px, assessments)
     export = log.directory / "export"
-    export_saved_model(model, export)
+    export_saved_model(model, card, export)
     move_into(config.out, export)
     with atomic_file(config.out / "model.keras") as temporary:
         shutil.copyfile(log.directory / BEST, temporary)
@@ -74,27 +70,6 @@ def report(card: ModelCard, directory: Path) -> str:
         for method, score in methods.items()
     }
     return f"{format_table(rows)}\nmodel: {directory}"
-
-
-def move_into(out: Path, export: Path) -> None:
-    """Move a SavedModel's parts to their place, `saved_model.pb` last.
-
-    Until that file is there, the directory is not a SavedModel, and no other
-    program takes it for one.
-
-    Args:
-        out: the model's directory.
-        export: the SavedModel; removed.
-    """
-    parts = sorted(export.iterdir(), key=lambda p: p.name == "saved_model.pb")
-    for name in ("saved_model.pb", CARD_NAME):
-        (out / name).unlink(missing_ok=True)
-    for part in parts:
-        target = out / part.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        part.replace(target)
-    export.rmdir()
 
 
 def network_of(model: ImpurityFinder) -> dict[str, Any]:

@@ -81,7 +81,9 @@ class VoltageAttention(keras.layers.Layer):
                 summed(*by_pixel), (batch, height, width, voltages)
             )
             weights = ops.transpose(weights, (0, 3, 1, 2))
-        return ops.sum(weights[..., None] * value, axis=1), weights
+        # Not `[..., None]`, which LiteRT cannot do with free dimensions.
+        by_map = ops.expand_dims(weights, axis=-1)
+        return ops.sum(by_map * value, axis=1), weights
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""

@@ -63,4 +63,4 @@ class Explained(layers.Layer):
         amplitudes = self.amplitude(features) * probability
         left = maps - self.templates.paint(amplitudes, ring)
         answers = self.templates(left, ring)
-        return ops.concatenate([left[..., None], answers], axis=-1)
+        return ops.concatenate([ops.expand_dims(left, -1), answers], axis=-1)

@@ -127,7 +127,9 @@ def _mixed(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Channels [N, H, W, c] of each image mixed by its own [N, c, d]."""
     n, height, width, channels = ops.shape(images)
     flat = ops.reshape(images, (n, height * width, channels))
-    return ops.reshape(ops.matmul(flat, factors), (n, height, width, -1))
+    mixed = ops.matmul(flat, factors)
+    # The number is known, and the tools that convert a model need it.
+    return ops.reshape(mixed, (n, height, width, factors.shape[-1]))
 
 
 def _envelope(radius: np.ndarray, decay: np.ndarray) -> np.ndarray:

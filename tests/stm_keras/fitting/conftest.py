@@ -7,6 +7,9 @@ from stm_keras.fitting.context_training import fit_context
 SIZES = {
     "filters": 4,
     "dilations": (1, 2),
+    "second_dilations": (1, 2),
+    "first_filters": 4,
+    "first_dilations": (1,),
     "decoder_filters": 8,
     "decoder_dilations": (1, 2),
     "attention_filters": 2,
