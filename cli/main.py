@@ -20,6 +20,7 @@ from cli import (
 )
 from stm_keras import __version__
 from stm_keras.errors import InputError
+from stm_keras.memory import keep_freed_memory
 
 app = typer.Typer(
     name="stmk",
@@ -70,6 +71,7 @@ def main() -> None:
     # Read by TensorFlow when a command imports it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    keep_freed_memory()
     try:
         app()
     except InputError as error:

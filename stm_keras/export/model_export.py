@@ -10,8 +10,8 @@ from stm_keras.analysis.novelty import read_ground
 from stm_keras.errors import InputError
 from stm_keras.export.saved_model import export_saved_model
 from stm_keras.export.tflite import PRECISIONS, export_tflite
-from stm_keras.files import writable_directory
-from stm_keras.model_card import CARD_NAME, read_card, write_card
+from stm_keras.files import atomic_file, writable_directory
+from stm_keras.model_card import CARD_NAME, read_card
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
 
@@ -78,11 +78,13 @@ def export_in_place(directory: str | Path) -> None:
     """
     directory = Path(directory)
     card = read_card(directory)
+    as_written = (directory / CARD_NAME).read_bytes()
     model = load_weights(directory)
     fresh = writable_directory(directory) / ".export"
     export_saved_model(model, card, fresh, read_ground(directory))
     move_into(directory, fresh)
-    write_card(card, directory)
+    with atomic_file(directory / CARD_NAME) as temporary:
+        temporary.write_bytes(as_written)
 
 
 def move_into(out: Path, export: Path) -> None:
