@@ -134,7 +134,6 @@ def real_cells(
         cache: see `stm_keras.bench.virtual.experiment`.
         report: told a line where files are missing.
     """
-    density, difficulty, n_maps = _TOLD_THE_SAME
     cells = []
     for name in FILES:
         path = (folder or Path()) / FOLDER / f"{name}.sxm"
@@ -142,21 +141,31 @@ def real_cells(
             where = "no folder of real files" if folder is None else str(path)
             report(f"left out: real, {name} ({where}; see --real)")
             continue
-        for view_name, view in VIEWS.items():
-            cells.append(
-                Cell(
-                    SUITE,
-                    f"{name}, {view_name}",
-                    functools.partial(real_case, path, view),
-                    source=f"real {name}",
-                    make_tune=virtual_make(density, difficulty, n_maps, cache),
-                    tuned_on=f"{VIRTUAL}/"
-                    + virtual_name(density, difficulty, n_maps),
-                    n_test=N_DECOY_DRAWS if view.decoys else 1,
-                    shows_best=True,
-                )
-            )
+        cells += _views(path, cache)
     return cells
+
+
+def named_cells() -> list[Cell]:
+    """All cells of the suite, whose cases can only be made where files are."""
+    return [cell for name in FILES for cell in _views(Path(name), None)]
+
+
+def _views(path: Path, cache: Path | None) -> list[Cell]:
+    """The cells of one file."""
+    density, difficulty, n_maps = _TOLD_THE_SAME
+    return [
+        Cell(
+            SUITE,
+            f"{path.stem}, {name}",
+            functools.partial(real_case, path, view),
+            source=f"real {path.stem}",
+            make_tune=virtual_make(density, difficulty, n_maps, cache),
+            tuned_on=f"{VIRTUAL}/" + virtual_name(density, difficulty, n_maps),
+            n_test=N_DECOY_DRAWS if view.decoys else 1,
+            shows_best=True,
+        )
+        for name, view in VIEWS.items()
+    ]
 
 
 def check_folder(folder: Path | None) -> None:
