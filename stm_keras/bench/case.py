@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.errors import InputError
+from stm_keras.io.maps import ConductanceMaps
 
 SEED_BASE = 910_000
 """First number of every seed here. Data sets are built from the seeds that
@@ -51,6 +52,18 @@ class Found(NamedTuple):
         )
 
 
+class File(NamedTuple):
+    """A file that a case is made of.
+
+    Attributes:
+        maps: levelled, by rising bias, at the file's own pixel.
+        surface: a key of `SURFACES`, which finders are told.
+    """
+
+    maps: ConductanceMaps
+    surface: str
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """One stack of maps with its truth.
@@ -68,6 +81,8 @@ class Case:
             on the positions does not apply.
         told_decay: p of the waves' decay 1/r^p that finders are told: 1 far
             from a point scatterer, 2 in Eq. 3.
+        file: what a network is shown instead, at the pixel to which `stmk
+            predict` brings it, of the same frame as `maps`; None: `maps`.
     """
 
     maps: np.ndarray
@@ -78,6 +93,7 @@ class Case:
     sigma: float | None = None
     clean: np.ndarray | None = None
     told_decay: float = 1.0
+    file: File | None = None
 
     @property
     def told_wave_numbers(self) -> np.ndarray:

@@ -1,8 +1,5 @@
 """One run of the bench: cells, finders, results, report."""
 
-import datetime
-import os
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +13,7 @@ from stm_keras.bench.suites import (
     DEFAULT_SUITES,
     all_cells,
     chosen_cells,
+    table_cells,
 )
 from stm_keras.errors import InputError
 
@@ -58,7 +56,9 @@ class BenchCommand:
 def run_command(
     command: BenchCommand, *, report: Callable[[str], None] = lambda line: None
 ) -> list[Path]:
-    """Run the bench and write its report.
+    """Run the bench and report all that its folder holds.
+
+    Suites that earlier commands did there stay in the report, see `latest`.
 
     Args:
         command: what is asked for.
@@ -93,20 +93,7 @@ def run_command(
     if not chosen:
         raise InputError("No cell is left to do.")
     results = run_bench(chosen, command.out, options, report=report)
-    every = all_cells(cache=command.cache, real=command.real)
     return [
-        *write_report(results, every, command.out, notes=_notes(command)),
+        *write_report(results, table_cells(), command.out),
         *write_phase(results, OURS, command.out),
-    ]
-
-
-def _notes(command: BenchCommand) -> list[str]:
-    threads = "one thread each" if command.processes > 1 else "all threads"
-    return [
-        f"{datetime.date.today()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; {command.processes} at once, {threads}",
-        f"seed {command.seed}; {command.n_test} test and {command.n_tune} "
-        "tuning stacks a cell; tolerance 1 px where nothing else is said",
-        "thresholds and settings of all finders but `context` are tuned on "
-        "the tuning stacks; `context` uses that of its model card",
     ]

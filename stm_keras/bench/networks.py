@@ -11,6 +11,7 @@ from stm_keras.analysis.peaks import find_peaks
 from stm_keras.analysis.thresholds import standardised
 from stm_keras.bench.case import Case, Found
 from stm_keras.bench.finders import TunedFinder, found_peaks
+from stm_keras.bench.shown import Shown, at_known_pixel, at_network_pixel
 from stm_keras.errors import InputError
 
 
@@ -18,7 +19,8 @@ class Wang2020Finder(TunedFinder):
     """The paper's network; the threshold of its S is tuned.
 
     Args:
-        network: with `score(maps [B, V, H, W]) -> [B, H, W]`.
+        network: with `score(maps [B, V, H, W]) -> [B, H, W]`, and a `card`
+            that says for which rings files are to be resampled.
     """
 
     name = "wang2020"
@@ -30,10 +32,10 @@ class Wang2020Finder(TunedFinder):
     def look(self, case: Case, setting: None) -> Found:
         """Peaks of S, in its standard deviations above its mean."""
         del setting
-        score = self._network.score(np.asarray(case.maps, np.float32)[None])[0]
-        score = np.array(score, np.float64)
-        score[np.isnan(case.maps).any(axis=0)] = np.nan
-        return found_peaks(find_peaks(standardised(score)))
+        shown = at_network_pixel(case, self._network.card.ring_rad_px)
+        score = np.array(self._network.score(shown.maps[None])[0], np.float64)
+        score[np.isnan(shown.maps).any(axis=0)] = np.nan
+        return shown.in_case(found_peaks(find_peaks(standardised(score))))
 
 
 class ContextFinder(TunedFinder):
@@ -41,8 +43,8 @@ class ContextFinder(TunedFinder):
 
     Args:
         network: with `detect(maps [V, H, W], ring [V])`, 2k in rad/px, that
-            gives positions, probabilities and deviations, and a `card` whose
-            `detection["threshold"]` is its default.
+            gives positions, probabilities and deviations, and a `card` with
+            its `ring_rad_px` and its default, `detection["threshold"]`.
     """
 
     name = "context-tuned"
@@ -55,20 +57,25 @@ class ContextFinder(TunedFinder):
     def look(self, case: Case, setting: None) -> Found:
         """All detections, down to the least probability that it gives."""
         del setting
-        ring = np.asarray(2 * case.told_wave_numbers, np.float32)
-        found = self._network.detect(np.asarray(case.maps, np.float32), ring)
-        return Found(
-            np.asarray(found.positions, np.float64).reshape(-1, 2),
-            np.asarray(found.probabilities, np.float64),
-            np.asarray(found.deviations, np.float64).reshape(-1, 2),
+        shown = self._shown(case)
+        found = self._network.detect(shown.maps, shown.ring_rad_px)
+        return shown.in_case(
+            Found(
+                np.asarray(found.positions, np.float64).reshape(-1, 2),
+                np.asarray(found.probabilities, np.float64),
+                np.asarray(found.deviations, np.float64).reshape(-1, 2),
+            )
         )
 
     def unlikeness(self, case: Case) -> float | None:
         """How unlike the training's the maps are; above 1 is off ground."""
         if not hasattr(self._network, "unlikeness"):
             return None
-        ring = np.asarray(2 * case.told_wave_numbers, np.float32)
-        return self._network.unlikeness(case.maps, ring)
+        shown = self._shown(case)
+        return self._network.unlikeness(shown.maps, shown.ring_rad_px)
+
+    def _shown(self, case: Case) -> Shown:
+        return at_known_pixel(case, self._network.card.ring_rad_px)
 
 
 class ContextDefaultFinder(ContextFinder):

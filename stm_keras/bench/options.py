@@ -1,5 +1,8 @@
 """How the bench is run, and what its results depend on."""
 
+import datetime
+import os
+import platform
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,4 +59,13 @@ class BenchOptions:
             "tune_maps": self.n_tune,
             "seed": self.seed,
             "weights": self.roster.version(finder),
+        }
+
+    def circumstances(self) -> dict[str, Any]:
+        """When and on what results are made: only times depend on it."""
+        return {
+            "date": str(datetime.date.today()),
+            "cores": os.cpu_count(),
+            "machine": platform.machine(),
+            "processes": self.processes,
         }

@@ -1,7 +1,9 @@
 """Suite (iv): topographs of CO on Cu(111), whole and with the cores blanked.
 
 The files are not part of the project. Finders are told what a user could
-know: their thresholds come from virtual experiments.
+know: their thresholds come from virtual experiments. Those without a network
+are shown the files at the pixel of these, networks as `stmk predict` prepares
+a file for them.
 """
 
 import functools
@@ -13,7 +15,7 @@ import numpy as np
 
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.bench.blanking import blank, decoy_centres
-from stm_keras.bench.case import Case, Cell, Role, case_rng
+from stm_keras.bench.case import Case, Cell, File, Role, case_rng
 from stm_keras.bench.virtual import SUITE as VIRTUAL
 from stm_keras.bench.virtual import virtual_make, virtual_name
 from stm_keras.errors import InputError
@@ -36,7 +38,8 @@ _TOLD_THE_SAME = ("medium", "hard", 1)
 
 _RING = 2 * paper_wave_numbers()
 RING_RAD_PX = (float(_RING.min()), float(_RING.max()))
-"""2k of those experiments, to which the files are resampled."""
+"""2k of those experiments, to which the files are resampled where a finder
+has no pixel of its own."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,8 @@ def real_case(
     if view.blanked:
         rng = case_rng(f"real {path.stem}", role, seed, number)
         maps = blanked(maps, positions, rng if view.decoys else None)
-    ready = to_network_pixel(
-        clean(maps, CleaningOptions()), RING_RAD_PX, SURFACE
-    )
+    levelled = clean(maps, CleaningOptions())
+    ready = to_network_pixel(levelled, RING_RAD_PX, SURFACE)
     scale = np.divide(ready.shape[1:], maps.shape[1:])
     pixel_nm = float(np.mean(ready.pixel_nm))
     return Case(
@@ -92,6 +94,7 @@ def real_case(
         wave_numbers=surface(SURFACE).wave_number(ready.bias_v) * pixel_nm,
         positions=(positions + 0.5) * scale - 0.5,
         tolerance_px=view.tolerance_nm / pixel_nm,
+        file=File(levelled, SURFACE),
     )
 
 
@@ -134,7 +137,6 @@ def real_cells(
         cache: see `stm_keras.bench.virtual.experiment`.
         report: told a line where files are missing.
     """
-    density, difficulty, n_maps = _TOLD_THE_SAME
     cells = []
     for name in FILES:
         path = (folder or Path()) / FOLDER / f"{name}.sxm"
@@ -142,21 +144,31 @@ def real_cells(
             where = "no folder of real files" if folder is None else str(path)
             report(f"left out: real, {name} ({where}; see --real)")
             continue
-        for view_name, view in VIEWS.items():
-            cells.append(
-                Cell(
-                    SUITE,
-                    f"{name}, {view_name}",
-                    functools.partial(real_case, path, view),
-                    source=f"real {name}",
-                    make_tune=virtual_make(density, difficulty, n_maps, cache),
-                    tuned_on=f"{VIRTUAL}/"
-                    + virtual_name(density, difficulty, n_maps),
-                    n_test=N_DECOY_DRAWS if view.decoys else 1,
-                    shows_best=True,
-                )
-            )
+        cells += _views(path, cache)
     return cells
+
+
+def named_cells() -> list[Cell]:
+    """All cells of the suite, whose cases can only be made where files are."""
+    return [cell for name in FILES for cell in _views(Path(name), None)]
+
+
+def _views(path: Path, cache: Path | None) -> list[Cell]:
+    """The cells of one file."""
+    density, difficulty, n_maps = _TOLD_THE_SAME
+    return [
+        Cell(
+            SUITE,
+            f"{path.stem}, {name}",
+            functools.partial(real_case, path, view),
+            source=f"real {path.stem}",
+            make_tune=virtual_make(density, difficulty, n_maps, cache),
+            tuned_on=f"{VIRTUAL}/" + virtual_name(density, difficulty, n_maps),
+            n_test=N_DECOY_DRAWS if view.decoys else 1,
+            shows_best=True,
+        )
+        for name, view in VIEWS.items()
+    ]
 
 
 def check_folder(folder: Path | None) -> None:

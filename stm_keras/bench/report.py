@@ -9,6 +9,7 @@ import numpy as np
 
 from stm_keras.analysis.metrics import bootstrap_interval
 from stm_keras.bench.case import Cell
+from stm_keras.bench.notes import GENERAL, suite_notes
 from stm_keras.bench.result import CellResult, of_cell, paired_difference
 from stm_keras.bench.roster import FINDERS, OURS
 from stm_keras.files import atomic_file
@@ -20,7 +21,7 @@ _FAMILY = "context"
 
 
 def write_report(
-    results: Results, cells: Sequence[Cell], out: Path, *, notes: Sequence[str]
+    results: Results, cells: Sequence[Cell], out: Path
 ) -> list[Path]:
     """Write `bench.md` and `bench.csv`.
 
@@ -28,7 +29,6 @@ def write_report(
         results: what was found.
         cells: their order, and which is set beside which.
         out: folder.
-        notes: lines for the top of the report: date, command, seeds.
 
     Returns:
         The two files.
@@ -36,7 +36,7 @@ def write_report(
     table, text = out / "bench.csv", out / "bench.md"
     write_rows(table, [cell_row(result) for result in ordered(results, cells)])
     with atomic_file(text) as temporary:
-        temporary.write_text(markdown(results, cells, notes=notes))
+        temporary.write_text(markdown(results, cells))
     return [text, table]
 
 
@@ -55,6 +55,9 @@ def cell_row(result: CellResult) -> dict[str, Any]:
         "cell": result.cell,
         "finder": result.finder,
         "stacks": len(result.counts),
+        "tuning_stacks": result.run.get("tune_maps", ""),
+        "seed": result.run.get("seed", ""),
+        "weights": result.run.get("weights", ""),
         "tolerance_px": result.tolerance_px,
         "impurities": score.n_reference,
         "found": score.n_predicted,
@@ -93,21 +96,25 @@ def best_other(found: dict[str, CellResult]) -> CellResult | None:
     return max(others, key=lambda r: r.score.jaccard, default=None)
 
 
-def markdown(
-    results: Results, cells: Sequence[Cell], *, notes: Sequence[str]
-) -> str:
+def markdown(results: Results, cells: Sequence[Cell]) -> str:
     """The report as Markdown; arguments as of `write_report`."""
-    kept = ordered(results, cells)
-    labels = {(r.suite, r.cell) for r in kept}
-    cells = [c for c in cells if (c.suite, c.name) in labels]
-    names = [f for f in FINDERS if any(r.finder == f for r in kept)]
-    parts = ["# Finders on the same maps", "\n".join(f"- {n}" for n in notes)]
+    parts = ["# Finders on the same maps", _list(GENERAL)]
     for suite in dict.fromkeys(cell.suite for cell in cells):
         own = [cell for cell in cells if cell.suite == suite]
-        parts += [f"## {suite}", *_suite(own, names, kept)]
-    parts.append("## Seconds a stack")
-    parts.append(_by_finder(cells, names, kept, _seconds))
+        kept = ordered(results, own)
+        labels = {result.cell for result in kept}
+        own = [cell for cell in own if cell.name in labels]
+        if not own:
+            continue
+        names = [f for f in FINDERS if any(r.finder == f for r in kept)]
+        parts += [f"## {suite}", _list(suite_notes(kept))]
+        parts += _suite(own, names, kept)
+        parts += ["Seconds a stack:", _by_finder(own, names, kept, _seconds)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _suite(
@@ -123,7 +130,7 @@ def _suite(
             "Jaccard index at the best threshold on these very files: what "
             "no user could know"
         ] = lambda r: _number(r.best_possible)
-    if any(r.bound[0] for r in results if r.suite == cells[0].suite):
+    if any(r.bound[0] for r in results):
         every["RMSE over the Cramér-Rao bound of the same pairs"] = lambda r: (
             _number(r.over_bound, 2)
         )

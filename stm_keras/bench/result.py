@@ -36,6 +36,7 @@ class CellResult:
         unlikeness: how unlike the training's each case is, above 1 off the
             finder's ground; empty where it does not know.
         run: what the result depends on beside the code.
+        made: when and on what it was made, see `BenchOptions.circumstances`.
     """
 
     suite: str
@@ -51,6 +52,7 @@ class CellResult:
     calibration: list[list[float]] = field(default_factory=list)
     unlikeness: list[float] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -114,8 +116,13 @@ class CellResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "CellResult":
-        """Undo `as_dict`."""
-        return cls(**{f.name: values[f.name] for f in fields(cls)})
+        """Undo `as_dict`; an older version may lack what has a default.
+
+        Raises:
+            TypeError: where something else lacks.
+        """
+        known = (f.name for f in fields(cls))
+        return cls(**{name: values[name] for name in known if name in values})
 
 
 def paired_difference(

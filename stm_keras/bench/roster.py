@@ -40,6 +40,11 @@ _OF_MODELS = {"wang2020": "wang2020", "context": "context"} | {
 }
 
 
+def network_of(finder: str) -> str:
+    """The network that a finder uses; empty for one without."""
+    return _OF_MODELS.get(finder, "")
+
+
 @dataclass(frozen=True)
 class Roster:
     """Where finders come from; reaches other processes.
@@ -52,7 +57,7 @@ class Roster:
 
     def directory(self, finder: str) -> Path | None:
         """Model directory of a finder; None for one without a network."""
-        return dict(self.models).get(_OF_MODELS.get(finder, ""))
+        return dict(self.models).get(network_of(finder))
 
     def missing(self, name: str) -> str | None:
         """Why a finder cannot be had; None where it can."""

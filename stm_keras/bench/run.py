@@ -3,9 +3,11 @@
 import itertools
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from stm_keras.bench.case import Cell
@@ -13,7 +15,15 @@ from stm_keras.bench.finders import Finder
 from stm_keras.bench.options import BenchOptions
 from stm_keras.bench.result import CellResult
 from stm_keras.bench.scoring import score_cell
-from stm_keras.bench.store import RESULTS, append_result, end_line, read_results
+from stm_keras.bench.store import (
+    RESULTS,
+    Key,
+    append_result,
+    end_line,
+    latest,
+    made_under,
+    read_results,
+)
 from stm_keras.errors import InputError
 from stm_keras.files import writable_directory
 from stm_keras.simulation.randomised import end_with_parent
@@ -42,7 +52,7 @@ def run_bench(
 
     Each result is written as soon as it is there; the same call again does
     those that are missing, or that other numbers of maps, another seed or
-    other weights gave.
+    other weights gave. What is there already counts as made last.
 
     Args:
         cells: the cells, those of one source one after the other.
@@ -51,8 +61,8 @@ def run_bench(
         report: told a line for every finder left out and every result.
 
     Returns:
-        All results that the folder holds under these options, those of other
-        cells too.
+        Of all suites that the folder holds, those that were made like the
+        suite's last one, see `latest`.
 
     Raises:
         InputError: where the folder cannot be written to or holds something
@@ -61,7 +71,7 @@ def run_bench(
     finders = available(options, report)
     path = writable_directory(out) / RESULTS
     end_line(path)
-    done = {result.key for result in read_results(path, options)}
+    done = _done(path, cells, finders, options)
     groups = []
     for _, group in itertools.groupby(cells, lambda cell: cell.source):
         todo = [
@@ -71,13 +81,13 @@ def run_bench(
         ]
         if todo:
             groups.append(todo)
-    if options.processes == 1 or len(groups) < 2:
+    if options.processes == 1 or not groups:
         for todo in groups:
             for line in _do_group(todo, path, options):
                 report(line)
     else:
         _spread(groups, path, options, report)
-    return read_results(path, options)
+    return _shown(path, report)
 
 
 def available(options: BenchOptions, report: Report) -> list[str]:
@@ -97,9 +107,40 @@ def available(options: BenchOptions, report: Report) -> list[str]:
     return kept
 
 
-def _missing(
-    cell: Cell, finders: Sequence[str], done: set[tuple[str, str, str]]
-) -> list[str]:
+def _done(
+    path: Path,
+    cells: Sequence[Cell],
+    finders: Sequence[str],
+    options: BenchOptions,
+) -> set[Key]:
+    """What is asked for and there already, from now on the last of its suite.
+
+    Were it not, the table would show what another command made since.
+    """
+    stored = read_results(path)
+    made, shown = made_under(stored, options), latest(stored)
+    wanted = [(c.suite, c.name, f) for c in cells for f in finders]
+    done = [key for key in wanted if key in made]
+    for key in done:
+        if shown.get(key) is not made[key]:
+            append_result(path, made[key])
+    return set(done)
+
+
+def _shown(path: Path, report: Report) -> list[CellResult]:
+    """What one table may hold; the number of others is reported."""
+    results = read_results(path)
+    shown = latest(results)
+    others = {result.key for result in results} - shown.keys()
+    for suite, n in sorted(Counter(suite for suite, *_ in others).items()):
+        report(
+            f"left out of the table: {n} results of suite {suite} with other "
+            "numbers of maps, another seed or other weights"
+        )
+    return list(shown.values())
+
+
+def _missing(cell: Cell, finders: Sequence[str], done: set[Key]) -> list[str]:
     return [f for f in finders if (cell.suite, cell.name, f) not in done]
 
 
@@ -150,7 +191,11 @@ def _do_group(
                 tuning = tuning or cell.tune(options.seed, options.n_tune)
                 finder.tune(tuning)
                 tuned[name] = cell.tuning_label
-            result = score_cell(cell, finder, test, options.conditions(name))
+            result = replace(
+                score_cell(cell, finder, test),
+                run=options.conditions(name),
+                made=options.circumstances(),
+            )
             append_result(path, result)
             score = result.score
             yield (

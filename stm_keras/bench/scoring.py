@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,6 @@ def score_cell(
     cell: Cell,
     finder: Finder,
     cases: Sequence[Case],
-    run: dict[str, Any] | None = None,
 ) -> CellResult:
     """Score a finder in a cell.
 
@@ -33,7 +31,6 @@ def score_cell(
         cell: the cell.
         finder: tuned.
         cases: its test cases, at least one, of one tolerance.
-        run: see `CellResult`.
     """
     finder.find(cases[0])  # what is done once, such as compiling
     started = time.perf_counter()
@@ -61,7 +58,6 @@ def score_cell(
         z=z.tolist(),
         calibration=_calibration(every, cases) if finder.probabilities else [],
         unlikeness=[u for u in map(finder.unlikeness, cases) if u is not None],
-        run=run or {},
     )
 
 

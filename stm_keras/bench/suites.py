@@ -11,7 +11,7 @@ from stm_keras.bench.mismatch import mismatch_cells
 from stm_keras.bench.phase import SUITE as PHASE
 from stm_keras.bench.phase import phase_cells
 from stm_keras.bench.real import SUITE as REAL
-from stm_keras.bench.real import real_cells
+from stm_keras.bench.real import named_cells, real_cells
 from stm_keras.bench.virtual import SUITE as VIRTUAL
 from stm_keras.bench.virtual import virtual_cells
 from stm_keras.errors import InputError
@@ -56,6 +56,17 @@ def all_cells(
     }
     cells = [c for name in SUITES if name in suites for c in makers[name]()]
     return [c for c in cells if not quick or _in_quick(c)]
+
+
+def table_cells() -> list[Cell]:
+    """All cells in the order of the table, whether or not there are files."""
+    return [
+        *eq3_cells(),
+        *virtual_cells(),
+        *mismatch_cells(),
+        *named_cells(),
+        *phase_cells(),
+    ]
 
 
 def _in_quick(cell: Cell) -> bool:

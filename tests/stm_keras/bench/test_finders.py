@@ -25,7 +25,7 @@ from stm_keras.errors import InputError
 class FakeContext:
     """Finds what it is told to, with a false one of little probability."""
 
-    card = SimpleNamespace(detection={"threshold": 0.5})
+    card = SimpleNamespace(detection={"threshold": 0.5}, ring_rad_px=(0.6, 2.2))
 
     def __init__(self, truth):
         self.truth = list(truth)
@@ -46,6 +46,8 @@ class FakeContext:
 
 
 class FakeWang:
+    card = SimpleNamespace(ring_rad_px=(1.3, 1.8))
+
     def score(self, maps):
         return np.sqrt(np.mean(np.nan_to_num(maps) ** 2, axis=1))
 

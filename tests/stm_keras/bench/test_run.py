@@ -9,7 +9,7 @@ from stm_keras.bench.phase import SUITE, phase_rows, write_phase
 from stm_keras.bench.report import markdown, write_report
 from stm_keras.bench.result import CellResult
 from stm_keras.bench.run import run_bench
-from stm_keras.bench.store import RESULTS, read_results
+from stm_keras.bench.store import RESULTS, made_under, read_results
 from stm_keras.errors import InputError
 from stm_keras.reproduction.tables import read_rows
 
@@ -44,17 +44,17 @@ def test_a_stopped_run_goes_on_and_gives_the_same_table(
     cells, options, tmp_path
 ):
     whole, _ = run(cells, tmp_path / "whole", options)
-    files = write_report(whole, cells, tmp_path / "whole", notes=[])
+    files = write_report(whole, cells, tmp_path / "whole")
     stopped = tmp_path / "stopped"
     run(cells[:1], stopped, options)
     path = stopped / RESULTS
     lines = path.read_text().splitlines(keepends=True)
     # Killed while it wrote the third result.
     path.write_text("".join(lines[:2]) + lines[2][:40])
-    assert len(read_results(path, options)) == 2
+    assert len(read_results(path)) == 2
     again, said = run(cells, stopped, options)
     assert len([line for line in said if "Jaccard" in line]) == 4
-    write_report(again, cells, stopped, notes=[])
+    write_report(again, cells, stopped)
     assert without_times(stopped / "bench.csv") == without_times(files[1])
 
 
@@ -70,7 +70,7 @@ def test_results_of_another_seed_are_not_taken(
 ):
     run(cells, tmp_path, options)
     other = BenchOptions(n_test=3, n_tune=2, seed=1, roster=roster)
-    assert read_results(tmp_path / RESULTS, other) == []
+    assert made_under(read_results(tmp_path / RESULTS), other) == {}
 
 
 def test_a_foreign_file_is_refused(cells, options, tmp_path):
@@ -87,7 +87,7 @@ def test_processes_give_the_same(tmp_path):
         options = BenchOptions(finders, n_test=2, n_tune=2, processes=processes)
         out = tmp_path / str(processes)
         results = run_bench(apart, out, options)
-        write_report(results, apart, out, notes=[])
+        write_report(results, apart, out)
         tables.append(without_times(out / "bench.csv"))
     assert tables[0] == tables[1]
 
@@ -96,8 +96,8 @@ def test_the_report_names_all_and_marks_the_best_of_the_others(
     cells, options, tmp_path
 ):
     results, _ = run(cells, tmp_path, options)
-    text = markdown(results, cells, notes=["a note"])
-    assert "- a note" in text
+    text = markdown(results, cells)
+    assert "- seed 0; 3 test and 2 tuning stacks a cell" in text
     assert "| eta 0.2 | 0.000 [0.000, 0.000] | 1.000 [1.000, 1.000]" in text
     assert "| eta 0.2 | log | +1.000 [+1.000, +1.000]" in text
     for line in text.splitlines():
@@ -107,7 +107,7 @@ def test_the_report_names_all_and_marks_the_best_of_the_others(
 def test_a_mismatch_is_set_beside_its_match(cells, options, tmp_path):
     beside = [cells[0], replace(cells[1], beside=cells[0].name)]
     results, _ = run(beside, tmp_path, options)
-    text = markdown(results, beside, notes=[])
+    text = markdown(results, beside)
     after = text.split("less that of the matched cell")[1]
     assert "| eta 0.5 | +0.000" in after
 

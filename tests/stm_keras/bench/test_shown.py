@@ -1,0 +1,183 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from stm_keras.bench.case import Case, Found, Role
+from stm_keras.bench.networks import ContextFinder, Wang2020Finder
+from stm_keras.bench.real import RING_RAD_PX, SURFACE, View, real_case
+from stm_keras.bench.shown import at_known_pixel, at_network_pixel
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.predict_options import PredictOptions
+from stm_keras.finding.prediction import predict_maps
+from stm_keras.finding.saved_finder import SavedFinder
+from stm_keras.io.reader import read_maps
+from stm_keras.model_card import ModelCard
+
+PLACES_NM = np.array([[4.0, 5.0], [9.5, 3.25], [11.0, 12.75]])
+KNOWN = (0.6, 2.2)
+
+
+def topograph(folder, pixel_nm=0.06, size_px=250):
+    """Bright spots in 15 nm, with the table of their places beside them."""
+    centres = (np.arange(size_px) + 0.5) * pixel_nm
+    image = sum(
+        np.exp(-((centres[:, None] - y) ** 2 + (centres - x) ** 2) / 0.18)
+        for y, x in PLACES_NM
+    )
+    path = folder / "spots.npz"
+    extent = [size_px * pixel_nm] * 2
+    np.savez(path, maps=image[None], bias_v=[0.01], extent_nm=extent)
+    table = [f"{y / pixel_nm - 0.5},{x / pixel_nm - 0.5}" for y, x in PLACES_NM]
+    (folder / "spots_core_positions.csv").write_text(
+        "\n".join(["row_px,col_px", *table])
+    )
+    return path
+
+
+@pytest.fixture(params=[0.06, 0.3], ids=["fine", "of a known pixel"])
+def case(request, tmp_path):
+    path = topograph(tmp_path, request.param, round(15 / request.param))
+    return real_case(path, View(0.3), Role.TEST, 0, 0)
+
+
+def nm(case, positions):
+    """From pixels of the case to nm."""
+    return (positions + 0.5) * 15.0 / np.array(case.maps.shape[1:])
+
+
+def card(ring_rad_px, **changes):
+    empty = {name: {} for name in ("network", "data", "training", "scores")}
+    return ModelCard(
+        name="mean",
+        command="",
+        tile_px=20,
+        reach_px=3,
+        ring_rad_px=ring_rad_px,
+        thresholds={1: 1.0},
+        floors={1: 0.0},
+        made={},
+        versions={},
+        **empty,
+        **changes,
+    )
+
+
+class Context:
+    """Finds the brightest pixel, and tells what it was shown."""
+
+    card = SimpleNamespace(detection={"threshold": 0.5}, ring_rad_px=KNOWN)
+
+    def detect(self, maps, ring):
+        self.maps, self.ring = maps, ring
+        place = np.unravel_index(np.nanargmax(maps[0]), maps.shape[1:])
+        return SimpleNamespace(
+            positions=np.array([place], float),
+            probabilities=np.array([0.9]),
+            deviations=np.array([[0.5, 0.25]]),
+        )
+
+
+def test_a_case_that_is_no_file_is_shown_as_it_is():
+    maps = np.zeros((2, 9, 9), np.float32)
+    case = Case(maps, np.array([0.7, 0.8]), np.empty((0, 2)))
+    for shown in (at_known_pixel(case, KNOWN), at_network_pixel(case, KNOWN)):
+        assert shown.maps is maps
+        np.testing.assert_allclose(shown.ring_rad_px, [1.4, 1.6])
+        np.testing.assert_array_equal(shown.scale, 1)
+
+
+def test_a_network_that_is_told_the_rings_sees_a_pixel_that_it_knows(case):
+    shown = at_known_pixel(case, KNOWN)
+    pixel = 15.0 / shown.maps.shape[1]
+    assert KNOWN[0] <= shown.ring_rad_px[0] <= KNOWN[1]
+    # 2k of Cu(111) at 10 mV is 4.29 rad/nm.
+    assert shown.ring_rad_px[0] / pixel == pytest.approx(4.29, rel=0.02)
+    assert shown.maps.shape != case.maps.shape
+
+
+def test_places_come_back_in_the_pixels_of_the_case(case):
+    for shown in (
+        at_known_pixel(case, KNOWN),
+        at_network_pixel(case, (1.0, 1.0)),
+    ):
+        there = PLACES_NM * shown.maps.shape[1] / 15.0 - 0.5
+        sizes = np.full((3, 2), shown.maps.shape[1] / 15.0)
+        found = shown.in_case(Found(there, np.ones(3), sizes))
+        np.testing.assert_allclose(nm(case, found.positions), PLACES_NM)
+        np.testing.assert_allclose(
+            found.deviations, case.maps.shape[1] / 15.0, rtol=1e-6
+        )
+        np.testing.assert_allclose(found.positions, case.positions, atol=1e-6)
+
+
+def test_context_is_compared_in_the_pixels_of_the_case(case):
+    network = Context()
+    found = ContextFinder(network).look(case, None)
+    shown = at_known_pixel(case, KNOWN)
+    np.testing.assert_array_equal(network.maps, shown.maps)
+    np.testing.assert_array_equal(network.ring, shown.ring_rad_px)
+    gaps = np.linalg.norm(nm(case, found.positions) - PLACES_NM, axis=1)
+    assert gaps.min() < 0.71 * 15.0 / shown.maps.shape[1]
+    assert found.deviations is not None
+    np.testing.assert_allclose(found.deviations, [[0.5, 0.25]] * shown.scale)
+
+
+@pytest.mark.parametrize("bounds", [RING_RAD_PX, (2.0, 2.4)], ids=str)
+def test_wang2020_sees_and_finds_what_predict_does(bounds, tmp_path):
+    def mean(maps):
+        return {"score": tf.reduce_mean(maps, axis=1)}
+
+    signatures = {
+        "serving_default": mean,
+        "score_tiles": mean,
+        "standardize": lambda maps: {"maps": maps},
+    }
+    finder = SavedFinder(card(bounds), signatures)
+    path = topograph(tmp_path)
+    case = real_case(path, View(0.3), Role.TEST, 0, 0)
+    predicted = predict_maps(
+        read_maps(path), finder, PredictOptions(SURFACE, threshold=1.0)
+    )
+    shown = at_network_pixel(case, bounds)
+    np.testing.assert_array_equal(shown.maps, predicted.maps.data)
+    found = Wang2020Finder(finder).look(case, None).above(1.0)
+    assert len(found.positions) == len(PLACES_NM)
+    np.testing.assert_allclose(
+        nm(case, found.positions), predicted.positions_nm, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("bounds", [KNOWN, (0.2, 0.3)], ids=str)
+def test_context_sees_and_finds_what_predict_does(bounds, tmp_path):
+    told = []
+
+    def score_tiles(maps, ring, measured):
+        told.append(ring.numpy()[0])
+        score = 40 * (tf.reduce_mean(maps, axis=1) - 0.8)
+        place = tf.stack([0.25 * tf.ones_like(score)] * 2, -1)
+        return {"score": score, "offset": place, "deviation": place}
+
+    finder = DetectionFinder(
+        card(bounds, detection={"threshold": 0.5, "false_discovery_rate": 0.1}),
+        {
+            "standardize": lambda maps: {"maps": maps},
+            "score_tiles": score_tiles,
+        },
+    )
+    path = topograph(tmp_path)
+    case = real_case(path, View(0.3), Role.TEST, 0, 0)
+    predicted = predict_maps(
+        read_maps(path), finder, PredictOptions(SURFACE, surrogates=0)
+    )
+    found = ContextFinder(finder).look(case, None).above(0.5)
+    np.testing.assert_array_equal(*told)
+    np.testing.assert_array_equal(
+        at_known_pixel(case, bounds).maps, predicted.maps.data
+    )
+    assert len(found.positions)
+    np.testing.assert_allclose(
+        nm(case, found.positions), predicted.positions_nm, atol=1e-6
+    )
+    np.testing.assert_allclose(found.scores, predicted.scores)
