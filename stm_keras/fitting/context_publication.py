@@ -31,10 +31,11 @@ from stm_keras.fitting.detection_run import (
 )
 from stm_keras.fitting.publication import move_into, network_of
 from stm_keras.fitting.training_log import TrainingLog
-from stm_keras.model_card import ModelCard, package_versions, write_card
+from stm_keras.model_card import ModelCard, write_card
 from stm_keras.nn.detection_output import UNCALIBRATED
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
+from stm_keras.versions import package_versions
 
 FALSE_DISCOVERY_RATE = 0.1
 RING_RAD_PX = (0.6, 2.2)

@@ -28,6 +28,7 @@ from stm_keras.model_card import ModelCard, read_card
 from stm_keras.nn.context import Context
 from stm_keras.nn.model import ImpurityFinder, context
 from stm_keras.progress import Progress, no_progress
+from stm_keras.versions import maker
 
 VALIDATION_BATCHES = 36
 """Enough for every number of voltages; the same ones after every checkpoint."""
@@ -107,7 +108,11 @@ def _start(config: ContextFitConfig) -> ImpurityFinder | None:
         model: Any = keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path} is damaged ({reason[:160]}).") from error
+        raise InputError(
+            f"{path} is damaged, or of a network that this version no longer "
+            f"builds ({reason[:160]}); {_maker(config.init)} made it. Start "
+            "from a model of this version, or without --init."
+        ) from error
     if not isinstance(model.network, Context):
         raise InputError(
             f"--init {config.init} is a model of "
@@ -115,6 +120,14 @@ def _start(config: ContextFitConfig) -> ImpurityFinder | None:
             "one of Context."
         )
     return model
+
+
+def _maker(directory: Path) -> str:
+    """Which version made a model, as far as its card can be read."""
+    try:
+        return maker(read_card(directory).versions)
+    except InputError:
+        return maker(None)
 
 
 def _new_model(

@@ -18,14 +18,10 @@ from stm_keras.files import atomic_file
 from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training_log import BEST, TrainingLog
-from stm_keras.model_card import (
-    CARD_NAME,
-    ModelCard,
-    package_versions,
-    write_card,
-)
+from stm_keras.model_card import CARD_NAME, ModelCard, write_card
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
+from stm_keras.versions import package_versions
 
 
 def publish(
