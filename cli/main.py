@@ -13,6 +13,7 @@ from cli import (
     evaluate,
     fit,
     inspect,
+    models,
     predict,
     reproduce,
 )
@@ -38,6 +39,7 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")
 app.command("fit")(fit.fit)
+app.command("models")(models.models)
 app.add_typer(reproduce.app, name="reproduce")
 app.command("bench")(bench.bench)
 
