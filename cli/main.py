@@ -14,6 +14,7 @@ from cli import (
     export,
     fit,
     inspect,
+    models,
     predict,
     prepare,
     reproduce,
@@ -41,6 +42,7 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")
 app.command("fit")(fit.fit)
+app.command("models")(models.models)
 app.add_typer(reproduce.app, name="reproduce")
 app.command("prepare")(prepare.prepare)
 app.command("export")(export.export)

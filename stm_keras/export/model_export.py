@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import keras
 
 from stm_keras.analysis.novelty import read_ground
+from stm_keras.checksums import SUMS_NAME, write_checksums
 from stm_keras.errors import InputError
 from stm_keras.export.saved_model import export_saved_model
 from stm_keras.export.tflite import PRECISIONS, export_tflite
@@ -14,6 +15,7 @@ from stm_keras.files import atomic_file, writable_directory
 from stm_keras.model_card import CARD_NAME, read_card
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
+from stm_keras.versions import maker
 
 Format = Literal["saved-model", "tflite", "all"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -85,6 +87,7 @@ def export_in_place(directory: str | Path) -> None:
     move_into(directory, fresh)
     with atomic_file(directory / CARD_NAME) as temporary:
         temporary.write_bytes(as_written)
+    write_checksums(directory)
 
 
 def move_into(out: Path, export: Path) -> None:
@@ -98,7 +101,7 @@ def move_into(out: Path, export: Path) -> None:
         export: the SavedModel; removed.
     """
     parts = sorted(export.iterdir(), key=lambda p: p.name == "saved_model.pb")
-    for name in ("saved_model.pb", CARD_NAME):
+    for name in ("saved_model.pb", CARD_NAME, SUMS_NAME):
         (out / name).unlink(missing_ok=True)
     for part in parts:
         target = out / part.name
@@ -127,9 +130,18 @@ def load_weights(directory: str | Path) -> ImpurityFinder:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{path} is damaged, or of another version of stm-keras "
-            f"({reason[:160]}). Restore it or train it again."
+            f"{path} is damaged, or of a network that this version no longer "
+            f"builds ({reason[:160]}); {_maker(Path(directory))} made it. "
+            "Restore it, train it again, or use a model of this version."
         ) from error
     if not isinstance(model, ImpurityFinder):
         raise InputError(f"{path} is no model of this package.")
     return model
+
+
+def _maker(directory: Path) -> str:
+    """Which version made a model, as far as its card can be read."""
+    try:
+        return maker(read_card(directory).versions)
+    except InputError:
+        return maker(None)

@@ -27,7 +27,7 @@ def context_config(friedel):
             out,
             **{
                 "steps": 200,
-                "held_out_batches": 8,
+                "held_out_batches": 16,
                 "learning_rate": 5e-3,
                 "batches": ContextBatchConfig(
                     8, voltages=(1, 4), sizes_px=(20,), seed=1
