@@ -57,5 +57,5 @@ def export(
         return
     target = out or Path("out/export") / model.resolve().name
     progress = progress_bar("exporting")
-    for path in export_model(model, target, form, progress=progress):
+    for path in export_model(model, target, form, progress):
         typer.echo(path)

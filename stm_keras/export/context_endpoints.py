@@ -56,9 +56,10 @@ def context_endpoints(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
         output, seen = answer(maps, ring_per_nm, pixel_nm)
-        lowest = tf.fill(tf.shape(seen), float("-inf"))
-        logit = tf.where(seen, output[..., 0], lowest)
-        output = tf.concat([tf.expand_dims(logit, -1), output[..., 1:]], -1)
+        logit, rest = tf.split(output, (1, 4), axis=-1)
+        lowest = tf.fill(tf.shape(logit), float("-inf"))
+        logit = tf.where(tf.expand_dims(seen, -1), logit, lowest)
+        output = tf.concat([logit, rest], axis=-1)
         found = locate_detections(output, threshold)
         return {
             "positions_px": found.positions,

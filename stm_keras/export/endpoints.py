@@ -58,7 +58,9 @@ class Endpoint:
     def __post_init__(self) -> None:
         about = {
             "about": self.about,
-            "inputs": {s.name: INPUTS.get(s.name, "") for s in self.inputs},
+            "inputs": {
+                s.name: INPUTS.get(str(s.name), "") for s in self.inputs
+            },
         }
         object.__setattr__(self, "documented", about)
 

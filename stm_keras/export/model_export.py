@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import keras
 
@@ -17,8 +17,7 @@ from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
 from stm_keras.versions import maker
 
-Format = Literal["saved-model", "tflite", "all"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+FORMATS = ("saved-model", "tflite", "all")
 WEIGHTS = "model.keras"
 SAVED_MODEL = "saved_model"
 
@@ -26,7 +25,7 @@ SAVED_MODEL = "saved_model"
 def export_model(
     directory: str | Path,
     out: str | Path,
-    form: Format = "all",
+    form: str = "all",
     progress: Progress = no_progress,
 ) -> list[Path]:
     """Write a model for other programs.

@@ -232,12 +232,12 @@ class Context(layers.Layer):
     def loss(self, output: tf.Tensor, data: dict[str, tf.Tensor]) -> tf.Tensor:
         """-ln of the likelihood of `data["positions"]`, [B], in nat."""
         positions = data["positions"]
-        last = _likelihood(output[..., :5], positions)
         if output.shape[-1] == 5:
-            return last
-        return last + _FIRST_LOOK_SHARE * _likelihood(
-            output[..., 5:], positions
+            return _likelihood(output, positions)
+        last, first = (
+            _likelihood(part, positions) for part in ops.split(output, 2, -1)
         )
+        return last + _FIRST_LOOK_SHARE * first
 
     def score(self, output: tf.Tensor) -> tf.Tensor:
         """S, the logit of the probability, [B, H, W]."""
@@ -263,5 +263,5 @@ def _for_every(joint: tf.Tensor, voltages: Any) -> tf.Tensor:
 
 
 def _likelihood(output: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    probability = ops.sigmoid(output[..., 0])
+    probability = ops.sigmoid(ops.take(output, 0, axis=-1))
     return count_loss(probability, positions) + position_loss(output, positions)

@@ -4,7 +4,7 @@ What `stm_keras.analysis.detections` and `stm_keras.analysis.peaks` do with
 NumPy, for programs that have nothing but the SavedModel.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +21,10 @@ _MAX_SHIFT_PX = 0.5
 _NEAR = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1)]
 
 
+Tensor = Any
+"""`tf.Tensor`, whose annotations know no ellipsis and few operators."""
+
+
 class Located(NamedTuple):
     """Impurities of each map, the surest first, then padding.
 
@@ -35,14 +39,14 @@ class Located(NamedTuple):
         left_out: how many more candidates there were than fit, int32 [B].
     """
 
-    positions: tf.Tensor
-    certainty: tf.Tensor
-    deviations: tf.Tensor
-    count: tf.Tensor
-    left_out: tf.Tensor
+    positions: Tensor
+    certainty: Tensor
+    deviations: Tensor
+    count: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]
+    left_out: Tensor
 
 
-def locate_detections(output: tf.Tensor, threshold: float) -> Located:
+def locate_detections(output: Tensor, threshold: float) -> Located:
     """Join what neighbouring pixels say of one impurity.
 
     Args:
@@ -92,9 +96,9 @@ def locate_detections(output: tf.Tensor, threshold: float) -> Located:
 
 
 def locate_peaks(
-    score: tf.Tensor,
-    allowed: tf.Tensor,
-    measured: tf.Tensor,
+    score: Tensor,
+    allowed: Tensor,
+    measured: Tensor,
 ) -> Located:
     """Local maxima of a score, moved to the top of a quadratic through them.
 
@@ -133,17 +137,15 @@ def locate_peaks(
     return _packed(place, patch[..., 4, 0], unknown, exists, left_out)
 
 
-def _highest_around(values: tf.Tensor) -> tf.Tensor:
+def _highest_around(values: Tensor) -> Tensor:
     # Not `[..., None]`, which LiteRT cannot do with free dimensions.
     image = tf.expand_dims(values, -1)
     return tf.nn.max_pool2d(image, 3, strides=1, padding="SAME")[..., 0]
 
 
-def _surest(
-    values: tf.Tensor, candidate: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _surest(values: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels [B, MOST, 2] of the highest candidates, and which exist."""
-    shape = tf.shape(values)
+    shape: Tensor = tf.shape(values)
     lowest = tf.fill(shape, values.dtype.min)
     flat = tf.reshape(tf.where(candidate, values, lowest), (shape[0], -1))
     # A frame may have fewer pixels than the answer has places.
@@ -156,7 +158,7 @@ def _surest(
     return pixels, exists, tf.maximum(every - MOST, 0)
 
 
-def _around(layers: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
+def _around(layers: Tensor, pixels: Tensor) -> Tensor:
     """The 3 x 3 about each pixel, [B, n, 9, c]; 0 beyond the frame."""
     padded = tf.pad(layers, ((0, 0), (1, 1), (1, 1), (0, 0)))
     shape = tf.shape(padded)
@@ -169,8 +171,8 @@ def _around(layers: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _surest_within_reach(
-    place: tf.Tensor, certainty: tf.Tensor, kept: tf.Tensor
-) -> tf.Tensor:
+    place: Tensor, certainty: Tensor, kept: Tensor
+) -> Tensor:
     """Where no surer one lies nearer than `_REACH_PX`, bool [B, n]."""
     apart = tf.norm(place[:, :, None] - place[:, None], axis=-1)
     order = tf.range(MOST)
@@ -184,11 +186,11 @@ def _surest_within_reach(
 
 
 def _packed(
-    place: tf.Tensor,
-    certainty: tf.Tensor,
-    deviation: tf.Tensor,
-    kept: tf.Tensor,
-    left_out: tf.Tensor,
+    place: Tensor,
+    certainty: Tensor,
+    deviation: Tensor,
+    kept: Tensor,
+    left_out: Tensor,
 ) -> Located:
     """Those kept first, by certainty, and padding after them."""
     count = tf.reduce_sum(tf.cast(kept, tf.int32), axis=-1)
@@ -209,7 +211,7 @@ def _packed(
     )
 
 
-def _quadratic_maximum(values: tf.Tensor) -> tf.Tensor:
+def _quadratic_maximum(values: Tensor) -> Tensor:
     """Maximum of the fit to each 3 x 3 [..., 9], or 0 where it has none."""
     row, col = np.array(_NEAR, np.float64).T
     design = np.stack([np.ones(9), row, col, row**2, row * col, col**2], axis=1)
@@ -228,8 +230,8 @@ def _quadratic_maximum(values: tf.Tensor) -> tf.Tensor:
 
 
 def _parabola_maximum(
-    values: tf.Tensor, inside: tf.Tensor, before: int, after: int
-) -> tf.Tensor:
+    values: Tensor, inside: Tensor, before: int, after: int
+) -> Tensor:
     """Maximum of the parabola through a pixel's two neighbours, and it."""
     both = (inside[..., before] > 0) & (inside[..., after] > 0)
     down, up = values[..., before], values[..., after]
