@@ -82,9 +82,7 @@ def _fit_wang2020(given: Mapping[str, Any]) -> ModelCard:
 
 def _fit_context(given: Mapping[str, Any]) -> ModelCard:
     sizes = whole_numbers(given["sizes"], "--sizes")
-    batches = _batches(given)
-    if sizes:
-        batches["sizes_px"] = sizes
+    batches = _batches(given) | _known({"sizes_px": sizes}, "sizes_px")
     data = _with_shares(given["data"], given["shares"])
     with quiet_imports():
         from stm_keras.data.context_pipeline import ContextBatchConfig

@@ -90,7 +90,7 @@ def load_finder(directory: str | Path) -> Finder:
     if not path.is_dir():
         raise InputError(
             f"No such model directory: {path}. Train one with `stmk fit`, or "
-            "give --model saved_models/wang2020 from the project's folder."
+            "give --model saved_models/context from the project's folder."
         )
     card = read_card(path)
     try:
