@@ -17,6 +17,10 @@ from stm_keras.nn.context import LEAST_FRAME_PX
 from stm_keras.nn.locating import locate_detections
 from stm_keras.nn.model import ImpurityFinder
 
+_NOWHERE = -1e9
+"""A logit of probability 0. Not infinite: tf2onnx makes of a choice a sum of
+products, and 0 times infinity is no number."""
+
 _RING_PX = tf.TensorSpec((None, None), tf.float32, name="ring")
 _MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
 
@@ -57,8 +61,7 @@ def context_endpoints(
     ) -> Named:
         output, seen = answer(maps, ring_per_nm, pixel_nm)
         logit, rest = tf.split(output, (1, 4), axis=-1)
-        lowest = tf.fill(tf.shape(logit), float("-inf"))
-        logit = tf.where(tf.expand_dims(seen, -1), logit, lowest)
+        logit = tf.where(tf.expand_dims(seen, -1), logit, _NOWHERE)
         output = tf.concat([logit, rest], axis=-1)
         found = locate_detections(output, threshold)
         return {

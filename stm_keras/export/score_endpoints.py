@@ -37,11 +37,15 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
 
     def serve(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
         score, seen = answer(maps, pixel_nm)
-        score = tf.where(seen, score, float("-inf"))
-        highest = tf.reduce_max(score, axis=(1, 2), keepdims=True)
+        highest = tf.reduce_max(
+            # Not -inf: tf2onnx makes of a choice a sum of products.
+            tf.where(seen, score, score.dtype.min),
+            axis=(1, 2),
+            keepdims=True,
+        )
         # A frame without a single pixel that all maps have is all 0.
-        highest = tf.where(tf.math.is_finite(highest), highest, 0.0)
-        part = tf.exp(score - highest)
+        part = tf.exp(tf.minimum(score - highest, 0.0))
+        part = tf.where(seen, part, 0.0)
         whole = tf.reduce_sum(part, axis=(1, 2), keepdims=True)
         return {
             "score": tf.where(seen, score, float("nan")),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -171,3 +172,29 @@ def test_unknown_precision(tmp_path):
 
     with pytest.raises(InputError, match="Unknown precision 'int4'"):
         export_tflite(tmp_path, tmp_path / "x.tflite", "int4")
+
+
+_EXPORT = """
+import sys
+from stm_keras.export.model_export import export_model
+export_model(sys.argv[1], sys.argv[2], "saved-model")
+"""
+
+
+@pytest.mark.slow
+def test_the_same_weights_give_the_same_bytes(model, tmp_path):
+    """But for the fingerprint, to which TensorFlow adds a random number."""
+    contents = []
+    for name in ("one", "other"):
+        out = tmp_path / name
+        subprocess.run(
+            [sys.executable, "-c", _EXPORT, str(model), str(out)],
+            check=True,
+            capture_output=True,
+        )
+        files = sorted(p for p in out.rglob("*") if p.is_file())
+        contents.append({p.relative_to(out): p.read_bytes() for p in files})
+    one, other = contents
+    assert set(one) == set(other)
+    differ = {path.name for path in one if one[path] != other[path]}
+    assert differ <= {"fingerprint.pb"}

@@ -21,6 +21,11 @@ def answer(seed, spread=3.0, shape=(40, 30)):
     return whole.astype(np.float32)
 
 
+def in_order(positions):
+    """Of rows and columns, whatever the rounding."""
+    return np.lexsort(np.round(positions, 2).T)
+
+
 @given(
     seed=st.integers(0, 10_000),
     spread=st.sampled_from([1.0, 3.0, 9.0]),
@@ -34,12 +39,16 @@ def test_detections_are_those_of_the_package(seed, spread, threshold):
     count = int(found.count[0])
     assert count == len(expected.positions)
     assert found.left_out[0] == 0
+    # In 32 bits some that are all but certain are equally so.
+    here = in_order(found.positions[0, :count])
+    there = in_order(expected.positions)
     for values, others in (
         (found.positions, expected.positions),
         (found.certainty, expected.probabilities),
         (found.deviations, expected.deviations),
     ):
-        np.testing.assert_allclose(values[0, :count], others, atol=1e-4)
+        given = np.asarray(values)[0, :count][here]
+        np.testing.assert_allclose(given, others[there], atol=1e-4)
 
 
 def test_stacks_are_located_by_themselves_and_padded():

@@ -17,6 +17,7 @@ def described(directory):
 
 def test_a_network_that_scores():
     lines, text = described(SHIPPED)
+    index_size = (SHIPPED / "variables/variables.index").stat().st_size
     assert lines[0] == f"mine: {SHIPPED}"
     for part in (
         "network Wang2020, 39,113 parameters: filters 24, depth 2",
@@ -33,7 +34,7 @@ def test_a_network_that_scores():
         "16 maps, noise 0.8: network 1764 1363",
         "checksums: ok",
         "model.keras 512,163",
-        "variables/variables.index 1,529",
+        f"variables/variables.index {index_size:,}",
         "standardize in maps float32 [?,?,?,?] out maps float32 [?,?,?,?]",
     ):
         assert part in text

@@ -12,11 +12,18 @@ def test_signatures_are_those_that_serve():
     """As `export_saved_model` says of the paper's network."""
     signatures = read_signatures(MODEL)
     maps, score = "maps float32 [?,?,?,?]", "score float32 [?,?,?]"
-    assert signatures == {
-        "score_tiles": ((maps,), (score,)),
-        "serving_default": ((maps,), (score,)),
-        "standardize": ((maps,), (maps,)),
+    pixel, probability = "pixel_nm float32 [?]", "probability float32 [?,?,?]"
+    assert set(signatures) == {
+        "attention",
+        "locate",
+        "score_tiles",
+        "serving_default",
+        "standardize",
     }
+    assert signatures["score_tiles"] == ((maps,), (score,))
+    assert signatures["standardize"] == ((maps,), (maps,))
+    served = (maps, pixel), (probability, score)
+    assert signatures["serving_default"] == served
 
 
 def test_several_tensors_are_sorted(tmp_path):
