@@ -156,15 +156,14 @@ def test_tflite_of_every_precision(model, tmp_path):
     served = tf.saved_model.load(str(written[0])).signatures["serving_default"]
     pixel = tf.constant([0.4])
     score = served(maps=tf.constant(maps), pixel_nm=pixel)["score"].numpy()
-    sizes = []
     for path, tolerance in zip(written[1:], (1e-4, 0.02, 0.2), strict=True):
         interpreter = tf.lite.Interpreter(str(path))
         runner = interpreter.get_signature_runner("serving_default")
         answer = runner(maps=maps, pixel_nm=pixel.numpy())["score"]
         error = np.abs(answer - score).max() / score.std()
         assert error < tolerance
-        sizes.append(path.stat().st_size)
-    assert sizes[1] < sizes[0]
+    # They are three files, not one: of few weights the sizes tell nothing.
+    assert len({path.read_bytes() for path in written[1:]}) == 3
 
 
 def test_unknown_precision(tmp_path):
