@@ -25,6 +25,9 @@ from stm_keras.bench.finders import TunedFinder, found_peaks
 TRACKPY_DIAMETERS_PX = (3, 5, 7, 9)
 EQ3_DECAY = 2.0
 _HOLES_PX = (0.0, 1.5)
+_MAX_MAPS = 16
+"""Of longer stacks so many means are fitted, for the time's sake."""
+
 _STOPS = (4.0, 12.0)
 """Noise that is not white, and cores, have a search go on that stops low; the
 pursuit's default of a threshold lies just above the first."""
@@ -115,7 +118,11 @@ class PursuitFinder(TunedFinder):
         if case.told_decay == EQ3_DECAY:
             return (PursuitSettings(),)
         return tuple(
-            PursuitSettings(replace(SCATTERING, hole_px=hole), stop=stop)
+            PursuitSettings(
+                replace(SCATTERING, hole_px=hole),
+                stop=stop,
+                max_maps=_MAX_MAPS,
+            )
             for hole in _HOLES_PX
             for stop in _STOPS
         )
