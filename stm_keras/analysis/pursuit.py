@@ -14,14 +14,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stm_keras.analysis.matching import as_positions
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks
 from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.analysis.pursuit_maps import joined, standardised_maps
 from stm_keras.analysis.pursuit_search import RingSearch, as_score, starts
 from stm_keras.analysis.ring_template import EQ3, RingTemplate
-from stm_keras.analysis.thresholds import Threshold, pooled_score
+from stm_keras.analysis.thresholds import (
+    Threshold,
+    keeping,
+    pooled_score,
+    tuning_truth,
+)
 from stm_keras.errors import InputError
 
 STOP = 2.5
@@ -148,15 +152,7 @@ def tune_pursuit(
         InputError: for lists of differing lengths, no position, nothing
             found, and whatever `find_by_pursuit` refuses.
     """
-    lengths = len(maps_list), len(wave_numbers_list), len(positions_list)
-    if len(set(lengths)) > 1:
-        raise InputError(
-            "Give one array of wave numbers and one of positions a stack. "
-            "Received lists of {}, {} and {}.".format(*lengths)
-        )
-    truth = [as_positions(p, "positions_list") for p in positions_list]
-    if not any(map(len, truth)):
-        raise InputError("The training maps hold no position to tune on.")
+    truth = tuning_truth(positions_list, maps_list, wave_numbers_list)
     trials = []
     for settings in candidates:
         found = [
@@ -185,12 +181,10 @@ def _threshold(
     if not len(heights):
         return None
     n = sum(map(len, truth))
-    kept = np.linspace(max(n / 4, 1), 2 * n, N_THRESHOLDS).round().astype(int)
-    kept = np.unique(np.minimum(kept, len(heights)))
-    below = np.append(heights, heights[-1] - 1.0)
+    kept = np.linspace(max(n / 4, 1), 2 * n, N_THRESHOLDS)
     trials = [
         Threshold(value, pooled_score(found, truth, value, tolerance))
-        for value in ((below[kept - 1] + below[kept]) / 2).tolist()
+        for value in keeping(heights, kept)
     ]
     return max(trials, key=lambda trial: trial.score.jaccard)
 

@@ -198,7 +198,7 @@ def test_no_peak_at_all_is_no_wish():
 
 def test_tuning_refuses_what_it_cannot_tune_on():
     maps = rings(THREE, np.random.default_rng(0))
-    with pytest.raises(InputError, match="one array of wave numbers"):
+    with pytest.raises(InputError, match="any wave numbers"):
         tune_pursuit([maps], [K, K], [THREE])
     with pytest.raises(InputError, match="no position"):
         tune_pursuit([maps], [K], [np.zeros((0, 2))])
