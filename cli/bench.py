@@ -10,7 +10,8 @@ from cli.quiet import quiet_imports
 
 _OUT = Path("out/bench")
 _QUICK_OUT = Path("out/bench-quick")
-_CONTEXT = DEFAULT_MODEL.with_name("context")
+_CONTEXT = DEFAULT_MODEL
+_WANG2020 = DEFAULT_MODEL.with_name("wang2020")
 _REAL = Path(__file__).parents[2] / "shared" / "data"
 _QUICK_MAPS, _QUICK_TUNE_MAPS = 4, 3
 _MAPS, _TUNE_MAPS = 20, 8
@@ -82,7 +83,7 @@ def bench(
     ] = _CONTEXT,
     wang2020: Annotated[
         Path, typer.Option(help="Model directory of wang2020.")
-    ] = DEFAULT_MODEL,
+    ] = _WANG2020,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -117,7 +118,7 @@ def bench(
         from stm_keras.bench.networks import check_model
         from stm_keras.bench.real import check_folder
 
-    for given, default in ((context, _CONTEXT), (wang2020, DEFAULT_MODEL)):
+    for given, default in ((context, _CONTEXT), (wang2020, _WANG2020)):
         if given != default:
             check_model(given)
     check_folder(real)

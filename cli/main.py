@@ -11,13 +11,17 @@ from cli import (
     build_data,
     demo,
     evaluate,
+    export,
     fit,
     inspect,
+    models,
     predict,
+    prepare,
     reproduce,
 )
 from stm_keras import __version__
 from stm_keras.errors import InputError
+from stm_keras.memory import keep_freed_memory
 
 app = typer.Typer(
     name="stmk",
@@ -38,7 +42,10 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")
 app.command("fit")(fit.fit)
+app.command("models")(models.models)
 app.add_typer(reproduce.app, name="reproduce")
+app.command("prepare")(prepare.prepare)
+app.command("export")(export.export)
 app.command("bench")(bench.bench)
 
 
@@ -66,6 +73,7 @@ def main() -> None:
     # Read by TensorFlow when a command imports it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    keep_freed_memory()
     try:
         app()
     except InputError as error:

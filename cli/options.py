@@ -47,7 +47,7 @@ Channel = Annotated[
     ),
 ]
 DEFAULT_DATA = "data"
-DEFAULT_MODEL = Path(__file__).parents[1] / "saved_models" / "wang2020"
+DEFAULT_MODEL = Path(__file__).parents[1] / "saved_models" / "context"
 """Beside this package where the project's folder is what is installed."""
 
 

@@ -23,7 +23,7 @@ Out = Annotated[
 Model = Annotated[
     Path,
     typer.Option(
-        help="Model directory. By default saved_models/wang2020 of the "
+        help="Model directory. By default saved_models/context of the "
         "project's folder.",
         show_default=False,
     ),

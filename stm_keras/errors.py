@@ -5,6 +5,18 @@ import unicodedata
 _BREAKS = ("Cc", "Zl", "Zp")  # control characters, ends of lines
 
 
+def one_line(text: str) -> str:
+    """A text that stays on one line, whatever the names of files hold.
+
+    Args:
+        text: control characters and ends of lines in it become "?".
+    """
+    return "".join(
+        "?" if unicodedata.category(letter) in _BREAKS else letter
+        for letter in text
+    )
+
+
 class InputError(ValueError):
     """Something a user gave is wrong.
 
@@ -14,10 +26,5 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        """Keep the message on one line, whatever the names of files hold."""
-        super().__init__(
-            "".join(
-                "?" if unicodedata.category(letter) in _BREAKS else letter
-                for letter in message
-            )
-        )
+        """Keep the message on one line."""
+        super().__init__(one_line(message))

@@ -100,6 +100,21 @@ def format_table(rows: Mapping[str, Score]) -> str:
     return "\n".join(lines)
 
 
+def format_card_scores(scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """Show the scores that a model card holds as a table; see `format_table`.
+
+    Args:
+        scores: of each case and method, `Score.as_dict`.
+    """
+    return format_table(
+        {
+            f"{case}: {method}": Score.from_dict(score)
+            for case, methods in scores.items()
+            for method, score in methods.items()
+        }
+    )
+
+
 def write_json(path: str | Path, rows: Mapping[str, Score]) -> None:
     """Write scores as JSON: counts and numbers of each, by name.
 

@@ -2,22 +2,28 @@
 
 import dataclasses
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from stm_keras.errors import InputError
 from stm_keras.files import atomic_file
+from stm_keras.versions import made_by_newer, maker, package_versions
 
 CARD_NAME = "model_card.json"
+TRAINING = "training"
+"""Folder of checkpoints and logs beside the card; no part of the model."""
+
 CARD_FORMAT = 2
 _READABLE = (1, 2)
 """Form 1 had no `detection`: all its models are of `Wang2020`."""
 
-_PACKAGES = ("stm-keras", "tensorflow", "keras", "tensorflow-datasets", "numpy")
+_TABLES = ("network", "data", "training", "scores", "made", "versions")
+
+
+class OtherVersionError(InputError):
+    """A model that another version made, and that this one cannot use."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +88,6 @@ def _nearest(counts: Mapping[int, float], n_maps: int) -> int:
     return min(counts, key=lambda n: max(n / n_maps, n_maps / n))
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that make a model."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
-
-
 def write_card(card: ModelCard, directory: str | Path) -> None:
     """Write `model_card.json` into a model's directory."""
     with atomic_file(Path(directory) / CARD_NAME) as temporary:
@@ -108,28 +103,17 @@ def read_card(directory: str | Path) -> ModelCard:
         directory: the model's directory.
 
     Raises:
-        InputError: where there is no card, or it is damaged or of a form that
-            this version does not know.
+        OtherVersionError: for a card of a form that this version does not
+            know, or that it cannot read and a newer one wrote.
+        InputError: where there is no card, or it is damaged.
     """
     path = Path(directory) / CARD_NAME
+    fields: Any = None
     try:
         fields = json.loads(path.read_text())
         if fields["format"] not in _READABLE:
-            raise InputError(
-                f"{path} has the form {fields['format']!r}; this version of "
-                f"stm-keras reads {_READABLE}. Use the version that made "
-                "it, or train again."
-            )
-        low, high = fields["ring_rad_px"]
-        if not 0 < low <= high:
-            raise ValueError(f"ring_rad_px is {low} to {high}")
-        fields["ring_rad_px"] = (float(low), float(high))
-        for name in ("thresholds", "floors"):
-            fields[name] = {int(n): float(s) for n, s in fields[name].items()}
-            needed = not fields.get("detection")
-            if needed and (not fields[name] or min(fields[name]) < 1):
-                raise ValueError(f"{name} name no number of maps")
-        return ModelCard(**fields)
+            raise _other_form(path, fields)
+        return ModelCard(**_typed(fields))
     except FileNotFoundError as error:
         raise InputError(
             f"{directory} is not a model directory: it has no {CARD_NAME}. "
@@ -138,7 +122,44 @@ def read_card(directory: str | Path) -> ModelCard:
     except InputError:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"The model card {path} is damaged ({error}). Restore it or train "
-            "the model again."
-        ) from error
+        raise _unreadable(path, fields, error) from error
+
+
+def _typed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as `ModelCard` has them; JSON knows no tuple and no whole key."""
+    low, high = fields["ring_rad_px"]
+    if not 0 < low <= high:
+        raise ValueError(f"ring_rad_px is {low} to {high}")
+    for name in _TABLES:
+        if not isinstance(fields[name], dict):
+            raise TypeError(f"{name} is no table")
+    typed = {**fields, "ring_rad_px": (float(low), float(high))}
+    for name in ("thresholds", "floors"):
+        typed[name] = {int(n): float(s) for n, s in fields[name].items()}
+        needed = not fields.get("detection")
+        if needed and (not typed[name] or min(typed[name]) < 1):
+            raise ValueError(f"{name} name no number of maps")
+    return typed
+
+
+def _other_form(path: Path, fields: dict[str, Any]) -> OtherVersionError:
+    return OtherVersionError(
+        f"{path} has the form {fields['format']!r} and was made by "
+        f"{maker(fields.get('versions'))}; this is "
+        f"{maker(package_versions())}, which reads the forms "
+        f"{' and '.join(map(str, _READABLE))}. Use the model with the version "
+        "that made it, or train it again with this one."
+    )
+
+
+def _unreadable(path: Path, fields: Any, error: Exception) -> InputError:
+    versions = fields.get("versions") if isinstance(fields, dict) else None
+    newer = made_by_newer(versions)
+    if newer:
+        return OtherVersionError(
+            f"The model card {path} cannot be read ({error}). {newer}"
+        )
+    return InputError(
+        f"The model card {path} is damaged ({error}). Restore it or train "
+        "the model again."
+    )

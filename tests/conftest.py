@@ -1,10 +1,15 @@
 import pytest
+from hypothesis import settings
 
 from data_builders.building import build, named_config
 from data_builders.friedel.friedel_dataset_builder import Builder
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training import fit
+
+# How long an example takes is the machine's affair, not the code's.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SMALL_NETWORK = {
     "filters": 4,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from stm_keras.errors import InputError
 
@@ -132,10 +133,10 @@ def _around(layer: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def _distinct(places: np.ndarray) -> np.ndarray:
-    """Of places nearer than `_REACH_PX`, the first: indices, int64 [k]."""
-    kept: list[int] = []
-    for index, place in enumerate(places):
-        apart = np.linalg.norm(places[kept] - place, axis=-1)
-        if (apart >= _REACH_PX).all():
-            kept.append(index)
-    return np.array(kept, np.int64)
+    """Places with no earlier one nearer than `_REACH_PX`, bool [n]."""
+    kept = np.ones(len(places), dtype=bool)
+    if len(places):
+        near = np.nextafter(_REACH_PX, 0)
+        pairs = KDTree(places).query_pairs(near, output_type="ndarray")
+        kept[pairs.max(axis=1)] = False
+    return kept

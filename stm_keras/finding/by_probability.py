@@ -12,9 +12,8 @@ from stm_keras.finding.found import Found
 from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.nn.context import LEAST_FRAME_PX
 from stm_keras.progress import Progress, no_progress
-
-LEAST_FRAME_PX = 16
 
 _MANY_FALSE = 2.0
 """Surrogates may hold so many times the false ones that the rate allows."""

@@ -18,6 +18,10 @@ LEAST_PROBABILITY = 0.02
 _LARGE_TILE_PX = 256
 _SMALL_TILE_PX = 192
 _MANY_MAPS = 32
+_OVERLAP_PX = 96
+"""Enough: what lies further than a third of it from a pixel hardly counts
+there, though the network's formal reach is larger."""
+
 _OUTPUTS = ("score", "offset", "deviation")
 
 
@@ -121,4 +125,5 @@ class DetectionFinder:
     def _tiling(self, n_maps: int) -> Tiling:
         size = _SMALL_TILE_PX if n_maps > _MANY_MAPS else _LARGE_TILE_PX
         # In the outer third of the shared part a tile counts for nothing.
-        return Tiling(size, overlap_px=3 * self.card.reach_px)
+        overlap = min(3 * self.card.reach_px, _OVERLAP_PX)
+        return Tiling(size, overlap_px=overlap)

@@ -76,7 +76,7 @@ def predict_files(
     if not options.stack and (len(files) != 1 or files != list(paths)):
         yield from _predict_each(files, model, out, options, progress)
         return
-    maps = _read(files, options)
+    maps = read_files(files, options)
     finder = load_finder(model)
     result = _find(files, maps, finder, out, options, progress)
     yield from _told(result)
@@ -98,7 +98,7 @@ def _predict_each(
     for file, folder in zip(files, folders, strict=True):
         result = FileResult(str(file))
         try:
-            maps = _read([file], options)
+            maps = read_files([file], options)
             result = FileResult.of_maps(maps)
             result = _find([file], maps, finder, folder, options, progress)
         except InputError as error:
@@ -117,7 +117,8 @@ def _predict_each(
         )
 
 
-def _read(files: Sequence[Path], options: FileOptions) -> ConductanceMaps:
+def read_files(files: Sequence[Path], options: FileOptions) -> ConductanceMaps:
+    """The maps of one file, or of all files of a stack."""
     if options.stack:
         return read_stack(files, options.read)
     return maps_of(open_recording(files[0]), options.read)
@@ -135,14 +136,14 @@ def _find(
         maps,
         finder,
         options.predict,
-        companions=_companions(files, maps, options),
+        companions=companions_of(files, maps, options),
         progress=progress,
     )
     written = write_prediction(found, folder, options.output)
     return FileResult.of_maps(maps).with_prediction(found, written)
 
 
-def _companions(
+def companions_of(
     files: Sequence[Path], maps: ConductanceMaps, options: FileOptions
 ) -> Companions:
     """What the cleaning needs of the files beside the maps themselves."""

@@ -10,14 +10,8 @@ from stm_keras.finding.by_score import find_by_score
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.found import Found
 from stm_keras.finding.predict_options import Companions, PredictOptions
-from stm_keras.finding.preparation import (
-    to_known_pixel,
-    to_network_pixel,
-    told_rings,
-)
+from stm_keras.finding.prepared_maps import prepare_maps
 from stm_keras.finding.saved_finder import Finder
-from stm_keras.io.cleaning.cleaning import clean
-from stm_keras.io.cropping import crop, keep_biases
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard
 from stm_keras.progress import Progress, no_progress
@@ -120,74 +114,28 @@ def predict_maps(
         InputError: see `crop`, `clean` and `to_network_pixel`, and where the
             frame is too small for the network.
     """
-    card = finder.card
-    rows, cols = options.region.spans(maps)
-    part = _part(maps, options)
-    levelled = _cleaned(part, options, companions or Companions())
-    ready = _ready(levelled, finder, options.surface)
+    ready = prepare_maps(maps, finder.card, options, companions)
     if isinstance(finder, DetectionFinder):
-        ring = told_rings(levelled, options.surface) * np.mean(ready.pixel_nm)
-        found = find_by_probability(ready, ring, finder, options, progress)
+        assert ready.ring_per_nm is not None
+        ring = ready.ring_per_nm * np.mean(ready.ready.pixel_nm)
+        found = find_by_probability(
+            ready.ready, ring, finder, options, progress
+        )
     else:
-        found = find_by_score(ready, finder, options, progress)
+        found = find_by_score(ready.ready, finder, options, progress)
     deviations = found.deviations
     return Prediction(
         file_maps=maps,
-        origin_px=(rows[0], cols[0]),
-        levelled=levelled,
-        maps=ready,
+        origin_px=ready.origin_px,
+        levelled=ready.levelled,
+        maps=ready.ready,
         found=found,
-        positions_px=_to_file_pixels(found.positions, part, ready)
-        + (rows[0], cols[0]),
-        deviations_px=None
-        if deviations is None
-        else deviations * _scale(part, ready),
+        positions_px=ready.to_file_pixels(found.positions),
+        deviations_px=None if deviations is None else deviations * ready.scale,
         options=options,
-        card=card,
-        notes=(*ready.provenance, *found.notes, *_gaps(ready)),
+        card=finder.card,
+        notes=(*ready.ready.provenance, *found.notes, *_gaps(ready.ready)),
     )
-
-
-def _ready(
-    levelled: ConductanceMaps, finder: Finder, surface: str | None
-) -> ConductanceMaps:
-    """The maps at a pixel that the network knows."""
-    bounds = finder.card.ring_rad_px
-    if isinstance(finder, DetectionFinder):
-        return to_known_pixel(levelled, bounds, surface)
-    return to_network_pixel(levelled, bounds, surface)
-
-
-def _cleaned(
-    part: ConductanceMaps, options: PredictOptions, beside: Companions
-) -> ConductanceMaps:
-    """The part after the steps asked for, with what they need beside it."""
-    return clean(
-        part,
-        options.cleaning,
-        current=beside.current and _part(beside.current, options),
-        reference=beside.reference and _part(beside.reference, options),
-    )
-
-
-def _part(maps: ConductanceMaps, options: PredictOptions) -> ConductanceMaps:
-    """What is to be looked at, by rising bias."""
-    if options.bias_range_v is not None:
-        maps = keep_biases(maps, options.bias_range_v)
-    return crop(maps, *options.region.spans(maps)).sorted_by_bias()
-
-
-def _to_file_pixels(
-    positions: np.ndarray, part: ConductanceMaps, ready: ConductanceMaps
-) -> np.ndarray:
-    positions = (positions + 0.5) * _scale(part, ready) - 0.5
-    # A maximum at the border may be refined to beyond the frame.
-    return np.clip(positions, -0.5, np.asarray(part.shape[1:]) - 0.5)
-
-
-def _scale(part: ConductanceMaps, ready: ConductanceMaps) -> np.ndarray:
-    """The file's pixels in one of the network's, along rows and columns."""
-    return np.asarray(ready.pixel_nm) / np.asarray(part.pixel_nm)
 
 
 def _gaps(ready: ConductanceMaps) -> list[str]:

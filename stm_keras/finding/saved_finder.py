@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.model_card import ModelCard, read_card
+from stm_keras.model_card import ModelCard, OtherVersionError, read_card
+from stm_keras.versions import made_by_newer
 
 _BYTES_AT_ONCE = 2**29
 """Memory for the features of one batch of tiles."""
@@ -42,7 +43,8 @@ class SavedFinder:
 
     def score_tensor(self, maps: tf.Tensor) -> tf.Tensor:
         """`score` from tensor to tensor."""
-        return self.signatures["serving_default"](maps=maps)["score"]
+        whole = self.signatures["standardize"](maps=maps)["maps"]
+        return self.signatures["score_tiles"](maps=whole)["score"]
 
     def standardize(self, maps: np.ndarray) -> np.ndarray:
         """Maps [V, H, W] as the network sees them: mean 0, deviation 1."""
@@ -80,13 +82,15 @@ def load_finder(directory: str | Path) -> Finder:
         directory: what `stmk fit --out` wrote.
 
     Raises:
+        OtherVersionError: where a newer version made it and this one cannot
+            use it; a model of an older version works.
         InputError: where it is missing, is no model directory, or is damaged.
     """
     path = Path(directory)
     if not path.is_dir():
         raise InputError(
             f"No such model directory: {path}. Train one with `stmk fit`, or "
-            "give --model saved_models/wang2020 from the project's folder."
+            "give --model saved_models/context from the project's folder."
         )
     card = read_card(path)
     try:
@@ -110,9 +114,18 @@ def load_finder(directory: str | Path) -> Finder:
         AttributeError,
         tf.errors.OpError,
     ) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"The model in {path} is damaged ({reason[:160]}). Restore it or "
-            "train it again."
-        ) from error
+        raise _unusable(path, card, error) from error
     return finder
+
+
+def _unusable(path: Path, card: ModelCard, error: Exception) -> InputError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    newer = made_by_newer(card.versions)
+    if newer:
+        return OtherVersionError(
+            f"The model in {path} cannot be used ({reason}). {newer}"
+        )
+    return InputError(
+        f"The model in {path} is damaged ({reason}). Restore it or train it "
+        "again."
+    )

@@ -1,8 +1,5 @@
 """Calibrate and test a trained network `context`, and write its directory."""
 
-import datetime
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
@@ -19,8 +16,8 @@ from stm_keras.analysis.calibration import (
 )
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.novelty import Ground, fit_ground, write_ground
-from stm_keras.data.prepared import find_prepared, open_prepared
-from stm_keras.export import export_saved_model
+from stm_keras.export.model_export import move_into
+from stm_keras.export.saved_model import export_saved_model
 from stm_keras.files import atomic_file
 from stm_keras.fitting.context_config import ContextFitConfig
 from stm_keras.fitting.detection_run import (
@@ -29,12 +26,18 @@ from stm_keras.fitting.detection_run import (
     HeldOut,
     run_held_out,
 )
-from stm_keras.fitting.publication import move_into, network_of
+from stm_keras.fitting.publication import (
+    data_of,
+    made_now,
+    network_of,
+    seal,
+)
 from stm_keras.fitting.training_log import TrainingLog
-from stm_keras.model_card import ModelCard, package_versions, write_card
+from stm_keras.model_card import ModelCard
 from stm_keras.nn.detection_output import UNCALIBRATED
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
+from stm_keras.versions import package_versions
 
 FALSE_DISCOVERY_RATE = 0.1
 RING_RAD_PX = (0.6, 2.2)
@@ -73,7 +76,7 @@ def publish_context(
         progress: told the number of stages done and of all.
 
     Returns:
-        The card that was written, last of all.
+        The card that was written.
 
     Raises:
         InputError: where the network has learnt too little to calibrate.
@@ -94,8 +97,8 @@ def publish_context(
     tested = _test(model, config, threshold)
     progress(3, _STAGES)
     card = _card(model, config, log, threshold, tested)
-    _write(model, config, log, ground)
-    write_card(card, config.out)
+    _write(model, config, log, card, ground)
+    seal(card, config.out)
     progress(_STAGES, _STAGES)
     return card
 
@@ -184,10 +187,11 @@ def _write(
     model: ImpurityFinder,
     config: ContextFitConfig,
     log: TrainingLog,
+    card: ModelCard,
     ground: Ground,
 ) -> None:
     export = log.directory / "export"
-    export_saved_model(model, export, ground)
+    export_saved_model(model, card, export, ground)
     move_into(config.out, export)
     with atomic_file(config.out / "model.keras") as temporary:
         # Keras knows its own files by their ending.
@@ -210,7 +214,7 @@ def _card(
         network=network_of(model),
         command=config.command,
         data={
-            str(n): _data(path, share)
+            str(n): {**data_of(path), "share": share}
             for n, (path, share) in enumerate(config.data)
         },
         training={
@@ -224,11 +228,7 @@ def _card(
         thresholds={},
         floors={},
         scores=tested.scores,
-        made={
-            "date": datetime.date.today().isoformat(),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            "seconds": round(sum(row["seconds"] for row in log.history)),
-        },
+        made=made_now(log),
         versions=package_versions(),
         detection={
             "threshold": threshold,
@@ -244,16 +244,3 @@ def _card(
             "false_in_surrogate_80x80": tested.false_in_surrogates,
         },
     )
-
-
-def _data(path: Any, share: int) -> dict[str, Any]:
-    info = open_prepared(path).info
-    return {
-        "name": info.full_name,
-        "path": str(find_prepared(path)),
-        "share": share,
-        "n_examples": {
-            name: split.num_examples for name, split in info.splits.items()
-        },
-        **(info.metadata or {}),
-    }

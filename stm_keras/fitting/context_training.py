@@ -12,6 +12,7 @@ from stm_keras.data.context_pipeline import context_batches
 from stm_keras.data.pipeline import experiment_batches
 from stm_keras.data.prepared import reading
 from stm_keras.errors import InputError
+from stm_keras.export.model_export import load_weights
 from stm_keras.fitting.context_config import (
     CHECKPOINT_STEPS,
     ContextFitConfig,
@@ -33,7 +34,6 @@ VALIDATION_BATCHES = 36
 """Enough for every number of voltages; the same ones after every checkpoint."""
 
 _CLIP_NORM = 1.0
-WEIGHTS = "model.keras"
 
 
 def fit_context(
@@ -97,17 +97,7 @@ def _start(config: ContextFitConfig) -> ImpurityFinder | None:
     """The model to start from, if any."""
     if config.init is None:
         return None
-    path = config.init / WEIGHTS
-    if not path.exists():
-        raise InputError(
-            f"--init {config.init} holds no {WEIGHTS}: give a directory that "
-            "`stmk fit --network context` wrote."
-        )
-    try:
-        model: Any = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path} is damaged ({reason[:160]}).") from error
+    model = load_weights(config.init)
     if not isinstance(model.network, Context):
         raise InputError(
             f"--init {config.init} is a model of "

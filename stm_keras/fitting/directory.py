@@ -7,10 +7,7 @@ from typing import Any
 
 from stm_keras.errors import InputError
 from stm_keras.files import writable_directory
-from stm_keras.model_card import CARD_NAME, read_card
-
-TRAINING = "training"
-"""Folder of checkpoints and logs inside the model's directory."""
+from stm_keras.model_card import CARD_NAME, TRAINING, read_card
 
 
 def training_directory(out: Path, resume: bool, overwrite: bool) -> Path:

@@ -10,22 +10,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from stm_keras.analysis.metrics import Score
+from stm_keras.checksums import write_checksums
 from stm_keras.data.prepared import find_prepared, open_prepared
-from stm_keras.evaluation import format_table
-from stm_keras.export import export_saved_model
+from stm_keras.evaluation import format_card_scores
+from stm_keras.export.model_export import move_into
+from stm_keras.export.saved_model import export_saved_model
 from stm_keras.files import atomic_file
 from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training_log import BEST, TrainingLog
-from stm_keras.model_card import (
-    CARD_NAME,
-    ModelCard,
-    package_versions,
-    write_card,
-)
+from stm_keras.model_card import ModelCard, write_card
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
+from stm_keras.versions import package_versions
 
 
 def publish(
@@ -48,16 +45,16 @@ def publish(
         progress: told the number of stages of the test done and of all.
 
     Returns:
-        The card that was written, last of all.
+        The card that was written.
     """
     assessments = _assess(model, config, maps_shape[0], progress)
     card = _card(config, model, log, maps_shape, ring_rad_px, assessments)
     export = log.directory / "export"
-    export_saved_model(model, export)
+    export_saved_model(model, card, export)
     move_into(config.out, export)
     with atomic_file(config.out / "model.keras") as temporary:
         shutil.copyfile(log.directory / BEST, temporary)
-    write_card(card, config.out)
+    seal(card, config.out)
     return card
 
 
@@ -68,33 +65,18 @@ def report(card: ModelCard, directory: Path) -> str:
         card: of the model.
         directory: of the model.
     """
-    rows = {
-        f"{case}: {method}": Score.from_dict(score)
-        for case, methods in card.scores.items()
-        for method, score in methods.items()
-    }
-    return f"{format_table(rows)}\nmodel: {directory}"
+    return f"{format_card_scores(card.scores)}\nmodel: {directory}"
 
 
-def move_into(out: Path, export: Path) -> None:
-    """Move a SavedModel's parts to their place, `saved_model.pb` last.
-
-    Until that file is there, the directory is not a SavedModel, and no other
-    program takes it for one.
+def seal(card: ModelCard, out: Path) -> None:
+    """Write the card and, last of all, the checksums of every file.
 
     Args:
-        out: the model's directory.
-        export: the SavedModel; removed.
+        card: of the model.
+        out: the model's directory, whole but for these two.
     """
-    parts = sorted(export.iterdir(), key=lambda p: p.name == "saved_model.pb")
-    for name in ("saved_model.pb", CARD_NAME):
-        (out / name).unlink(missing_ok=True)
-    for part in parts:
-        target = out / part.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        part.replace(target)
-    export.rmdir()
+    write_card(card, out)
+    write_checksums(out)
 
 
 def network_of(model: ImpurityFinder) -> dict[str, Any]:
@@ -108,6 +90,32 @@ def network_of(model: ImpurityFinder) -> dict[str, Any]:
             for k, v in network["config"].items()
             if k not in ("name", "dtype", "trainable")
         },
+    }
+
+
+def data_of(path: Path) -> dict[str, Any]:
+    """What a card says of a prepared data set.
+
+    Args:
+        path: of the set.
+    """
+    info = open_prepared(path).info
+    return {
+        "name": info.full_name,
+        "path": str(find_prepared(path)),
+        "n_examples": {
+            name: split.num_examples for name, split in info.splits.items()
+        },
+        **(info.metadata or {}),
+    }
+
+
+def made_now(log: TrainingLog) -> dict[str, Any]:
+    """What a card says of when, where and how long a network was trained."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "seconds": round(sum(row["seconds"] for row in log.history)),
     }
 
 
@@ -149,20 +157,11 @@ def _card(
     ring: tuple[float, float],
     assessments: dict[int, Assessment],
 ) -> ModelCard:
-    builder = open_prepared(config.data)
     return ModelCard(
         name=config.out.name,
         network=network_of(model),
         command=config.command,
-        data={
-            "name": builder.info.full_name,
-            "path": str(find_prepared(config.data)),
-            "n_examples": {
-                name: split.num_examples
-                for name, split in builder.info.splits.items()
-            },
-            **(builder.info.metadata or {}),
-        },
+        data=data_of(config.data),
         training={
             **config.course(),
             "steps_per_epoch": log.steps_per_epoch,
@@ -179,10 +178,6 @@ def _card(
             }
             for n, a in assessments.items()
         },
-        made={
-            "date": datetime.date.today().isoformat(),
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            "seconds": round(sum(row["seconds"] for row in log.history)),
-        },
+        made=made_now(log),
         versions=package_versions(),
     )

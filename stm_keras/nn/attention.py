@@ -9,8 +9,8 @@ from stm_keras.nn.untyped import ops
 
 InnerProduct = Literal["pixel", "image"]
 
-_BLOCK_ELEMENTS = 2**24
-"""Largest number of logits in memory at once when predicting: 64 MB."""
+_BLOCK_ELEMENTS = 2**21
+"""Logits in memory at once when predicting: 8 MB, which a cache holds."""
 
 _FEW_VOLTAGES = 32
 
@@ -81,7 +81,9 @@ class VoltageAttention(keras.layers.Layer):
                 summed(*by_pixel), (batch, height, width, voltages)
             )
             weights = ops.transpose(weights, (0, 3, 1, 2))
-        return ops.sum(weights[..., None] * value, axis=1), weights
+        # Not `[..., None]`, which LiteRT cannot do with free dimensions.
+        by_map = ops.expand_dims(weights, axis=-1)
+        return ops.sum(by_map * value, axis=1), weights
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
@@ -96,23 +98,23 @@ def _summed_softmax(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
 
 
 def _blocked_softmax(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """The same with at most about `_BLOCK_ELEMENTS` logits at once."""
+    """The same with about `_BLOCK_ELEMENTS` logits at once."""
     shape = tf.shape(query)
     n, voltages = shape[0], shape[1]
-    block = tf.clip_by_value(
-        _BLOCK_ELEMENTS // tf.maximum(n * voltages, 1), 1, voltages
-    )
+    block = tf.maximum(_BLOCK_ELEMENTS // tf.maximum(voltages**2, 1), 1)
 
     def add_block(
-        start: tf.Tensor, total: tf.Tensor
+        start: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        part = query[:, start : start + block]
-        return start + block, total + _summed_softmax(part, key)
+        end = start + block
+        own = _summed_softmax(query[start:end], key[start:end])
+        # Appended, not in a TensorArray, which LiteRT cannot put together.
+        return end, tf.concat([weights, own], axis=0)
 
     _, weights = tf.while_loop(
-        lambda start, _: start < voltages,
+        lambda start, _: start < n,
         add_block,
-        (tf.constant(0), tf.zeros((n, voltages), query.dtype)),
+        (tf.constant(0), tf.zeros((0, voltages), query.dtype)),
         shape_invariants=(
             tf.TensorShape(()),
             tf.TensorShape((None, None)),

@@ -18,6 +18,9 @@ from stm_keras.nn.ring_templates import RingTemplates
 from stm_keras.nn.standardization import MapStandardization
 from stm_keras.nn.untyped import ops
 
+LEAST_FRAME_PX = 16
+"""In a smaller frame the network would see little but its edge."""
+
 _FIRST_LOOK_SHARE = 0.3
 """Weight of the first look's loss beside the last one's."""
 
@@ -184,15 +187,18 @@ class Context(layers.Layer):
         if ring is None:
             ring = ops.zeros((batch, voltages))
         n = batch * voltages
-        embedding = ops.reshape(self.embedding(ring), (n, -1))
+        embedding = self.embedding(ring)
+        embedding = ops.reshape(embedding, (n, embedding.shape[-1]))
         flat = ops.reshape(maps, (n, height, width))
         own = ops.reshape(ring, (n,))
         held = ops.reshape(measured, (n, height, width, 1))
-        shown = [flat[..., None], held, self.templates(flat, own)]
+        answers = self.templates(flat, own)
+        shown = [ops.reshape(maps, (n, height, width, 1)), held, answers]
         features = self.encoder(ops.concatenate(shown, axis=-1), embedding)
 
-        by_map = (batch, voltages, height, width, -1)
-        mean = ops.mean(ops.reshape(self.seen(features), by_map), axis=1)
+        by_map = batch, voltages, height, width
+        seen = self.seen(features)
+        mean = ops.mean(ops.reshape(seen, (*by_map, seen.shape[-1])), axis=1)
         count = ops.minimum(ops.cast(voltages, "float32"), _MOST_MAPS)
         many = ops.log(count) * ops.ones_like(mean[..., :1])
         seen, first = self.first(ops.concatenate([mean, many], axis=-1))
@@ -209,7 +215,7 @@ class Context(layers.Layer):
         shown = ops.concatenate([*known, held, left], axis=-1)
         features = self.second(shown, embedding)
         query, key, value = (
-            ops.reshape(layer(features), by_map)
+            ops.reshape(layer(features), (*by_map, layer.filters))
             for layer in (self.query, self.key, self.value)
         )
         total, weights = self.attention(query, key, value, training=training)
@@ -226,12 +232,12 @@ class Context(layers.Layer):
     def loss(self, output: tf.Tensor, data: dict[str, tf.Tensor]) -> tf.Tensor:
         """-ln of the likelihood of `data["positions"]`, [B], in nat."""
         positions = data["positions"]
-        last = _likelihood(output[..., :5], positions)
         if output.shape[-1] == 5:
-            return last
-        return last + _FIRST_LOOK_SHARE * _likelihood(
-            output[..., 5:], positions
+            return _likelihood(output, positions)
+        last, first = (
+            _likelihood(part, positions) for part in ops.split(output, 2, -1)
         )
+        return last + _FIRST_LOOK_SHARE * first
 
     def score(self, output: tf.Tensor) -> tf.Tensor:
         """S, the logit of the probability, [B, H, W]."""
@@ -250,9 +256,12 @@ class Context(layers.Layer):
 
 def _for_every(joint: tf.Tensor, voltages: Any) -> tf.Tensor:
     """[B, H, W, c] repeated for the maps of each stack, [B V, H, W, c]."""
-    return ops.repeat(joint, voltages, axis=0)
+    batch, height, width, channels = ops.shape(joint)
+    each = batch, voltages, height, width, channels
+    repeated = ops.broadcast_to(ops.expand_dims(joint, 1), each)
+    return ops.reshape(repeated, (batch * voltages, *each[2:]))
 
 
 def _likelihood(output: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    probability = ops.sigmoid(output[..., 0])
+    probability = ops.sigmoid(ops.take(output, 0, axis=-1))
     return count_loss(probability, positions) + position_loss(output, positions)

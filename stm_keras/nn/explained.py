@@ -40,10 +40,11 @@ class Explained(layers.Layer):
         super().__init__(**kwargs)
         self.templates = RingTemplates(WAVES, name="templates")
         # Small at first: nothing is taken off before there is a reason.
+        small: Any = keras.initializers.RandomNormal(stddev=0.02)
         self.amplitude = layers.Conv2D(
             2 * len(WAVES),
             1,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+            kernel_initializer=small,
             name="amplitude",
         )
 
@@ -63,4 +64,4 @@ class Explained(layers.Layer):
         amplitudes = self.amplitude(features) * probability
         left = maps - self.templates.paint(amplitudes, ring)
         answers = self.templates(left, ring)
-        return ops.concatenate([left[..., None], answers], axis=-1)
+        return ops.concatenate([ops.expand_dims(left, -1), answers], axis=-1)

@@ -46,7 +46,7 @@ class MapEncoder(layers.Layer):
     def build(
         self,
         input_shape: tuple[int | None, ...],
-        embedding_shape: tuple[int | None, ...],
+        embedding_shape: tuple[int | None, ...] | None = None,
     ) -> None:
         """Make the sublayers' weights."""
         self.stem.build(input_shape)

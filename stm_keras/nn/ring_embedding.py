@@ -43,7 +43,7 @@ class RingEmbedding(layers.Layer):
 
     def call(self, ring: tf.Tensor) -> tf.Tensor:
         """See the class."""
-        ring = ops.cast(ring, self.compute_dtype)[..., None]
+        ring = ops.expand_dims(ops.cast(ring, self.compute_dtype), -1)
         known = ops.cast(ring > 0, ring.dtype)  # NaN is not
         ring = ops.where(known > 0, ring, ops.zeros_like(ring))
         bumps = ops.exp(-0.5 * ((ring - _RING_CENTRES) / _RING_WIDTH) ** 2)

@@ -1,5 +1,7 @@
 """Rings of a map's own wave number: how well they fit, and how they look."""
 
+import functools
+import operator
 from typing import Any
 
 import keras
@@ -95,7 +97,8 @@ class RingTemplates(layers.Layer):
         height = ops.shape(rows)[1]
         around = (_RADIUS_PX, _RADIUS_PX)
         rows = ops.pad(rows, ((0, 0), around, (0, 0), (0, 0)))
-        return sum(rows[:, i : i + height, :, i] for i in range(_SIDE_PX))
+        shifted = [rows[:, i : i + height, :, i] for i in range(_SIDE_PX)]
+        return functools.reduce(operator.add, shifted)
 
     def _factors(self, ring: tf.Tensor) -> tf.Tensor:
         """Of each map's templates in the basis, [N, rank, 2 templates]."""
@@ -127,7 +130,9 @@ def _mixed(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """Channels [N, H, W, c] of each image mixed by its own [N, c, d]."""
     n, height, width, channels = ops.shape(images)
     flat = ops.reshape(images, (n, height * width, channels))
-    return ops.reshape(ops.matmul(flat, factors), (n, height, width, -1))
+    mixed = ops.matmul(flat, factors)
+    # The number is known, and the tools that convert a model need it.
+    return ops.reshape(mixed, (n, height, width, factors.shape[-1]))
 
 
 def _envelope(radius: np.ndarray, decay: np.ndarray) -> np.ndarray:

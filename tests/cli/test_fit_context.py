@@ -67,7 +67,7 @@ def test_from_data_to_positions_with_their_certainty(stmk, friedel, tmp_path):
     code, out, error = stmk(
         *("fit", "--network", "context", "--data", friedel, "--out", "mine"),
         *("--steps", 100, "--voltages", "1,4", "--sizes", 20, "--filters", 4),
-        *("--decoder-filters", 8, "--batch-size", 8, "--no-ring-templates"),
+        *("--decoder-filters", 8, "--batch-size", 8),
         *("--learning-rate", 0.005),
     )
     assert code == 0, error

@@ -10,6 +10,7 @@ COMMANDS = [
     ["predict"],
     ["evaluate"],
     ["fit"],
+    ["models"],
     ["build-data", "friedel"],
     ["build-data", "scattering"],
     ["build-data", "au111"],

@@ -7,6 +7,9 @@ from stm_keras.fitting.context_training import fit_context
 SIZES = {
     "filters": 4,
     "dilations": (1, 2),
+    "second_dilations": (1, 2),
+    "first_filters": 4,
+    "first_dilations": (1,),
     "decoder_filters": 8,
     "decoder_dilations": (1, 2),
     "attention_filters": 2,
@@ -24,7 +27,7 @@ def context_config(friedel):
             out,
             **{
                 "steps": 200,
-                "held_out_batches": 8,
+                "held_out_batches": 16,
                 "learning_rate": 5e-3,
                 "batches": ContextBatchConfig(
                     8, voltages=(1, 4), sizes_px=(20,), seed=1

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stm_keras import __version__
+from stm_keras.checksums import verify_checksums
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.saved_finder import load_finder
@@ -24,11 +26,14 @@ def test_a_model_directory_is_complete(context_model):
         "model.keras",
         "ground.npz",
     }
+    differences = verify_checksums(context_model)
+    assert differences is not None
+    assert not differences
     card = read_card(context_model)
     assert card.command == "stmk fit --network context ..."
     assert card.data["0"]["seed"] == 0
     assert card.training["steps"] == 200
-    assert card.network["parameters"] < 10_000
+    assert card.network["parameters"] < 50_000
     assert card.detection is not None
     assert 0 < card.detection["threshold"] <= 1
     assert set(card.scores) == {"1 maps", "4 maps"}
@@ -50,7 +55,9 @@ def test_the_saved_model_answers_as_keras_does(context_model):
         finder.answer(maps[0], ring[0]), whole, rtol=1e-3, atol=1e-4
     )
     served = finder.signatures["serving_default"](
-        maps=tf.constant(maps), ring=tf.constant(ring)
+        maps=tf.constant(maps),
+        ring_per_nm=tf.constant(ring / np.float32(0.25)),
+        pixel_nm=tf.constant([0.25]),
     )
     np.testing.assert_allclose(
         served["probability"][0], tf.sigmoid(whole[..., 0]), atol=1e-5
@@ -64,7 +71,7 @@ def test_the_calibration_is_of_inference_alone(context_model):
     model = keras.saving.load_model(context_model / "model.keras")
     slope, offset, factor = model.network.calibration[:3]
     maps = np.random.default_rng(1).normal(size=(1, 1, 20, 20))
-    raw = model(maps.astype(np.float32), training=True).numpy()
+    raw = model(maps.astype(np.float32), training=True).numpy()[..., :5]
     true = model(maps.astype(np.float32), training=False).numpy()
     np.testing.assert_allclose(
         true[..., 0], slope * raw[..., 0] + offset, rtol=1e-4, atol=1e-5
@@ -140,7 +147,10 @@ def test_bad_starts(context_config, model, tmp_path):
     with pytest.raises(InputError, match="is a model of Wang2020"):
         fit_context(context_config(out, init=model))
     (tmp_path / "model.keras").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match=r"is damaged.*an unknown stm-keras"):
+        fit_context(context_config(out, init=tmp_path))
+    shutil.copy(model / "model_card.json", tmp_path)
+    with pytest.raises(InputError, match=rf"stm-keras {__version__} made it"):
         fit_context(context_config(out, init=tmp_path))
     assert not out.exists()
 

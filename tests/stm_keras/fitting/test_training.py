@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stm_keras.checksums import SUMS_NAME, verify_checksums
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.errors import InputError
 from stm_keras.finding.saved_finder import load_finder
 from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.fitting.fit_config import FitConfig
-from stm_keras.fitting.publication import report
+from stm_keras.fitting.publication import move_into, report
 from stm_keras.fitting.training import fit
-from stm_keras.model_card import read_card
+from stm_keras.model_card import CARD_NAME, read_card
 
 NETWORK = {"filters": 4, "attention_filters": 2, "kernel_size": 3, "depth": 1}
 
@@ -38,6 +39,10 @@ def test_a_model_directory_is_complete(model):
     names = {path.name for path in model.iterdir()}
     assert names >= {"saved_model.pb", "variables", "model_card.json"}
     assert "export" not in names
+    # Written after all the rest, they cover all the rest.
+    differences = verify_checksums(model)
+    assert differences is not None
+    assert not differences
     card = read_card(model)
     assert card.name == "little"
     assert card.command == "stmk fit ..."
@@ -168,6 +173,18 @@ def test_card_that_makes_no_sense(model, tmp_path, wrong):
     (tmp_path / "model_card.json").write_text(json.dumps(card))
     with pytest.raises(InputError, match=r"model_card\.json is damaged"):
         read_card(tmp_path)
+
+
+def test_a_half_written_model_is_taken_for_none(tmp_path):
+    """Its card and checksums would be those of the model before."""
+    for name in ("saved_model.pb", CARD_NAME, SUMS_NAME, "ground.npz"):
+        (tmp_path / name).touch()
+    export = tmp_path / "training/export"
+    export.mkdir(parents=True)
+    (export / "fingerprint.pb").touch()
+    move_into(tmp_path, export)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"ground.npz", "fingerprint.pb", "training"}
 
 
 def test_a_finished_training_is_used_as_it_is(friedel, model):

@@ -1,0 +1,90 @@
+"""How often does `context` find an impurity where there is none?
+
+Turns the phases of virtual Au(111) experiments at random, all maps of a stack
+alike: the spectrum stays, and no impurity. Prints the mean number of
+detections in such a frame of 80 x 80 px at the threshold of the model's card,
+with its 95 % bootstrap interval over the experiments, and beside it the recall
+on the experiments themselves. Run from the project's folder:
+
+    python benchmarks/surrogates.py --model saved_models/context
+"""
+
+import argparse
+import datetime
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+
+from stm_keras.analysis.metrics import score_positions
+from stm_keras.bench.case import Role
+from stm_keras.bench.virtual import virtual_make
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.saved_finder import load_finder
+from stm_keras.finding.surrogates import phase_surrogate
+
+DIFFICULTIES = ("clean", "typical", "hard")
+N_MAPS = (1, 4, 16)
+DENSITY = "medium"
+SEED = 0
+"""Of the bench: the experiments of its suite `virtual`."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--model", type=Path, default=Path("saved_models/context")
+    )
+    parser.add_argument("--experiments", type=int, default=6)
+    parser.add_argument("--surrogates", type=int, default=5)
+    parser.add_argument("--cache", type=Path, default=None)
+    options = parser.parse_args()
+    finder = load_finder(options.model)
+    if not isinstance(finder, DetectionFinder):
+        raise SystemExit("surrogates.py: give a model of the network `context`")
+    print(
+        f"{datetime.date.today()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}; {options.experiments} experiments of density "
+        f"{DENSITY}, {options.surrogates} surrogates each, seed {SEED}, "
+        f"threshold {finder.threshold:.3f}\n"
+    )
+    print("| | maps | detections in a surrogate | recall |\n|---|---|---|---|")
+    rng = np.random.default_rng(1)
+    for difficulty in DIFFICULTIES:
+        for n_maps in N_MAPS:
+            make = virtual_make(DENSITY, difficulty, n_maps, options.cache)
+            false, found, true = [], 0, 0
+            for number in range(options.experiments):
+                case = make(Role.TEST, SEED, number)
+                ring = (2 * case.told_wave_numbers).astype(np.float32)
+                maps = case.maps.astype(np.float32)
+                score = score_positions(
+                    sure(finder, maps, ring), case.positions, tolerance=1.0
+                )
+                found += score.true_positives
+                true += score.n_reference
+                own = (
+                    len(sure(finder, phase_surrogate(maps, rng), ring))
+                    for _ in range(options.surrogates)
+                )
+                false.append(sum(own) / options.surrogates)
+            drawn = rng.choice(false, (2000, len(false))).mean(axis=1)
+            low, high = np.quantile(drawn, (0.025, 0.975))
+            print(
+                f"| {difficulty} | {n_maps} | {np.mean(false):.2f} "
+                f"[{low:.2f}, {high:.2f}] | {found / true:.3f} |",
+                flush=True,
+            )
+
+
+def sure(
+    finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray
+) -> np.ndarray:
+    """Positions above the threshold of the card, [n, 2]."""
+    found = finder.detect(maps, ring)
+    return found.positions[found.probabilities >= finder.threshold]
+
+
+if __name__ == "__main__":
+    main()

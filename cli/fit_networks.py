@@ -1,0 +1,142 @@
+"""The networks that `stmk fit` trains: what each takes, and its training."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cli.options import whole_numbers
+from cli.progress import progress_bar
+from cli.quiet import quiet_imports
+from stm_keras.errors import InputError
+from stm_keras.model_card import ModelCard
+
+_AFRESH = ("--resume", "--overwrite")
+"""Not part of the command that makes the model again."""
+
+_OF_ONE = {
+    "wang2020": ("noise", "epochs", "depth", "inner_product"),
+    "context": (
+        "shares",
+        "init",
+        "steps",
+        "decoder_filters",
+        "surrogate_share",
+        "sizes",
+    ),
+}
+"""Options that only one of the networks has."""
+
+
+def train(given: Mapping[str, Any]) -> ModelCard:
+    """Train, test and write the network that was asked for.
+
+    Args:
+        given: the options of `stmk fit`, by their names in Python; None where
+            one was not given.
+
+    Returns:
+        The card of the new model.
+
+    Raises:
+        InputError: for an unknown network, an option of another one, or what
+            the training refuses.
+    """
+    network = given["network"]
+    if network not in _OF_ONE:
+        raise InputError(
+            f"Unknown --network {network!r}. Known: {', '.join(_OF_ONE)}."
+        )
+    for owner, names in _OF_ONE.items():
+        for name in names:
+            if owner != network and given[name] is not None:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is an option of --network "
+                    f"{owner}, and this is {network}: leave it out."
+                )
+    return {"wang2020": _fit_wang2020, "context": _fit_context}[network](given)
+
+
+def _fit_wang2020(given: Mapping[str, Any]) -> ModelCard:
+    batches = _batches(given) | _known(given, "noise")
+    if len(given["data"]) > 1:
+        raise InputError(
+            "wang2020 trains on one data set: give one --data, or "
+            "--network context."
+        )
+    with quiet_imports():
+        from stm_keras.data.batch_config import BatchConfig
+        from stm_keras.fitting.fit_config import PAPER_ALPHA, FitConfig
+        from stm_keras.fitting.training import fit
+    config = FitConfig(
+        data=given["data"][0],
+        **_training(given, PAPER_ALPHA),
+        **_known(given, "epochs"),
+        batches=BatchConfig(**batches),
+        network={"filters": 32, "depth": 2, "inner_product": "pixel"}
+        | _known(given, "filters", "depth", "inner_product"),
+    )
+    return fit(config, **_how(given))
+
+
+def _fit_context(given: Mapping[str, Any]) -> ModelCard:
+    sizes = whole_numbers(given["sizes"], "--sizes")
+    batches = _batches(given) | _known({"sizes_px": sizes}, "sizes_px")
+    data = _with_shares(given["data"], given["shares"])
+    with quiet_imports():
+        from stm_keras.data.context_pipeline import ContextBatchConfig
+        from stm_keras.fitting.context_config import ContextFitConfig
+        from stm_keras.fitting.context_training import fit_context
+        from stm_keras.fitting.fit_config import PAPER_ALPHA
+    share = given["surrogate_share"]
+    drawn = ContextBatchConfig(**batches)
+    config = ContextFitConfig(
+        data=data,
+        **_training(given, PAPER_ALPHA),
+        **_known(given, "steps", "init"),
+        batches=drawn if share is None else drawn.with_surrogates(share),
+        network=_known(given, "filters", "decoder_filters"),
+    )
+    return fit_context(config, **_how(given))
+
+
+def _known(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those that were given; the rest take their defaults."""
+    return {name: given[name] for name in names if given[name] is not None}
+
+
+def _training(given: Mapping[str, Any], paper_alpha: float) -> dict[str, Any]:
+    """What the configs of both networks have."""
+    experiment = tuple(given["experiment"] or ())
+    command = [a for a in sys.argv[1:] if a not in _AFRESH]
+    return {
+        "experiment": experiment,
+        "command": shlex.join(["stmk", *command]),
+        **({"alpha": paper_alpha} if experiment else {}),
+        **_known(given, "out", "surface", "alpha", "learning_rate"),
+    }
+
+
+def _batches(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the batches of both networks have."""
+    voltages = whole_numbers(given["voltages"], "--voltages")
+    told = {**given, "voltages": voltages}
+    return _known(told, "batch_size", "voltages", "seed")
+
+
+def _with_shares(
+    data: list[Path], shares: str | None
+) -> tuple[tuple[Path, int], ...]:
+    """Data sets with their shares of the batches."""
+    parts = whole_numbers(shares, "--shares", count=len(data))
+    return tuple(zip(data, parts or (1,) * len(data), strict=True))
+
+
+def _how(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "resume": given["resume"],
+        "overwrite": given["overwrite"],
+        "verbosity": "bar" if sys.stdout.isatty() else "lines",
+        "progress": progress_bar("testing"),
+    }

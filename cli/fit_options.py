@@ -1,0 +1,141 @@
+"""The options of `stmk fit`, with their help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    list[Path],
+    typer.Option(help="Prepared data set; repeatable with --network context."),
+]
+Out = Annotated[Path, typer.Option(help="Directory of the new model.")]
+Network = Annotated[
+    str,
+    typer.Option(
+        help="wang2020, the paper's, or context, which sees further and "
+        "says how sure it is."
+    ),
+]
+Shares = Annotated[
+    str | None,
+    typer.Option(
+        help="context: how many batches of every turn come from each "
+        "--data, such as 3,1. By default 1 each.",
+        show_default=False,
+    ),
+]
+Init = Annotated[
+    Path | None,
+    typer.Option(
+        help="context: model directory whose weights to start from.",
+        show_default=False,
+    ),
+]
+Experiment = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="File or prepared data set for the entropy loss; repeatable.",
+        show_default=False,
+    ),
+]
+Noise = Annotated[
+    float | None,
+    typer.Option(
+        help="wang2020: width eta of the white noise. By default 0.8, the "
+        "paper's; context draws noise of many kinds.",
+        show_default=False,
+    ),
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option(
+        help="Weight of the entropy loss. By default 0.03, the paper's, "
+        "with an experiment, and 0 without.",
+        show_default=False,
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        help="wang2020: passes over the data. By default 10.",
+        show_default=False,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        help="context: optimizer steps, in hundreds. By default 8000.",
+        show_default=False,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Fields a step. By default 32; context: 16.",
+        show_default=False,
+    ),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        help="The highest. By default 0.002; context: 0.0015.",
+        show_default=False,
+    ),
+]
+Voltages = Annotated[
+    str | None,
+    typer.Option(
+        help="Numbers of maps to train with, such as 1,4,16: each batch "
+        "draws one. By default all maps, always; context: 1,1,2,4,8,16.",
+        show_default=False,
+    ),
+]
+Filters = Annotated[
+    int | None,
+    typer.Option(
+        help="Channels, d_v, by default 32; of context's encoder, 16.",
+        show_default=False,
+    ),
+]
+Depth = Annotated[
+    int | None,
+    typer.Option(
+        help="wang2020: convolutions before Q, K, V. By default 2.",
+        show_default=False,
+    ),
+]
+InnerProduct = Annotated[
+    str | None,
+    typer.Option(
+        help="wang2020: <Q,K> of Eq. 1 sums over a pixel (default) or "
+        "the image.",
+        show_default=False,
+    ),
+]
+DecoderFilters = Annotated[
+    int | None,
+    typer.Option(
+        help="context: channels of the decoder. By default 40.",
+        show_default=False,
+    ),
+]
+SurrogateShare = Annotated[
+    float | None,
+    typer.Option(
+        help="context: share of samples with phases turned at random, and "
+        "so no impurity. By default 0.2.",
+        show_default=False,
+    ),
+]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        help="context: sides of the crops [px]. By default 48,40,32.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Of weights, order, noise.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue a stopped training.")
+]

@@ -1,0 +1,61 @@
+"""`stmk models`: what is in a folder of trained models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import DEFAULT_MODEL
+from cli.quiet import quiet_imports
+
+
+def models(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Describe this model in full: a name of the list, or a "
+            "directory. Without it, all are listed.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Annotated[
+        Path,
+        typer.Option(
+            help="Where models are, at any depth. By default saved_models of "
+            "the project's folder.",
+            show_default=False,
+        ),
+    ] = DEFAULT_MODEL.parent,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Exit with code 2, and a line for each damaged model, if a "
+            "card or a checksum says that one is damaged.",
+        ),
+    ] = False,
+) -> None:
+    """List trained models, describe one, or check that they are whole.
+
+    Examples: stmk models;
+    stmk models wang2020;
+    stmk models --folder mine --verify
+    """
+    from stm_keras.stored_models.listing import list_models
+    from stm_keras.stored_models.stored_model import find_models, named_model
+
+    if name is None:
+        found = find_models(folder)
+        lines = list_models(found)
+    else:
+        found = [named_model(name, folder)]
+        with quiet_imports():
+            from stm_keras.stored_models.description import describe
+        lines = describe(found[0])
+    for line in lines:
+        typer.echo(line)
+    damaged = [model for model in found if model.damages]
+    if verify and damaged:
+        for model in damaged:
+            typer.echo(f"stmk: {model.complaint}", err=True)
+        raise typer.Exit(2)

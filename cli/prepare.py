@@ -1,0 +1,57 @@
+"""`stmk prepare`: a file as the tensors of an exported model."""
+
+import typer
+
+from cli.options import DEFAULT_MODEL, Channel, Surface, number_range, numbers
+from cli.predict_options import (
+    Bias,
+    Direction,
+    ExtentNm,
+    Files,
+    Level,
+    Model,
+    Out,
+    Stack,
+)
+from cli.quiet import quiet_imports
+
+
+def prepare(
+    files: Files,
+    out: Out,
+    model: Model = DEFAULT_MODEL,
+    surface: Surface = None,
+    channel: Channel = None,
+    direction: Direction = "forward",
+    bias: Bias = None,
+    extent_nm: ExtentNm = None,
+    stack: Stack = False,
+    level: Level = "plane",
+) -> None:
+    """Write what an exported model takes in for a file.
+
+    Cleaned and at the network's pixel as `stmk predict` has it: maps.npy,
+    pixel_nm.npy and, for context, ring_per_nm.npy, for programs that load the
+    SavedModel or its TFLite files; inputs.json, the same as a request to
+    TensorFlow Serving; frame.json, the way back to the file's pixels.
+
+    Example: stmk prepare scan.sxm --surface cu111 --model
+    saved_models/context --out tensors
+    """
+    with quiet_imports():
+        from stm_keras.finding.file_prediction import FileOptions
+        from stm_keras.finding.predict_options import PredictOptions
+        from stm_keras.finding.tensors import write_tensors
+        from stm_keras.io.cleaning.cleaning_options import CleaningOptions
+        from stm_keras.io.options import ReadOptions
+    options = FileOptions(
+        ReadOptions(
+            channel=channel,
+            direction=direction,
+            bias_v=numbers(bias, "--bias"),
+            extent_nm=number_range(extent_nm, "--extent-nm"),
+        ),
+        PredictOptions(surface, CleaningOptions(level, level != "none")),
+        stack=stack,
+    )
+    typer.echo(write_tensors(files, model, out, options))

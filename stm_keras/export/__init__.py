@@ -1,0 +1,1 @@
+"""Trained models for programs that have nothing of this package."""

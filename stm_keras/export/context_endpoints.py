@@ -1,0 +1,131 @@
+"""What an exported `Context` can be asked."""
+
+import tensorflow as tf
+
+from stm_keras.analysis.novelty import Ground
+from stm_keras.export.endpoints import (
+    MAPS,
+    PIXEL,
+    RING,
+    Endpoint,
+    Named,
+    checked,
+    in_nm,
+    shares,
+)
+from stm_keras.nn.context import LEAST_FRAME_PX
+from stm_keras.nn.locating import locate_detections
+from stm_keras.nn.model import ImpurityFinder
+
+_RING_PX = tf.TensorSpec((None, None), tf.float32, name="ring")
+_MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
+
+
+def context_endpoints(
+    model: ImpurityFinder, threshold: float, ground: Ground | None
+) -> list[Endpoint]:
+    """Signatures of a model with the network `Context`.
+
+    Args:
+        model: the trained network.
+        threshold: least joint probability of a detection.
+        ground: what the training fields look like to the network; None leaves
+            `describe` out.
+    """
+    network = model.network
+    public = MAPS, RING, PIXEL
+    inner = MAPS, _RING_PX, _MEASURED
+
+    def answer(
+        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
+        output = model(maps, ring_per_nm * pixel_nm[:, None], training=False)
+        return output, tf.reduce_any(tf.math.is_finite(maps), axis=1)
+
+    def serve(
+        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> Named:
+        output, seen = answer(maps, ring_per_nm, pixel_nm)
+        named = _named(output)
+        named["score"] = tf.where(seen, named["score"], float("nan"))
+        named["probability"] = tf.where(seen, named["probability"], 0.0)
+        return named
+
+    def locate(
+        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> Named:
+        output, seen = answer(maps, ring_per_nm, pixel_nm)
+        logit, rest = tf.split(output, (1, 4), axis=-1)
+        lowest = tf.fill(tf.shape(logit), float("-inf"))
+        logit = tf.where(tf.expand_dims(seen, -1), logit, lowest)
+        output = tf.concat([logit, rest], axis=-1)
+        found = locate_detections(output, threshold)
+        return {
+            "positions_px": found.positions,
+            "positions_nm": in_nm(found.positions, pixel_nm),
+            "deviations_px": found.deviations,
+            "deviations_nm": found.deviations * pixel_nm[:, None, None],
+            "probability": found.certainty,
+            "count": found.count,
+            "left_out": found.left_out,
+        }
+
+    def attention(
+        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> Named:
+        maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
+        ring = ring_per_nm * pixel_nm[:, None]
+        return shares(network(maps, ring, return_weights=True)[1])
+
+    def score_tiles(
+        maps: tf.Tensor, ring: tf.Tensor, measured: tf.Tensor
+    ) -> Named:
+        return _named(network(maps, ring, standardised=True, measured=measured))
+
+    def describe(maps: tf.Tensor, ring: tf.Tensor) -> Named:
+        assert ground is not None
+        away = network.describe(maps, ring) - ground.mean
+        return {"unlikeness": tf.norm(away @ ground.whitening, axis=-1)}
+
+    endpoints = [
+        Endpoint("serving_default", serve, public, "certainty of every pixel"),
+        Endpoint("locate", locate, public, "positions of the impurities"),
+        Endpoint("attention", attention, public, "which maps counted"),
+        Endpoint(
+            "standardize",
+            lambda maps: {"maps": network.standardization(maps)},
+            (MAPS,),
+            "maps of mean 0 and standard deviation 1",
+            internal=True,
+        ),
+        Endpoint(
+            "score_tiles",
+            score_tiles,
+            inner,
+            "answer for tiles of standardised maps",
+            internal=True,
+        ),
+    ]
+    if ground is not None:
+        endpoints.append(
+            Endpoint(
+                "describe",
+                describe,
+                (MAPS, _RING_PX),
+                "unlikeness to the training's maps",
+                internal=True,
+            )
+        )
+    return endpoints
+
+
+def _named(output: tf.Tensor) -> Named:
+    logit, offset, deviation = tf.split(output, (1, 2, 2), axis=-1)
+    score = tf.squeeze(logit, axis=-1)
+    return {
+        "score": score,
+        "probability": tf.sigmoid(score),
+        "offset": offset,
+        "deviation": deviation,
+    }

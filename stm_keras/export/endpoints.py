@@ -1,0 +1,122 @@
+"""Functions of an exported model: what goes in, what comes out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+Named = dict[str, tf.Tensor]
+
+MAPS = tf.TensorSpec((None,) * 4, tf.float32, name="maps")
+RING = tf.TensorSpec((None, None), tf.float32, name="ring_per_nm")
+PIXEL = tf.TensorSpec((None,), tf.float32, name="pixel_nm")
+
+INPUTS = {
+    "maps": "[B, V, H, W], any unit; NaN or infinite where not measured",
+    "ring_per_nm": "[B, V], 2k of each map [rad/nm]; 0 where not known",
+    "pixel_nm": "[B], side of a pixel [nm]",
+}
+OUTPUTS = {
+    "score": "[B, H, W], S; NaN where nothing was measured",
+    "probability": "[B, H, W] of each pixel, or [B, K] of each position",
+    "offset": "[B, H, W, 2], from each pixel's centre, row and column [px]",
+    "deviation": "[B, H, W, 2], standard deviations of the two [px]",
+    "positions_px": "[B, K, 2], row and column; (0, 0) is the centre of the "
+    "first pixel; NaN from `count` on",
+    "positions_nm": "[B, K, 2], y and x from the frame's top left corner; NaN "
+    "from `count` on",
+    "deviations_px": "[B, K, 2], standard deviations; NaN from `count` on",
+    "deviations_nm": "[B, K, 2], likewise [nm]",
+    "height": "[B, K], S at the peak in standard deviations above its mean",
+    "count": "[B], number of positions, the surest first",
+    "left_out": "[B], candidates that did not fit into K",
+    "weights": "[B, V, H, W], share of each map in each pixel's answer",
+    "share": "[B, V], mean of `weights` over the pixels",
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A signature of an exported model.
+
+    Attributes:
+        name: of the signature.
+        function: from tensors by name to tensors by name.
+        inputs: their names, shapes and types, in the function's order.
+        about: what it is for.
+        internal: whether it is for this package alone.
+    """
+
+    name: str
+    function: Callable[..., Named]
+    inputs: tuple[tf.TensorSpec, ...]
+    about: str
+    internal: bool = False
+    documented: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        about = {
+            "about": self.about,
+            "inputs": {
+                s.name: INPUTS.get(str(s.name), "") for s in self.inputs
+            },
+        }
+        object.__setattr__(self, "documented", about)
+
+
+def checked(
+    maps: tf.Tensor,
+    pixel_nm: tf.Tensor,
+    ring_per_nm: tf.Tensor | None,
+    least_px: int,
+) -> tf.Tensor:
+    """Maps with NaN for all that is no number; refuses what makes no sense.
+
+    Args:
+        maps: see `INPUTS`.
+        pixel_nm: likewise.
+        ring_per_nm: likewise; None for a network that does not take it.
+        least_px: least side of a frame [px].
+
+    Returns:
+        The maps, [B, V, H, W].
+    """
+    batch, voltages, height, width = tf.unstack(tf.shape(maps))
+    checks = [
+        tf.debugging.assert_positive(
+            voltages, "maps [B, V, H, W]: V is 0, and a stack needs a map."
+        ),
+        tf.debugging.assert_greater_equal(
+            tf.minimum(height, width),
+            least_px,
+            f"maps [B, V, H, W]: H and W must be at least {least_px} px.",
+        ),
+        tf.debugging.assert_equal(
+            tf.shape(pixel_nm)[0], batch, "pixel_nm [B]: not B values."
+        ),
+        tf.debugging.assert_positive(
+            pixel_nm, "pixel_nm [B]: a pixel has a side above 0 nm."
+        ),
+    ]
+    if ring_per_nm is not None:
+        checks.append(
+            tf.debugging.assert_equal(
+                tf.shape(ring_per_nm),
+                tf.stack([batch, voltages]),
+                "ring_per_nm [B, V]: not one value for each of the maps.",
+            )
+        )
+    with tf.control_dependencies(c for c in checks if c is not None):
+        return tf.where(tf.math.is_finite(maps), maps, float("nan"))
+
+
+def in_nm(positions_px: tf.Tensor, pixel_nm: tf.Tensor) -> tf.Tensor:
+    """Positions [B, K, 2] from the corner of the frame, in nm."""
+    return (positions_px + 0.5) * pixel_nm[:, None, None]
+
+
+def shares(weights: tf.Tensor) -> Named:
+    """Attention weights as shares: c sums to V, these sum to 1."""
+    weights /= tf.cast(tf.shape(weights)[1], tf.float32)
+    return {"weights": weights, "share": tf.reduce_mean(weights, (2, 3))}

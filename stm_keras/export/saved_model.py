@@ -1,0 +1,93 @@
+"""A trained model as a TensorFlow SavedModel, free of our Python."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from stm_keras.analysis.novelty import Ground
+from stm_keras.export.context_endpoints import context_endpoints
+from stm_keras.export.endpoints import OUTPUTS, Endpoint
+from stm_keras.export.score_endpoints import score_endpoints
+from stm_keras.files import atomic_directory
+from stm_keras.model_card import CARD_NAME, ModelCard, write_card
+from stm_keras.nn.context import Context
+from stm_keras.nn.model import ImpurityFinder
+
+SIGNATURES_NAME = "signatures.json"
+
+
+def export_saved_model(
+    model: ImpurityFinder,
+    card: ModelCard,
+    directory: str | Path,
+    ground: Ground | None = None,
+) -> None:
+    """Write a SavedModel with every dimension free.
+
+    Every model has these signatures; inputs, outputs and their units are in
+    `docs/serving.md`, and with the model's card among its assets:
+
+    - `serving_default`: maps to the score S and probability of every pixel;
+    - `locate`: maps to the positions of impurities in px and nm, sure ones
+      first;
+    - `attention`: maps to the weight of each map in each pixel's answer;
+    - `standardize`, `score_tiles` and, of `Context` with `ground`,
+      `describe`: for this package, which cuts large frames into tiles.
+
+    Args:
+        model: the trained network.
+        card: its card, with the thresholds.
+        directory: where to write; replaced whole.
+        ground: what the training fields look like to the network.
+    """
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        atomic_directory(directory) as temporary,
+    ):
+        module = tf.Module()
+        module.weights = [variable.value for variable in model.variables]
+        endpoints = endpoints_of(model, card, ground)
+        write_card(card, scratch)
+        about = Path(scratch) / SIGNATURES_NAME
+        about.write_text(json.dumps(_about(endpoints), indent=2) + "\n")
+        module.assets = [
+            tf.saved_model.Asset(str(Path(scratch) / CARD_NAME)),
+            tf.saved_model.Asset(str(about)),
+        ]
+        keras.backend.clear_session()
+        signatures = {
+            endpoint.name: _function(endpoint).get_concrete_function()
+            for endpoint in endpoints
+        }
+        tf.saved_model.save(module, str(temporary), signatures=signatures)
+
+
+def endpoints_of(
+    model: ImpurityFinder, card: ModelCard, ground: Ground | None
+) -> list[Endpoint]:
+    """What a model can be asked; see `export_saved_model`."""
+    if isinstance(model.network, Context):
+        assert card.detection is not None
+        return context_endpoints(
+            model, float(card.detection["threshold"]), ground
+        )
+    return score_endpoints(model, card)
+
+
+def _function(endpoint: Endpoint) -> tf.types.experimental.PolymorphicFunction:
+    return tf.function(
+        endpoint.function,
+        input_signature=endpoint.inputs,
+        autograph=False,
+    )
+
+
+def _about(endpoints: list[Endpoint]) -> dict[str, object]:
+    public = [endpoint for endpoint in endpoints if not endpoint.internal]
+    return {
+        "signatures": {e.name: e.documented for e in public},
+        "outputs": OUTPUTS,
+    }

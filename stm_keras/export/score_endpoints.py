@@ -1,0 +1,109 @@
+"""What an exported network that gives the score S alone can be asked."""
+
+import numpy as np
+import tensorflow as tf
+
+from stm_keras.export.endpoints import (
+    MAPS,
+    PIXEL,
+    Endpoint,
+    Named,
+    checked,
+    in_nm,
+    shares,
+)
+from stm_keras.model_card import ModelCard
+from stm_keras.nn.locating import locate_peaks
+from stm_keras.nn.model import ImpurityFinder
+
+
+def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
+    """Signatures of a model with the network `Wang2020`.
+
+    Args:
+        model: the trained network.
+        card: thresholds and floors by the number of maps, and the network's
+            reach, which a frame must exceed.
+    """
+    network = model.network
+    public = MAPS, PIXEL
+
+    def answer(
+        maps: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        maps = checked(maps, pixel_nm, None, card.reach_px + 1)
+        seen = tf.reduce_all(tf.math.is_finite(maps), axis=1)
+        return model(maps, training=False), seen
+
+    def serve(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
+        score, seen = answer(maps, pixel_nm)
+        score = tf.where(seen, score, float("-inf"))
+        highest = tf.reduce_max(score, axis=(1, 2), keepdims=True)
+        # A frame without a single pixel that all maps have is all 0.
+        highest = tf.where(tf.math.is_finite(highest), highest, 0.0)
+        part = tf.exp(score - highest)
+        whole = tf.reduce_sum(part, axis=(1, 2), keepdims=True)
+        return {
+            "score": tf.where(seen, score, float("nan")),
+            "probability": tf.math.divide_no_nan(part, whole),
+        }
+
+    def locate(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
+        score, seen = answer(maps, pixel_nm)
+        n_maps = tf.shape(maps)[1]
+        height = _standardised(score, seen)
+        found = locate_peaks(
+            height,
+            seen
+            & (height > _nearest(card.thresholds, n_maps))
+            & (score > _nearest(card.floors, n_maps)),
+            seen,
+        )
+        return {
+            "positions_px": found.positions,
+            "positions_nm": in_nm(found.positions, pixel_nm),
+            "height": found.certainty,
+            "count": found.count,
+            "left_out": found.left_out,
+        }
+
+    def attention(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
+        maps = checked(maps, pixel_nm, None, card.reach_px + 1)
+        return shares(network(maps, return_weights=True)[1])
+
+    return [
+        Endpoint("serving_default", serve, public, "score of every pixel"),
+        Endpoint("locate", locate, public, "positions of the impurities"),
+        Endpoint("attention", attention, public, "which maps counted"),
+        Endpoint(
+            "standardize",
+            lambda maps: {"maps": network.standardization(maps)},
+            (MAPS,),
+            "maps of mean 0 and standard deviation 1",
+            internal=True,
+        ),
+        Endpoint(
+            "score_tiles",
+            lambda maps: {"score": network(maps, standardised=True)},
+            (MAPS,),
+            "score of tiles of standardised maps",
+            internal=True,
+        ),
+    ]
+
+
+def _standardised(score: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
+    """See `stm_keras.analysis.thresholds.standardised`."""
+    held = tf.cast(seen, tf.float32)
+    count = tf.maximum(tf.reduce_sum(held, (1, 2), keepdims=True), 1.0)
+    away = score - tf.reduce_sum(score * held, (1, 2), keepdims=True) / count
+    square = tf.reduce_sum(away**2 * held, (1, 2), keepdims=True) / count
+    return tf.math.divide_no_nan(away, tf.sqrt(square))
+
+
+def _nearest(by_count: dict[int, float], n_maps: tf.Tensor) -> tf.Tensor:
+    """The value of the nearest number of maps, as a ratio."""
+    counts = np.array(list(by_count), np.float32)
+    values = tf.constant(list(by_count.values()), tf.float32)
+    apart = tf.abs(tf.math.log(tf.cast(n_maps, tf.float32) / counts))
+    return values[tf.argmin(apart)]

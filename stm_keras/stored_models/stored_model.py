@@ -1,0 +1,168 @@
+"""Model directories, found below a folder and looked at without loading."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from stm_keras.checksums import (
+    SUMS_NAME,
+    Differences,
+    model_files,
+    verify_checksums,
+)
+from stm_keras.errors import InputError
+from stm_keras.model_card import (
+    CARD_NAME,
+    TRAINING,
+    ModelCard,
+    OtherVersionError,
+    read_card,
+)
+
+_SIGNS = (CARD_NAME, SUMS_NAME, "saved_model.pb")
+"""A directory with one of these is a model's, if not a whole one."""
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model directory as it lies there.
+
+    Attributes:
+        name: of the directory below the folder that it was found in.
+        directory: where it is.
+        size_bytes: of all its files but checkpoints and logs.
+        card: None where it cannot be read.
+        refusal: why the card cannot be read.
+        differences: from the checksums; None where none are stored.
+        damages: what is damaged, in words; empty for a model that is whole
+            as far as its card and checksums tell.
+    """
+
+    name: str
+    directory: Path
+    size_bytes: int
+    card: ModelCard | None
+    refusal: InputError | None
+    differences: Differences | None
+    damages: tuple[str, ...]
+
+    @property
+    def checksums(self) -> str:
+        """State of the checksums: ok, damaged or none stored."""
+        if self.damages:
+            return "damaged"
+        return "none stored" if self.differences is None else "ok"
+
+    @property
+    def complaint(self) -> str:
+        """One line on a damaged model: which, what, and what to do."""
+        message = (
+            f"The model {self.name} in {self.directory} is damaged: "
+            f"{'; '.join(self.damages)}. Restore it, or train it again."
+        )
+        return str(InputError(message))
+
+
+def find_models(folder: str | Path) -> list[StoredModel]:
+    """Look at every model directory below a folder, by name.
+
+    Args:
+        folder: itself a model directory, or with some anywhere below it.
+
+    Raises:
+        InputError: where there is no such folder, or no model in it.
+    """
+    found = _directories(Path(folder))
+    return [look_at(found[name], name) for name in sorted(found)]
+
+
+def named_model(name: str, folder: str | Path) -> StoredModel:
+    """Look at one model.
+
+    Args:
+        name: its directory, or its name below `folder`.
+        folder: where models are.
+
+    Raises:
+        InputError: where there is no such model.
+    """
+    if _is_model(Path(name)):
+        return look_at(Path(name), Path(name).resolve().name)
+    if _is_model(Path(folder) / name):
+        return look_at(Path(folder) / name, name)
+    if Path(name).is_dir():
+        raise InputError(
+            f"{name} is not a model directory: it has no {CARD_NAME}."
+        )
+    known = ", ".join(sorted(_directories(Path(folder))))
+    raise InputError(f"No model {name!r} in {folder}. There are: {known}.")
+
+
+def look_at(directory: Path, name: str) -> StoredModel:
+    """Read the card of a model and compare its files with the checksums.
+
+    Args:
+        directory: of the model.
+        name: to call it by.
+    """
+    card, refusal, differences = None, None, None
+    damages: list[str] = []
+    try:
+        differences = verify_checksums(directory)
+        damages += [str(differences)] if differences else []
+    except InputError as error:
+        damages.append(str(error))
+    try:
+        card = read_card(directory)
+    except OtherVersionError as error:
+        refusal = error
+    except InputError as error:
+        refusal = error
+        damages = damages or [str(error)]
+    return StoredModel(
+        name=name,
+        directory=directory,
+        size_bytes=sum(
+            (directory / file).stat().st_size for file in model_files(directory)
+        ),
+        card=card,
+        refusal=refusal,
+        differences=differences,
+        damages=tuple(damages),
+    )
+
+
+def _is_model(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in _SIGNS)
+
+
+def _directories(folder: Path) -> dict[str, Path]:
+    """Model directories by their names; none is looked for in another."""
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(
+            f"{folder} {what}: give --folder, a folder of models, such as "
+            "saved_models."
+        )
+    found: dict[str, Path] = {}
+    seen: set[str] = set()
+    for path, folders, _ in os.walk(folder, followlinks=True):
+        real = os.path.realpath(path)
+        if real in seen:  # a link to a folder above it
+            folders.clear()
+        elif _is_model(Path(path)):
+            folders.clear()
+            name = Path(path).relative_to(folder).as_posix()
+            found[Path(real).name if name == "." else name] = Path(path)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and name != TRAINING
+        ]
+        seen.add(real)
+    if not found:
+        raise InputError(
+            f"No model in {folder}: no directory in it holds {CARD_NAME}. "
+            "Train one with `stmk fit --out`, or give another --folder."
+        )
+    return found

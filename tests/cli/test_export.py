@@ -1,0 +1,173 @@
+"""`stmk prepare` and `stmk export`: models and files for other programs."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cli.main import main
+from stm_keras.export.model_export import export_model
+from stm_keras.export.tflite import export_tflite
+from stm_keras.simulation.virtual_config import named_virtual
+from stm_keras.simulation.virtual_experiment import simulate_virtual
+
+
+@pytest.fixture
+def stmk(monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["stmk", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, error = capfd.readouterr()
+        return code, out, error
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """A file of eight virtual maps."""
+    whole = simulate_virtual(
+        named_virtual("medium", "typical"), np.random.default_rng(5)
+    )
+    path = tmp_path_factory.mktemp("scan") / "scan.npz"
+    np.savez(
+        path,
+        maps=whole.maps[::16],
+        bias_v=whole.bias_v[::16],
+        extent_nm=[37.5, 37.5],
+    )
+    return path
+
+
+def tensors(folder):
+    names = (path.stem for path in folder.glob("*.npy"))
+    return {name: np.load(folder / f"{name}.npy") for name in names}
+
+
+def test_what_is_prepared_is_what_predict_finds(stmk, scan, model, tmp_path):
+    """A file, its tensors, the SavedModel: the positions of `stmk predict`."""
+    told = ("--model", model, "--surface", "au111")
+    code, out, error = stmk("prepare", scan, *told, "--out", "tensors")
+    assert code == 0, error
+    assert out.strip() == "tensors"
+    inputs = tensors(tmp_path / "tensors")
+    assert set(inputs) == {"maps", "pixel_nm"}
+    assert inputs["maps"].shape[:2] == (1, 8)
+    code, _, error = stmk("predict", scan, *told, "--out", "found")
+    assert code == 0, error
+    listed = json.loads((tmp_path / "found/positions.json").read_text())
+    module = tf.saved_model.load(str(model))
+    found = module.signatures["locate"](
+        **{name: tf.constant(values) for name, values in inputs.items()}
+    )
+    count = int(found["count"][0])
+    assert count == len(listed["positions"])
+    expected = [[p["y_nm"], p["x_nm"]] for p in listed["positions"]]
+    np.testing.assert_allclose(
+        np.reshape(found["positions_nm"][0, :count], (-1, 2)),
+        np.reshape(expected, (-1, 2)),
+        atol=0.01,
+    )
+    frame = json.loads((tmp_path / "tensors/frame.json").read_text())
+    assert frame["origin_px"] == [0, 0]
+    request = json.loads((tmp_path / "tensors/inputs.json").read_text())
+    assert request["signature_name"] == "locate"
+    np.testing.assert_allclose(
+        request["inputs"]["maps"], inputs["maps"], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prepare", "none.sxm", "--out", "o"), "none.sxm"),
+        (("prepare", "{scan}", "--model", "none", "--out", "o"), "none"),
+        (("export", "--model", "none"), "not a model directory"),
+        (("export", "--model", "{model}", "--format", "onnx"), "'onnx'"),
+        (
+            ("export", "--model", "{model}", "--in-place", "--out", "o"),
+            "leave --out",
+        ),
+    ],
+)
+def test_bad_input(stmk, scan, model, tmp_path, arguments, message):
+    filled = [str(a).format(scan=scan, model=model) for a in arguments]
+    code, _, error = stmk(*filled)
+    assert code == 2
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_model_without_its_weights(stmk, model, tmp_path):
+    shutil.copytree(model, tmp_path / "mine")
+    (tmp_path / "mine/model.keras").unlink()
+    code, _, error = stmk("export", "--model", "mine")
+    assert code == 2
+    assert "holds no model.keras" in error
+    (tmp_path / "mine/model.keras").write_bytes(b"nothing")
+    code, _, error = stmk("export", "--model", "mine")
+    assert code == 2
+    assert "is damaged" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_in_place_the_model_is_as_good_as_new(stmk, model, tmp_path):
+    shutil.copytree(model, tmp_path / "mine")
+    before = (tmp_path / "mine/model_card.json").read_text()
+    code, out, error = stmk("export", "--model", "mine", "--in-place")
+    assert code == 0, error
+    assert out.strip() == "mine"
+    assert (tmp_path / "mine/model_card.json").read_text() == before
+    assert not list((tmp_path / "mine").glob(".export*"))
+    maps = np.random.default_rng(0).normal(size=(1, 2, 20, 20))
+    inputs = {
+        "maps": tf.constant(maps, tf.float32),
+        "pixel_nm": tf.constant([0.4]),
+    }
+    old, new = (
+        tf.saved_model.load(str(path)).signatures["serving_default"](**inputs)
+        for path in (model, tmp_path / "mine")
+    )
+    np.testing.assert_allclose(old["score"], new["score"], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_tflite_of_every_precision(model, tmp_path):
+    written = export_model(model, tmp_path / "out")
+    assert [path.name for path in written] == [
+        "saved_model",
+        "little-float32.tflite",
+        "little-float16.tflite",
+        "little-int8.tflite",
+    ]
+    maps = np.random.default_rng(0).normal(size=(1, 3, 26, 20))
+    maps = maps.astype(np.float32)
+    served = tf.saved_model.load(str(written[0])).signatures["serving_default"]
+    pixel = tf.constant([0.4])
+    score = served(maps=tf.constant(maps), pixel_nm=pixel)["score"].numpy()
+    sizes = []
+    for path, tolerance in zip(written[1:], (1e-4, 0.02, 0.2), strict=True):
+        interpreter = tf.lite.Interpreter(str(path))
+        runner = interpreter.get_signature_runner("serving_default")
+        answer = runner(maps=maps, pixel_nm=pixel.numpy())["score"]
+        error = np.abs(answer - score).max() / score.std()
+        assert error < tolerance
+        sizes.append(path.stat().st_size)
+    assert sizes[1] < sizes[0]
+
+
+def test_unknown_precision(tmp_path):
+    from stm_keras.errors import InputError
+
+    with pytest.raises(InputError, match="Unknown precision 'int4'"):
+        export_tflite(tmp_path, tmp_path / "x.tflite", "int4")

@@ -1,0 +1,102 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from stm_keras.analysis.novelty import Ground
+from stm_keras.export.saved_model import export_saved_model
+from stm_keras.model_card import ModelCard
+from stm_keras.nn.model import context, wang2020
+
+SMALL = {
+    "filters": 4,
+    "dilations": (1,),
+    "second_dilations": (1,),
+    "first_filters": 4,
+    "first_dilations": (1,),
+    "told_filters": 2,
+    "decoder_filters": 6,
+    "decoder_dilations": (1, 2),
+    "attention_filters": 2,
+    "embedding_units": 3,
+}
+
+CARD = ModelCard(
+    name="little",
+    network={"class": "Context"},
+    command="stmk fit",
+    data={},
+    training={},
+    tile_px=32,
+    reach_px=20,
+    ring_rad_px=(0.6, 2.2),
+    thresholds={},
+    floors={},
+    scores={},
+    made={"date": "2026-01-01"},
+    versions={"stm-keras": "0.1.0"},
+    detection={"threshold": 0.3, "false_discovery_rate": 0.1},
+)
+SCORE_CARD = dataclasses.replace(
+    CARD,
+    network={"class": "Wang2020"},
+    reach_px=4,
+    thresholds={1: 1.0, 4: 1.5},
+    floors={1: -9.0, 4: -9.0},
+    detection=None,
+)
+
+
+def steep(model, name):
+    """The model with an answer that is not the same everywhere."""
+    for variable in model.trainable_variables:
+        if name in variable.path:
+            variable.assign(variable * 3)
+    return model
+
+
+@pytest.fixture(scope="session")
+def context_model():
+    keras.utils.set_random_seed(4)
+    return steep(context(**SMALL), "decoder/head/kernel")
+
+
+@pytest.fixture(scope="session")
+def score_model():
+    keras.utils.set_random_seed(4)
+    return wang2020(filters=4, depth=1, kernel_size=5, attention_filters=2)
+
+
+@pytest.fixture(scope="session")
+def ground(context_model):
+    size = context_model.network.describe(np.zeros((1, 1, 16, 16))).shape[1]
+    return Ground(np.zeros(size, np.float32), np.eye(size, dtype=np.float32))
+
+
+@pytest.fixture(scope="session")
+def context_saved(context_model, ground, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "context"
+    export_saved_model(context_model, CARD, path, ground)
+    return path
+
+
+@pytest.fixture(scope="session")
+def score_saved(score_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "wang2020"
+    export_saved_model(score_model, SCORE_CARD, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """Maps [2, 3, 24, 20] with a band that is not measured in the first."""
+    rng = np.random.default_rng(0)
+    maps = rng.standard_normal((2, 3, 24, 20)).astype(np.float32)
+    maps[0, :, 4:6] = np.nan
+    ring = rng.uniform(2, 5, (2, 3)).astype(np.float32)
+    return {
+        "maps": maps,
+        "ring_per_nm": ring,
+        "pixel_nm": np.array([0.3, 0.25], np.float32),
+    }
