@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from stm_keras.analysis.matching import as_positions
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.analysis.thresholds import best_threshold
+from stm_keras.analysis.thresholds import best_threshold, tuning_truth
 from stm_keras.errors import InputError
 
 Polarity = Literal["bright", "dark"]
@@ -108,7 +107,7 @@ def find_blobs_log(
             f'`polarity` must be "bright" or "dark". Received: {polarity!r}.'
         )
     rms = rms_map(maps)
-    response = ndimage.gaussian_laplace(_filled(rms), sigma_px)
+    response = ndimage.gaussian_laplace(without_gaps(rms), sigma_px)
     response[np.isnan(rms)] = np.nan
     if polarity == "bright":
         response = -response
@@ -147,14 +146,7 @@ def tune_log(
         InputError: for lists of differing lengths, no position at all, no
             blob at any width, and whatever `find_blobs_log` refuses.
     """
-    if len(maps_list) != len(positions_list):
-        raise InputError(
-            f"{len(maps_list)} stacks but {len(positions_list)} lists of "
-            "positions: give one list a stack."
-        )
-    truth = [as_positions(p, "positions_list") for p in positions_list]
-    if not sum(map(len, truth)):
-        raise InputError("The training maps hold no position to tune on.")
+    truth = tuning_truth(positions_list, maps_list)
     trials = []
     for sigma in sigmas_px:
         found = [
@@ -169,8 +161,8 @@ def tune_log(
     return max(trials, key=lambda settings: settings.score.jaccard)
 
 
-def _filled(layer: np.ndarray) -> np.ndarray:
-    """`layer` with its NaN replaced by the nearest measured value."""
+def without_gaps(layer: np.ndarray) -> np.ndarray:
+    """`layer` [H, W] with its NaN replaced by the nearest measured value."""
     missing = np.isnan(layer)
     if not missing.any():
         return layer

@@ -19,10 +19,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.signal import fftconvolve
 
-from stm_keras.analysis.matching import as_positions
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.analysis.thresholds import best_threshold, standardised
+from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
+from stm_keras.analysis.thresholds import (
+    best_threshold,
+    standardised,
+    tuning_truth,
+)
 from stm_keras.errors import InputError
 
 RADII_PX = (4.0, 6.0, 9.0, 13.0)
@@ -60,7 +64,8 @@ def ring_energy(
         float64 [H, W], no unit: every map has variance 1 first.
 
     Raises:
-        InputError: where shapes do not fit, or a number is not positive.
+        InputError: where shapes do not fit, a number is not positive, or a
+            value is infinite.
     """
     stack, k = _checked(maps, wave_numbers, radius_px)
     reach = int(np.ceil(radius_px))
@@ -81,18 +86,8 @@ def ring_energy(
 def _checked(
     maps: ArrayLike, wave_numbers: ArrayLike, radius_px: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    stack = np.asarray(maps, np.float64)
-    k = np.asarray(wave_numbers, np.float64)
-    if stack.ndim != 3 or not stack.size:
-        raise InputError(
-            "`maps` must have the shape [V, H, W], none of them 0. "
-            f"Received: {stack.shape}."
-        )
-    if k.shape != stack.shape[:1] or not (np.isfinite(k) & (k > 0)).all():
-        raise InputError(
-            "`wave_numbers` must be positive, one for each of the "
-            f"{len(stack)} maps. Received: {k.tolist()}."
-        )
+    stack = check_maps(maps)
+    k = check_wave_numbers(wave_numbers, len(stack))
     if not (np.isfinite(radius_px) and radius_px >= CORE_PX):
         raise InputError(
             f"`radius_px` must be {CORE_PX:g} or more. Received: {radius_px}."
@@ -172,10 +167,7 @@ def tune_rings(
         InputError: for lists of differing lengths, no position, no ring, and
             whatever `ring_energy` refuses.
     """
-    _check_lengths(len(maps_list), len(wave_numbers_list), len(positions_list))
-    truth = [as_positions(p, "positions_list") for p in positions_list]
-    if not any(map(len, truth)):
-        raise InputError("The training maps hold no position to tune on.")
+    truth = tuning_truth(positions_list, maps_list, wave_numbers_list)
     trials = []
     for radius in radii_px:
         found = [
@@ -188,11 +180,3 @@ def tune_rings(
     if not trials:
         raise InputError("No ring at any reach: are the maps constant?")
     return max(trials, key=lambda settings: settings.score.jaccard)
-
-
-def _check_lengths(*lengths: int) -> None:
-    if len(set(lengths)) > 1:
-        raise InputError(
-            "Give one array of wave numbers and one of positions a stack. "
-            "Received lists of {}, {} and {}.".format(*lengths)
-        )

@@ -14,14 +14,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stm_keras.analysis.matching import as_positions
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks
 from stm_keras.analysis.pursuit_fit import RingFit
+from stm_keras.analysis.pursuit_maps import joined, standardised_maps
 from stm_keras.analysis.pursuit_search import RingSearch, as_score, starts
-from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
 from stm_keras.analysis.ring_template import EQ3, RingTemplate
-from stm_keras.analysis.thresholds import Threshold, pooled_score
+from stm_keras.analysis.thresholds import (
+    Threshold,
+    keeping,
+    pooled_score,
+    tuning_truth,
+)
 from stm_keras.errors import InputError
 
 STOP = 2.5
@@ -49,6 +53,8 @@ class PursuitSettings(NamedTuple):
         threshold: the least score that counts, see `find_by_pursuit`.
         stop: the search ends where no ring would have this score.
         min_distance_px: no impurity starts nearer to another than this [px].
+        max_maps: of more maps, so many means of neighbours in k are taken,
+            see `joined`; None takes every map.
         score: on the maps that it was tuned on, and so too good for a
             report; None without tuning.
     """
@@ -57,6 +63,7 @@ class PursuitSettings(NamedTuple):
     threshold: float = 4.5
     stop: float = STOP
     min_distance_px: float = 1.0
+    max_maps: int | None = None
     score: Score | None = None
 
 
@@ -98,7 +105,13 @@ def find_by_pursuit(
         array([[12.3, 25. ]])
     """
     settings = settings or PursuitSettings()
-    stack, k = _checked(maps, wave_numbers, max_peaks)
+    if max_peaks is not None and max_peaks < 1:
+        raise InputError(
+            f"`max_peaks` must be at least 1. Received: {max_peaks}."
+        )
+    stack, k = standardised_maps(maps, wave_numbers)
+    if settings.max_maps is not None:
+        stack, k = joined(stack, k, settings.max_maps)
     if not len(k):
         return Peaks(np.zeros((0, 2)), np.zeros(0))
     fit = _pursue(stack, k, settings)
@@ -139,15 +152,7 @@ def tune_pursuit(
         InputError: for lists of differing lengths, no position, nothing
             found, and whatever `find_by_pursuit` refuses.
     """
-    lengths = len(maps_list), len(wave_numbers_list), len(positions_list)
-    if len(set(lengths)) > 1:
-        raise InputError(
-            "Give one array of wave numbers and one of positions a stack. "
-            "Received lists of {}, {} and {}.".format(*lengths)
-        )
-    truth = [as_positions(p, "positions_list") for p in positions_list]
-    if not any(map(len, truth)):
-        raise InputError("The training maps hold no position to tune on.")
+    truth = tuning_truth(positions_list, maps_list, wave_numbers_list)
     trials = []
     for settings in candidates:
         found = [
@@ -176,33 +181,12 @@ def _threshold(
     if not len(heights):
         return None
     n = sum(map(len, truth))
-    kept = np.linspace(max(n / 4, 1), 2 * n, N_THRESHOLDS).round().astype(int)
-    kept = np.unique(np.minimum(kept, len(heights)))
-    below = np.append(heights, heights[-1] - 1.0)
+    kept = np.linspace(max(n / 4, 1), 2 * n, N_THRESHOLDS)
     trials = [
         Threshold(value, pooled_score(found, truth, value, tolerance))
-        for value in ((below[kept - 1] + below[kept]) / 2).tolist()
+        for value in keeping(heights, kept)
     ]
     return max(trials, key=lambda trial: trial.score.jaccard)
-
-
-def _checked(
-    maps: ArrayLike, wave_numbers: ArrayLike, max_peaks: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Maps of mean 0 and variance 1, without constant ones, and their k."""
-    stack = check_maps(maps)
-    k = check_wave_numbers(wave_numbers, len(stack))
-    if max_peaks is not None and max_peaks < 1:
-        raise InputError(
-            f"`max_peaks` must be at least 1. Received: {max_peaks}."
-        )
-    seen = np.isfinite(stack)
-    stack, seen, k = (a[seen.any(axis=(1, 2))] for a in (stack, seen, k))
-    mean = np.mean(stack, axis=(1, 2), where=seen, keepdims=True)
-    spread = np.std(stack, axis=(1, 2), where=seen, keepdims=True)
-    # Rounding leaves a constant map a spread of its own.
-    alive = spread[:, 0, 0] > 1e-12 * np.abs(mean[:, 0, 0])
-    return (stack - mean)[alive] / spread[alive], k[alive]
 
 
 def _pursue(

@@ -119,6 +119,10 @@ class RingFit:
             columns *= self._seen[:, None, None]
         rows = _rows(which).ravel()
         self._columns[:, rows] = columns.reshape(len(columns), len(rows), -1)
+        if len(which) == len(self.positions):
+            # The product with itself, of which BLAS does one half alone.
+            self._gram = self._product(slice(None))
+            return
         self._gram[:, rows] = self._product(rows)
         self._gram[:, :, rows] = self._gram[:, rows].swapaxes(1, 2)
 
@@ -173,7 +177,7 @@ class RingFit:
         cross = (self._used() @ slope.swapaxes(1, 2)).astype(np.float64)
         curvature = (slope @ slope.swapaxes(1, 2)).sum(axis=0)
         explained = solve_normal(self._gram, cross)
-        curvature = curvature - np.einsum("vma,vmb->ab", cross, explained)
+        curvature = curvature - np.tensordot(cross, explained, ((0, 1), (0, 1)))
         slant = np.einsum("vap,vp->a", slope, residual)
         diagonal = np.maximum(np.diag(curvature), 1e-9)
         curvature = curvature + damping * np.diag(diagonal)

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from stm_keras.analysis.matching import as_positions
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.peaks import Peaks
+from stm_keras.errors import InputError
 
 N_THRESHOLDS = 32
 
@@ -105,7 +107,45 @@ def _candidates(found: Sequence[Peaks], n_truth: int) -> list[float]:
     if not len(heights):
         return []
     kept = np.geomspace(max(n_truth / 4, 1), 4 * max(n_truth, 1), N_THRESHOLDS)
-    kept = np.unique(np.minimum(kept.round().astype(int), len(heights)))
+    return keeping(heights, kept)
+
+
+def keeping(heights: np.ndarray, counts: np.ndarray) -> list[float]:
+    """Thresholds that keep given numbers of peaks.
+
+    Args:
+        heights: scores of all peaks, the highest first, at least one.
+        counts: how many to keep, any order; rounded, from 1 to all.
+    """
+    kept = np.unique(np.clip(np.round(counts).astype(int), 1, len(heights)))
     below = np.append(heights, heights[-1] - 1.0)
     # Half-way to the next peak, so that rounding cannot decide.
     return ((below[kept - 1] + below[kept]) / 2).tolist()
+
+
+def tuning_truth(
+    positions_list: Sequence[ArrayLike], *beside: Sequence[ArrayLike]
+) -> list[np.ndarray]:
+    """True positions of the maps that a finder is to be tuned on.
+
+    Args:
+        positions_list: of each stack, [n, 2] [px].
+        beside: what else is given a stack, such as the maps.
+
+    Returns:
+        Each as float64 [n, 2].
+
+    Raises:
+        InputError: for lists of differing lengths, something that is no
+            list of positions, or no position at all.
+    """
+    lengths = [len(given) for given in (*beside, positions_list)]
+    if len(set(lengths)) > 1:
+        raise InputError(
+            "Give one array of maps, of positions and of any wave numbers a "
+            f"stack. Received lists of {', '.join(map(str, lengths))}."
+        )
+    truth = [as_positions(p, "positions_list") for p in positions_list]
+    if not any(map(len, truth)):
+        raise InputError("The training maps hold no position to tune on.")
+    return truth

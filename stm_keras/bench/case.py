@@ -56,7 +56,7 @@ class File(NamedTuple):
     """A file that a case is made of.
 
     Attributes:
-        maps: levelled, by rising bias, at the file's own pixel.
+        maps: as they were read, cores perhaps blanked.
         surface: a key of `SURFACES`, which finders are told.
     """
 

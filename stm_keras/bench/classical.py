@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from stm_keras.analysis.baselines import (
     LOG_SIGMAS_PX,
     find_blobs_log,
     rms_map,
+    without_gaps,
 )
 from stm_keras.analysis.matched_filter import RADII_PX, find_rings
 from stm_keras.analysis.pursuit import PursuitSettings, find_by_pursuit
@@ -25,6 +25,9 @@ from stm_keras.bench.finders import TunedFinder, found_peaks
 TRACKPY_DIAMETERS_PX = (3, 5, 7, 9)
 EQ3_DECAY = 2.0
 _HOLES_PX = (0.0, 1.5)
+_MAX_MAPS = 16
+"""Of longer stacks so many means are fitted, for the time's sake."""
+
 _STOPS = (4.0, 12.0)
 """Noise that is not white, and cores, have a search go on that stops low; the
 pursuit's default of a threshold lies just above the first."""
@@ -79,7 +82,7 @@ class TrackpyFinder(TunedFinder):
 
     def look(self, case: Case, setting: int) -> Found:
         """All features, scored by their mass in units of the map's spread."""
-        rms = _without_gaps(rms_map(case.maps))
+        rms = without_gaps(rms_map(case.maps))
         rms = (rms - rms.mean()) / (rms.std() or 1.0)
         pad = setting + 2
         image = np.pad(rms - rms.min(), pad, "symmetric")
@@ -115,7 +118,11 @@ class PursuitFinder(TunedFinder):
         if case.told_decay == EQ3_DECAY:
             return (PursuitSettings(),)
         return tuple(
-            PursuitSettings(replace(SCATTERING, hole_px=hole), stop=stop)
+            PursuitSettings(
+                replace(SCATTERING, hole_px=hole),
+                stop=stop,
+                max_maps=_MAX_MAPS,
+            )
             for hole in _HOLES_PX
             for stop in _STOPS
         )
@@ -144,14 +151,3 @@ def missing_trackpy() -> str | None:
     if importlib.util.find_spec("trackpy") is not None:
         return None
     return "trackpy is not installed: pip install 'stm-keras[bench]'"
-
-
-def _without_gaps(layer: np.ndarray) -> np.ndarray:
-    """A layer with the nearest measured value where there is none."""
-    missing = np.isnan(layer)
-    if not missing.any():
-        return layer
-    nearest = ndimage.distance_transform_edt(
-        missing, return_distances=False, return_indices=True
-    )
-    return layer[tuple(np.asarray(nearest))]

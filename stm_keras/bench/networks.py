@@ -11,7 +11,7 @@ from stm_keras.analysis.peaks import find_peaks
 from stm_keras.analysis.thresholds import standardised
 from stm_keras.bench.case import Case, Found
 from stm_keras.bench.finders import TunedFinder, found_peaks
-from stm_keras.bench.shown import Shown, at_known_pixel, at_network_pixel
+from stm_keras.bench.shown import Shown, shown
 from stm_keras.errors import InputError
 
 
@@ -20,7 +20,7 @@ class Wang2020Finder(TunedFinder):
 
     Args:
         network: with `score(maps [B, V, H, W]) -> [B, H, W]`, and a `card`
-            that says for which rings files are to be resampled.
+            that says how files are to be prepared.
     """
 
     name = "wang2020"
@@ -32,10 +32,10 @@ class Wang2020Finder(TunedFinder):
     def look(self, case: Case, setting: None) -> Found:
         """Peaks of S, in its standard deviations above its mean."""
         del setting
-        shown = at_network_pixel(case, self._network.card.ring_rad_px)
-        score = np.array(self._network.score(shown.maps[None])[0], np.float64)
-        score[np.isnan(shown.maps).any(axis=0)] = np.nan
-        return shown.in_case(found_peaks(find_peaks(standardised(score))))
+        view = shown(case, self._network.card)
+        score = np.array(self._network.score(view.maps[None])[0], np.float64)
+        score[np.isnan(view.maps).any(axis=0)] = np.nan
+        return view.in_case(found_peaks(find_peaks(standardised(score))))
 
 
 class ContextFinder(TunedFinder):
@@ -43,8 +43,8 @@ class ContextFinder(TunedFinder):
 
     Args:
         network: with `detect(maps [V, H, W], ring [V])`, 2k in rad/px, that
-            gives positions, probabilities and deviations, and a `card` with
-            its `ring_rad_px` and its default, `detection["threshold"]`.
+            gives positions, probabilities and deviations, and a `card` that
+            says this and holds the default, `detection["threshold"]`.
     """
 
     name = "context-tuned"
@@ -57,9 +57,9 @@ class ContextFinder(TunedFinder):
     def look(self, case: Case, setting: None) -> Found:
         """All detections, down to the least probability that it gives."""
         del setting
-        shown = self._shown(case)
-        found = self._network.detect(shown.maps, shown.ring_rad_px)
-        return shown.in_case(
+        view = self._shown(case)
+        found = self._network.detect(view.maps, view.ring_rad_px)
+        return view.in_case(
             Found(
                 np.asarray(found.positions, np.float64).reshape(-1, 2),
                 np.asarray(found.probabilities, np.float64),
@@ -71,11 +71,11 @@ class ContextFinder(TunedFinder):
         """How unlike the training's the maps are; above 1 is off ground."""
         if not hasattr(self._network, "unlikeness"):
             return None
-        shown = self._shown(case)
-        return self._network.unlikeness(shown.maps, shown.ring_rad_px)
+        view = self._shown(case)
+        return self._network.unlikeness(view.maps, view.ring_rad_px)
 
     def _shown(self, case: Case) -> Shown:
-        return at_known_pixel(case, self._network.card.ring_rad_px)
+        return shown(case, self._network.card)
 
 
 class ContextDefaultFinder(ContextFinder):

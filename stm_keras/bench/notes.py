@@ -8,6 +8,7 @@ from stm_keras.bench.roster import network_of
 GENERAL = (
     "thresholds and settings of all finders but `context` are tuned on the "
     "tuning stacks; `context` uses that of its model card",
+    "`pursuit` fits 16 maps at most: of longer stacks means of neighbours in k",
     "tolerance 1 px; real files: 0.3 nm, blanked 0.37 nm. Networks are shown "
     "these as `stmk predict` prepares them, the others at the pixel of the "
     "virtual experiments, which `px` means there",

@@ -85,8 +85,9 @@ def real_case(
     if view.blanked:
         rng = case_rng(f"real {path.stem}", role, seed, number)
         maps = blanked(maps, positions, rng if view.decoys else None)
-    levelled = clean(maps, CleaningOptions())
-    ready = to_network_pixel(levelled, RING_RAD_PX, SURFACE)
+    ready = to_network_pixel(
+        clean(maps, CleaningOptions()), RING_RAD_PX, SURFACE
+    )
     scale = np.divide(ready.shape[1:], maps.shape[1:])
     pixel_nm = float(np.mean(ready.pixel_nm))
     return Case(
@@ -94,7 +95,7 @@ def real_case(
         wave_numbers=surface(SURFACE).wave_number(ready.bias_v) * pixel_nm,
         positions=(positions + 0.5) * scale - 0.5,
         tolerance_px=view.tolerance_nm / pixel_nm,
-        file=File(levelled, SURFACE),
+        file=File(maps, SURFACE),
     )
 
 

@@ -2,11 +2,9 @@
 
 import itertools
 import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,18 +24,8 @@ from stm_keras.bench.store import (
 )
 from stm_keras.errors import InputError
 from stm_keras.files import writable_directory
-from stm_keras.simulation.randomised import end_with_parent
+from stm_keras.processes import end_with_parent, single_threaded
 
-_ONE_THREAD: dict[str, str] = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "TF_NUM_INTRAOP_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-    ),
-    "1",
-)
 Report = Callable[[str], None]
 
 
@@ -153,7 +141,7 @@ def _spread(
     """Groups of cells in processes of their own."""
     context = multiprocessing.get_context("spawn")
     with (
-        _single_threaded(),
+        single_threaded(),
         ProcessPoolExecutor(
             options.processes, mp_context=context, initializer=end_with_parent
         ) as pool,
@@ -202,18 +190,3 @@ def _do_group(
                 f"{cell.label}: {name}: Jaccard {score.jaccard:.3f}, "
                 f"RMSE {score.rmse:.3f} px, {result.seconds:.2f} s"
             )
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Have processes that start here use one thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -6,20 +6,14 @@ what it finds comes back in the pixels of the case, in which all finders are
 compared.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from stm_keras.bench.case import Case, Found
-from stm_keras.finding.preparation import (
-    to_known_pixel,
-    to_network_pixel,
-    told_rings,
-)
-from stm_keras.io.maps import ConductanceMaps
-
-Range = tuple[float, float]
+from stm_keras.finding.predict_options import PredictOptions
+from stm_keras.finding.prepared_maps import prepare_maps
+from stm_keras.model_card import ModelCard
 
 
 class Shown(NamedTuple):
@@ -28,7 +22,7 @@ class Shown(NamedTuple):
     Attributes:
         maps: float32 [V, H, W]; NaN where not measured.
         ring_rad_px: 2k of each map as it is told, float32 [V] [rad/px]; 0
-            where it is not known.
+            where it is not known, or the network takes none.
         scale: height and width of its pixels in those of the case, float64
             [2].
     """
@@ -47,37 +41,21 @@ class Shown(NamedTuple):
         )
 
 
-def at_network_pixel(case: Case, ring_rad_px: Range) -> Shown:
-    """For a network that knows the rings of one pixel, such as `wang2020`.
+def shown(case: Case, card: ModelCard) -> Shown:
+    """What a network is shown of a case.
 
     Args:
         case: of a file or not.
-        ring_rad_px: least and greatest 2k of its training [rad/px].
+        card: of the network's model.
     """
-    return _shown(case, ring_rad_px, to_network_pixel)
-
-
-def at_known_pixel(case: Case, ring_rad_px: Range) -> Shown:
-    """For a network that is told the rings, such as `context`.
-
-    Args:
-        case: see `at_network_pixel`.
-        ring_rad_px: see `at_network_pixel`.
-    """
-    return _shown(case, ring_rad_px, to_known_pixel)
-
-
-def _shown(
-    case: Case,
-    bounds: Range,
-    to_pixel: Callable[[ConductanceMaps, Range, str | None], ConductanceMaps],
-) -> Shown:
     if case.file is None:
         ring = np.asarray(2 * case.told_wave_numbers, np.float32)
         return Shown(np.asarray(case.maps, np.float32), ring, np.ones(2))
     maps, surface = case.file
-    ready = to_pixel(maps, bounds, surface)
-    ring = told_rings(maps, surface) * np.mean(ready.pixel_nm)
+    prepared = prepare_maps(maps, card, PredictOptions(surface))
+    ready, ring = prepared.ready, np.zeros(len(maps.data))
+    if prepared.ring_per_nm is not None:
+        ring = prepared.ring_per_nm * np.mean(ready.pixel_nm)
     return Shown(
         ready.data,
         np.asarray(ring, np.float32),

@@ -8,6 +8,7 @@ from stm_keras.analysis.peaks import Peaks
 from stm_keras.analysis.thresholds import (
     Threshold,
     best_threshold,
+    keeping,
     pooled_score,
 )
 from stm_keras.bench.case import Case, Found, positions_of
@@ -49,7 +50,4 @@ def _values_about(peaks: Sequence[Peaks], value: float) -> list[float]:
     heights = np.sort(np.concatenate([p.scores for p in peaks]))[::-1]
     count = int((heights > value).sum())
     span = np.linspace((1 - _REACH) * count, (1 + _REACH) * count, _N_FINE)
-    kept = np.unique(np.clip(span.round().astype(int), 1, len(heights)))
-    below = np.append(heights, heights[-1] - 1.0)
-    # Half-way to the next peak, so that rounding cannot decide.
-    return ((below[kept - 1] + below[kept]) / 2).tolist()
+    return keeping(heights, span)

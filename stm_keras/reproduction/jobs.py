@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stm_keras.errors import InputError
 from stm_keras.files import atomic_file, writable_directory
+from stm_keras.processes import ONE_THREAD
 from stm_keras.reproduction.settings import RunSettings
 from stm_keras.reproduction.tables import Row, read_rows
 from stm_keras.reproduction.worker import DONE, JOB
@@ -18,9 +19,6 @@ EXPERIMENTS = "experiments"
 RUNS = "runs"
 LOG = "log.txt"
 _POLL_S = 0.2
-_ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
 Report = Callable[[str], None]
 
 
@@ -120,7 +118,7 @@ def _start(out: Path, name: str, settings: RunSettings) -> subprocess.Popen:
     folder = writable_directory(out / RUNS / name)
     with atomic_file(folder / JOB) as temporary:
         temporary.write_text(json.dumps(settings.as_dict()))
-    environment = os.environ | _ONE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | ONE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     with (folder / LOG).open("w") as log:
         return subprocess.Popen(
             [

@@ -6,17 +6,15 @@ anew for each field. Fields are clean; noise, cores and decoys come after.
 """
 
 import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
 
 from stm_keras.errors import InputError
+from stm_keras.processes import end_with_parent, single_threaded
 from stm_keras.simulation.scattering_config import ScatteringConfig
 from stm_keras.simulation.scattering_field import (
     ScatteringField,
@@ -24,11 +22,6 @@ from stm_keras.simulation.scattering_field import (
 )
 
 _CHUNK = 8  # fields a process is asked for at once
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-)
 
 Finish = Callable[[ScatteringField, np.random.Generator], ScatteringField]
 """Adds what the scattering leaves out (cores, decoys) to a field, with the
@@ -156,7 +149,7 @@ def _spread(
                     chunk = list(islice(indices, _CHUNK))
                     if not chunk:
                         break
-                    with _single_threaded():  # a process may start here
+                    with single_threaded():  # a process may start here
                         waiting.append(
                             pool.submit(_chunk, config, seed, chunk, finish)
                         )
@@ -166,35 +159,3 @@ def _spread(
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def end_with_parent() -> None:
-    """Have this process end as soon as the one that started it has.
-
-    A pool's process would otherwise wait for work for ever once its parent
-    was killed.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Have processes that start here use one thread for linear algebra."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

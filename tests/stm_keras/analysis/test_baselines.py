@@ -166,7 +166,7 @@ def test_bad_options(options, words):
 
 def test_bad_training_maps():
     maps = np.random.default_rng(0).normal(size=(2, 9, 9))
-    with pytest.raises(InputError, match="1 stacks but 2"):
+    with pytest.raises(InputError, match="lists of 1, 2"):
         tune_log([maps], [[[1, 1]], [[2, 2]]])
     with pytest.raises(InputError, match="no position"):
         tune_log([maps], [[]])

@@ -123,7 +123,7 @@ def test_bad_input_is_refused(maps, k, radius):
 
 def test_tuning_refuses_what_it_cannot_tune_on():
     maps = rings([(20, 24)], np.random.default_rng(0))
-    with pytest.raises(InputError, match="one array of wave numbers"):
+    with pytest.raises(InputError, match="any wave numbers"):
         tune_rings([maps], [K, K], [[(20, 24)]])
     with pytest.raises(InputError, match="no position"):
         tune_rings([maps], [K], [np.zeros((0, 2))])

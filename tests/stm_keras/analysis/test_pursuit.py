@@ -9,6 +9,7 @@ from stm_keras.analysis.pursuit import (
     tune_pursuit,
 )
 from stm_keras.analysis.pursuit_fit import RingFit
+from stm_keras.analysis.pursuit_maps import joined
 from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
 from stm_keras.errors import InputError
 
@@ -197,9 +198,40 @@ def test_no_peak_at_all_is_no_wish():
 
 def test_tuning_refuses_what_it_cannot_tune_on():
     maps = rings(THREE, np.random.default_rng(0))
-    with pytest.raises(InputError, match="one array of wave numbers"):
+    with pytest.raises(InputError, match="any wave numbers"):
         tune_pursuit([maps], [K, K], [THREE])
     with pytest.raises(InputError, match="no position"):
         tune_pursuit([maps], [K], [np.zeros((0, 2))])
     with pytest.raises(InputError, match="constant"):
         tune_pursuit([np.zeros((5, 20, 20))], [K], [THREE])
+
+
+def test_neighbours_in_k_are_joined_to_at_most_so_many():
+    k = np.array([0.9, 0.6, 0.8, 0.7, 0.5])
+    maps = k[:, None, None] * np.ones((5, 2, 3))
+    maps[1, 0, 0] = np.nan
+    maps[:, 1, 2] = np.nan
+    means, mean_k = joined(maps, k, 2)
+    np.testing.assert_allclose(mean_k, [0.6, 0.85])
+    np.testing.assert_allclose(means[:, 1, 0], [0.6, 0.85])
+    assert means[0, 0, 0] == pytest.approx((0.5 + 0.7) / 2)
+    assert np.isnan(means[:, 1, 2]).all()
+    same, same_k = joined(maps, k, 5)
+    assert same is maps
+    assert same_k is k
+    with pytest.raises(InputError, match="max_maps"):
+        find_by_pursuit(maps, k, PursuitSettings(max_maps=0))
+
+
+def test_means_of_smooth_waves_are_as_good_as_all_maps():
+    rng = np.random.default_rng(0)
+    k = np.linspace(0.66, 0.72, 12)
+    row, col = np.indices(SHAPE)
+    maps = 1.0 * rng.standard_normal((len(k), *SHAPE))
+    for y, x in THREE:
+        r = np.hypot(row - y, col - x)
+        waves = np.exp(2j * k[:, None, None] * r + 0.4j)
+        maps += (waves * SCATTERING(r)[0]).real
+    settings = PursuitSettings(SCATTERING, threshold=8.0, max_maps=4)
+    found = find_by_pursuit(maps, k, settings)
+    np.testing.assert_allclose(by_row(found), THREE, atol=0.2)

@@ -152,6 +152,14 @@ def test_the_threshold_parts_what_can_be_parted(easy):
     assert 1 <= best.value < 2
 
 
+def test_pursuit_joins_maps_of_scattering_and_none_of_equation_3(easy):
+    case = easy.test(0, 1)[0]
+    assert [s.max_maps for s in PursuitFinder().candidates(case)] == [None]
+    waves = Case(case.maps, case.wave_numbers, case.positions)
+    joined = {s.max_maps for s in PursuitFinder().candidates(waves)}
+    assert joined == {16}
+
+
 def test_pursuit_comes_near_the_bound(easy):
     finder = PursuitFinder()
     finder.tune(easy.tune(0, 4))

@@ -7,7 +7,7 @@ import tensorflow as tf
 from stm_keras.bench.case import Case, Found, Role
 from stm_keras.bench.networks import ContextFinder, Wang2020Finder
 from stm_keras.bench.real import RING_RAD_PX, SURFACE, View, real_case
-from stm_keras.bench.shown import at_known_pixel, at_network_pixel
+from stm_keras.bench.shown import shown
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.prediction import predict_maps
@@ -17,6 +17,7 @@ from stm_keras.model_card import ModelCard
 
 PLACES_NM = np.array([[4.0, 5.0], [9.5, 3.25], [11.0, 12.75]])
 KNOWN = (0.6, 2.2)
+DETECTION = {"threshold": 0.5, "false_discovery_rate": 0.1}
 
 
 def topograph(folder, pixel_nm=0.06, size_px=250):
@@ -66,7 +67,7 @@ def card(ring_rad_px, **changes):
 class Context:
     """Finds the brightest pixel, and tells what it was shown."""
 
-    card = SimpleNamespace(detection={"threshold": 0.5}, ring_rad_px=KNOWN)
+    card = card(KNOWN, detection=DETECTION)
 
     def detect(self, maps, ring):
         self.maps, self.ring = maps, ring
@@ -81,29 +82,29 @@ class Context:
 def test_a_case_that_is_no_file_is_shown_as_it_is():
     maps = np.zeros((2, 9, 9), np.float32)
     case = Case(maps, np.array([0.7, 0.8]), np.empty((0, 2)))
-    for shown in (at_known_pixel(case, KNOWN), at_network_pixel(case, KNOWN)):
-        assert shown.maps is maps
-        np.testing.assert_allclose(shown.ring_rad_px, [1.4, 1.6])
-        np.testing.assert_array_equal(shown.scale, 1)
+    view = shown(case, card(KNOWN))
+    assert view.maps is maps
+    np.testing.assert_allclose(view.ring_rad_px, [1.4, 1.6])
+    np.testing.assert_array_equal(view.scale, 1)
 
 
 def test_a_network_that_is_told_the_rings_sees_a_pixel_that_it_knows(case):
-    shown = at_known_pixel(case, KNOWN)
-    pixel = 15.0 / shown.maps.shape[1]
-    assert KNOWN[0] <= shown.ring_rad_px[0] <= KNOWN[1]
+    view = shown(case, card(KNOWN, detection=DETECTION))
+    pixel = 15.0 / view.maps.shape[1]
+    assert KNOWN[0] <= view.ring_rad_px[0] <= KNOWN[1]
     # 2k of Cu(111) at 10 mV is 4.29 rad/nm.
-    assert shown.ring_rad_px[0] / pixel == pytest.approx(4.29, rel=0.02)
-    assert shown.maps.shape != case.maps.shape
+    assert view.ring_rad_px[0] / pixel == pytest.approx(4.29, rel=0.02)
+    assert view.maps.shape != case.maps.shape
 
 
 def test_places_come_back_in_the_pixels_of_the_case(case):
-    for shown in (
-        at_known_pixel(case, KNOWN),
-        at_network_pixel(case, (1.0, 1.0)),
+    for view in (
+        shown(case, card(KNOWN, detection=DETECTION)),
+        shown(case, card((1.0, 1.0))),
     ):
-        there = PLACES_NM * shown.maps.shape[1] / 15.0 - 0.5
-        sizes = np.full((3, 2), shown.maps.shape[1] / 15.0)
-        found = shown.in_case(Found(there, np.ones(3), sizes))
+        there = PLACES_NM * view.maps.shape[1] / 15.0 - 0.5
+        sizes = np.full((3, 2), view.maps.shape[1] / 15.0)
+        found = view.in_case(Found(there, np.ones(3), sizes))
         np.testing.assert_allclose(nm(case, found.positions), PLACES_NM)
         np.testing.assert_allclose(
             found.deviations, case.maps.shape[1] / 15.0, rtol=1e-6
@@ -114,13 +115,13 @@ def test_places_come_back_in_the_pixels_of_the_case(case):
 def test_context_is_compared_in_the_pixels_of_the_case(case):
     network = Context()
     found = ContextFinder(network).look(case, None)
-    shown = at_known_pixel(case, KNOWN)
-    np.testing.assert_array_equal(network.maps, shown.maps)
-    np.testing.assert_array_equal(network.ring, shown.ring_rad_px)
+    view = shown(case, network.card)
+    np.testing.assert_array_equal(network.maps, view.maps)
+    np.testing.assert_array_equal(network.ring, view.ring_rad_px)
     gaps = np.linalg.norm(nm(case, found.positions) - PLACES_NM, axis=1)
-    assert gaps.min() < 0.71 * 15.0 / shown.maps.shape[1]
+    assert gaps.min() < 0.71 * 15.0 / view.maps.shape[1]
     assert found.deviations is not None
-    np.testing.assert_allclose(found.deviations, [[0.5, 0.25]] * shown.scale)
+    np.testing.assert_allclose(found.deviations, [[0.5, 0.25]] * view.scale)
 
 
 @pytest.mark.parametrize("bounds", [RING_RAD_PX, (2.0, 2.4)], ids=str)
@@ -139,8 +140,8 @@ def test_wang2020_sees_and_finds_what_predict_does(bounds, tmp_path):
     predicted = predict_maps(
         read_maps(path), finder, PredictOptions(SURFACE, threshold=1.0)
     )
-    shown = at_network_pixel(case, bounds)
-    np.testing.assert_array_equal(shown.maps, predicted.maps.data)
+    view = shown(case, finder.card)
+    np.testing.assert_array_equal(view.maps, predicted.maps.data)
     found = Wang2020Finder(finder).look(case, None).above(1.0)
     assert len(found.positions) == len(PLACES_NM)
     np.testing.assert_allclose(
@@ -159,7 +160,7 @@ def test_context_sees_and_finds_what_predict_does(bounds, tmp_path):
         return {"score": score, "offset": place, "deviation": place}
 
     finder = DetectionFinder(
-        card(bounds, detection={"threshold": 0.5, "false_discovery_rate": 0.1}),
+        card(bounds, detection=DETECTION),
         {
             "standardize": lambda maps: {"maps": maps},
             "score_tiles": score_tiles,
@@ -173,7 +174,7 @@ def test_context_sees_and_finds_what_predict_does(bounds, tmp_path):
     found = ContextFinder(finder).look(case, None).above(0.5)
     np.testing.assert_array_equal(*told)
     np.testing.assert_array_equal(
-        at_known_pixel(case, bounds).maps, predicted.maps.data
+        shown(case, finder.card).maps, predicted.maps.data
     )
     assert len(found.positions)
     np.testing.assert_allclose(
