@@ -12,6 +12,7 @@ from stm_keras.export.endpoints import (
     checked,
     in_nm,
     shares,
+    standardize,
 )
 from stm_keras.nn.context import LEAST_FRAME_PX
 from stm_keras.nn.locating import locate_detections
@@ -95,13 +96,7 @@ def context_endpoints(
         Endpoint("serving_default", serve, public, "certainty of every pixel"),
         Endpoint("locate", locate, public, "positions of the impurities"),
         Endpoint("attention", attention, public, "which maps counted"),
-        Endpoint(
-            "standardize",
-            lambda maps: {"maps": network.standardization(maps)},
-            (MAPS,),
-            "maps of mean 0 and standard deviation 1",
-            internal=True,
-        ),
+        standardize(network),
         Endpoint(
             "score_tiles",
             score_tiles,

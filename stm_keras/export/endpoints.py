@@ -1,7 +1,7 @@
 """Functions of an exported model: what goes in, what comes out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -53,16 +53,24 @@ class Endpoint:
     inputs: tuple[tf.TensorSpec, ...]
     about: str
     internal: bool = False
-    documented: dict[str, Any] = field(init=False)
 
-    def __post_init__(self) -> None:
-        about = {
-            "about": self.about,
-            "inputs": {
-                s.name: INPUTS.get(str(s.name), "") for s in self.inputs
-            },
-        }
-        object.__setattr__(self, "documented", about)
+    @property
+    def documented(self) -> dict[str, Any]:
+        """What it is for and what goes in, for the model's assets."""
+        names = [str(spec.name) for spec in self.inputs]
+        inputs = {name: INPUTS.get(name, "") for name in names}
+        return {"about": self.about, "inputs": inputs}
+
+
+def standardize(network: Any) -> Endpoint:
+    """The maps as the network sees them."""
+    return Endpoint(
+        "standardize",
+        lambda maps: {"maps": network.standardization(maps)},
+        (MAPS,),
+        "maps of mean 0 and standard deviation 1",
+        internal=True,
+    )
 
 
 def checked(

@@ -4,7 +4,6 @@ import json
 import tempfile
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
 from stm_keras.analysis.novelty import Ground
@@ -57,7 +56,6 @@ def export_saved_model(
             tf.saved_model.Asset(str(Path(scratch) / CARD_NAME)),
             tf.saved_model.Asset(str(about)),
         ]
-        keras.backend.clear_session()
         signatures = {
             endpoint.name: _function(endpoint).get_concrete_function()
             for endpoint in endpoints

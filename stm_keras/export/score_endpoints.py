@@ -11,6 +11,7 @@ from stm_keras.export.endpoints import (
     checked,
     in_nm,
     shares,
+    standardize,
 )
 from stm_keras.model_card import ModelCard
 from stm_keras.nn.locating import locate_peaks
@@ -79,13 +80,7 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
         Endpoint("serving_default", serve, public, "score of every pixel"),
         Endpoint("locate", locate, public, "positions of the impurities"),
         Endpoint("attention", attention, public, "which maps counted"),
-        Endpoint(
-            "standardize",
-            lambda maps: {"maps": network.standardization(maps)},
-            (MAPS,),
-            "maps of mean 0 and standard deviation 1",
-            internal=True,
-        ),
+        standardize(network),
         Endpoint(
             "score_tiles",
             lambda maps: {"score": network(maps, standardised=True)},

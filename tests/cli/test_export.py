@@ -9,28 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cli.main import main
 from stm_keras.export.model_export import export_model
 from stm_keras.export.tflite import export_tflite
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
-
-
-@pytest.fixture
-def stmk(monkeypatch, capfd, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["stmk", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, error = capfd.readouterr()
-        return code, out, error
-
-    return run
 
 
 @pytest.fixture(scope="module")

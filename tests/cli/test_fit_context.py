@@ -1,31 +1,12 @@
 """`stmk fit --network context`: what goes together, and what does not."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from cli.main import main
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
-
-
-@pytest.fixture
-def stmk(monkeypatch, capfd, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["stmk", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, error = capfd.readouterr()
-        return code, out, error
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -9,23 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cli.main import main
-
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def stmk(monkeypatch, capfd, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def stmk(stmk):
+    """The lines of what `stmk` says, none of a traceback."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["stmk", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, error = capfd.readouterr()
+        code, out, error = stmk(*arguments)
         assert "Traceback" not in error
         return code, out.splitlines(), error.splitlines()
 
