@@ -1,5 +1,8 @@
 """What an exported `Context` can be asked."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow as tf
 
 from stm_keras.analysis.novelty import Ground
@@ -27,13 +30,16 @@ _MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
 
 
 def context_endpoints(
-    model: ImpurityFinder, threshold: float, ground: Ground | None
+    model: ImpurityFinder,
+    detection: Mapping[str, Any],
+    ground: Ground | None,
 ) -> list[Endpoint]:
     """Signatures of a model with the network `Context`.
 
     Args:
         model: the trained network.
-        threshold: least joint probability of a detection.
+        detection: of its card; the `threshold` and `false_discovery_rate`
+            of what `locate` gives.
         ground: what the training fields look like to the network; None leaves
             `describe` out.
     """
@@ -64,7 +70,11 @@ def context_endpoints(
         logit, rest = tf.split(output, (1, 4), axis=-1)
         logit = tf.where(tf.expand_dims(seen, -1), logit, _NOWHERE)
         output = tf.concat([logit, rest], axis=-1)
-        found = locate_detections(output, threshold)
+        found = locate_detections(
+            output,
+            float(detection["threshold"]),
+            float(detection["false_discovery_rate"]),
+        )
         return {
             "positions_px": found.positions,
             "positions_nm": in_nm(found.positions, pixel_nm),

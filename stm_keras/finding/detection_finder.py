@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from stm_keras.analysis.detections import Detections, find_detections
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.model_card import ModelCard
 from stm_keras.progress import Progress, no_progress
@@ -39,15 +40,28 @@ class DetectionFinder:
 
     @property
     def threshold(self) -> float:
-        """The least probability of a detection, by the card."""
+        """No detection is less probable, whatever else is found."""
         assert self.card.detection is not None
         return float(self.card.detection["threshold"])
 
     @property
     def false_discovery_rate(self) -> float:
-        """The share of false detections that the threshold allows."""
+        """The share of false detections that may be expected."""
         assert self.card.detection is not None
         return float(self.card.detection["false_discovery_rate"])
+
+    def least_kept(self, probabilities: np.ndarray) -> float:
+        """The least probability of what counts in one stack.
+
+        Args:
+            probabilities: of all that was detected in it, float [n].
+
+        Returns:
+            See `stm_keras.analysis.false_discovery.least_kept`.
+        """
+        return least_kept(
+            probabilities, self.false_discovery_rate, self.threshold
+        )
 
     def answer(
         self,

@@ -10,10 +10,10 @@ import numpy as np
 
 from stm_keras.analysis.calibration import (
     Reliability,
-    false_discovery_threshold,
     fit_calibration,
     reliability,
 )
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.novelty import Ground, fit_ground, write_ground
 from stm_keras.export.model_export import move_into
@@ -40,6 +40,10 @@ from stm_keras.progress import Progress, no_progress
 from stm_keras.versions import package_versions
 
 FALSE_DISCOVERY_RATE = 0.1
+LEAST_PROBABILITY = 0.5
+"""So many of what is kept may be false, by expectation in every stack, and
+nothing is that is more likely false than true."""
+
 RING_RAD_PX = (0.6, 2.2)
 """Least and greatest 2k of the training sets [rad/px]."""
 
@@ -66,8 +70,8 @@ def publish_context(
 ) -> ModelCard:
     """Calibrate and test a trained network and write its directory.
 
-    The validation split decides the calibration, the threshold and the
-    ground; the test split is looked at once, afterwards.
+    The validation split decides the calibration and the ground; the test
+    split is looked at once, afterwards.
 
     Args:
         model: the network with its best weights.
@@ -84,19 +88,12 @@ def publish_context(
     model.network.calibration = UNCALIBRATED
     seen = _run(model, config, "validation", _SEED)
     progress(1, _STAGES)
-    calibration = fit_calibration(seen.joined())
-    model.network.calibration = calibration
-    joined = seen.joined()
-    threshold = false_discovery_threshold(
-        joined.probabilities(np.take(calibration, (0, 1, 3, 4))),
-        joined.correct,
-        FALSE_DISCOVERY_RATE,
-    )
+    model.network.calibration = fit_calibration(seen.joined())
     ground = fit_ground(seen.features)
     progress(2, _STAGES)
-    tested = _test(model, config, threshold)
+    tested = _test(model, config)
     progress(3, _STAGES)
-    card = _card(model, config, log, threshold, tested)
+    card = _card(model, config, log, tested)
     _write(model, config, log, card, ground)
     seal(card, config.out)
     progress(_STAGES, _STAGES)
@@ -125,9 +122,7 @@ def _run(
     )
 
 
-def _test(
-    model: ImpurityFinder, config: ContextFitConfig, threshold: float
-) -> _Tested:
+def _test(model: ImpurityFinder, config: ContextFitConfig) -> _Tested:
     held = _run(model, config, "test", 2 * _SEED, surrogate_share=0.0)
     surrogates = _run(
         model,
@@ -141,25 +136,29 @@ def _test(
     counts = sorted({field.n_maps for field in held.fields})
     return _Tested(
         {
-            f"{n} maps": {
-                "network": _pooled(held.fields, n, threshold).as_dict()
-            }
+            f"{n} maps": {"network": _pooled(held.fields, n).as_dict()}
             for n in counts
         },
         reliability(joined.probabilities(), joined.correct),
         float(np.nanstd(joined.z)),
-        _false_a_frame(surrogates, config, threshold),
+        _false_a_frame(surrogates, config),
     )
 
 
-def _pooled(
-    fields: Sequence[FieldResult], n_maps: int, threshold: float
-) -> Score:
+def _kept(field: FieldResult) -> np.ndarray:
+    """Detections that count, bool [n]."""
+    least = least_kept(
+        field.probabilities, FALSE_DISCOVERY_RATE, LEAST_PROBABILITY
+    )
+    return field.probabilities >= least
+
+
+def _pooled(fields: Sequence[FieldResult], n_maps: int) -> Score:
     return reduce(
         add,
         (
             score_positions(
-                field.positions[field.probabilities >= threshold],
+                field.positions[_kept(field)],
                 field.truth,
                 tolerance=TOLERANCE_PX,
             )
@@ -170,14 +169,9 @@ def _pooled(
     )
 
 
-def _false_a_frame(
-    surrogates: HeldOut, config: ContextFitConfig, threshold: float
-) -> float:
+def _false_a_frame(surrogates: HeldOut, config: ContextFitConfig) -> float:
     """Detections in maps without an impurity, for each 80 x 80 px."""
-    found = sum(
-        int((field.probabilities >= threshold).sum())
-        for field in surrogates.fields
-    )
+    found = sum(int(_kept(field).sum()) for field in surrogates.fields)
     # Crops of every size are equally frequent.
     area = np.mean(np.square(config.batches.sizes_px))
     return float(found / (len(surrogates.fields) * area) * _FRAME_PX2)
@@ -205,7 +199,6 @@ def _card(
     model: ImpurityFinder,
     config: ContextFitConfig,
     log: TrainingLog,
-    threshold: float,
     tested: _Tested,
 ) -> ModelCard:
     diagram = tested.diagram
@@ -231,7 +224,7 @@ def _card(
         made=made_now(log),
         versions=package_versions(),
         detection={
-            "threshold": threshold,
+            "threshold": LEAST_PROBABILITY,
             "false_discovery_rate": FALSE_DISCOVERY_RATE,
             "tolerance_px": TOLERANCE_PX,
             "reliability": {
