@@ -29,8 +29,9 @@ def write_tensors(
 
     It does what `stmk predict` does before the network, in the folder `out`:
     `maps.npy` float32 [1, V, H, W] at the network's pixel, NaN where not
-    measured, of many maps means (see `few_maps`); `pixel_nm.npy` [1]; `ring_per_nm.npy` [1, V], for a model that
-    takes it; `inputs.json`, the same for a REST request; and `frame.json`,
+    measured, of many maps means (see `few_maps`); `pixel_nm.npy` [1];
+    `ring_per_nm.npy` [1, V], for a model that takes it; `inputs.json`, the same
+    for a REST request; and `frame.json`,
     which tells how to get from pixels of the maps to those of the file.
 
     Args:
