@@ -1,31 +1,29 @@
 """Calibrate and test a trained network `context`, and write its directory."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stm_keras.analysis.calibration import (
-    Reliability,
-    false_discovery_threshold,
-    fit_calibration,
-    reliability,
-)
+from stm_keras.analysis.calibration import Reliability, reliability
 from stm_keras.analysis.metrics import Score, score_positions
-from stm_keras.analysis.novelty import Ground, fit_ground, write_ground
+from stm_keras.analysis.novelty import FILE as GROUND
+from stm_keras.analysis.novelty import write_ground
 from stm_keras.export.model_export import move_into
 from stm_keras.export.saved_model import export_saved_model
 from stm_keras.files import atomic_file
-from stm_keras.fitting.context_config import ContextFitConfig
-from stm_keras.fitting.detection_run import (
-    TOLERANCE_PX,
-    FieldResult,
-    HeldOut,
-    run_held_out,
+from stm_keras.fitting.adaptation_figures import Adaptation
+from stm_keras.fitting.context_calibration import (
+    FALSE_DISCOVERY_RATE,
+    SEED,
+    Calibrated,
+    calibrate,
+    held_out,
 )
+from stm_keras.fitting.context_config import RING_RAD_PX, ContextFitConfig
+from stm_keras.fitting.detection_run import TOLERANCE_PX, FieldResult, HeldOut
 from stm_keras.fitting.publication import (
     data_of,
     made_now,
@@ -34,16 +32,13 @@ from stm_keras.fitting.publication import (
 )
 from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.model_card import ModelCard
-from stm_keras.nn.detection_output import UNCALIBRATED
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
 from stm_keras.versions import package_versions
 
-FALSE_DISCOVERY_RATE = 0.1
-RING_RAD_PX = (0.6, 2.2)
-"""Least and greatest 2k of the training sets [rad/px]."""
+Choose = Callable[[Calibrated], tuple[Calibrated, Adaptation]]
+"""From an adapted network to the one that ships, and why."""
 
-_SEED = 1_000_000
 _FRAME_PX2 = 80 * 80
 _STAGES = 4
 
@@ -62,6 +57,7 @@ def publish_context(
     config: ContextFitConfig,
     log: TrainingLog,
     *,
+    choose: Choose | None = None,
     progress: Progress = no_progress,
 ) -> ModelCard:
     """Calibrate and test a trained network and write its directory.
@@ -73,6 +69,7 @@ def publish_context(
         model: the network with its best weights.
         config: of its training.
         log: of its training.
+        choose: may put another network in the place of an adapted one.
         progress: told the number of stages done and of all.
 
     Returns:
@@ -81,59 +78,28 @@ def publish_context(
     Raises:
         InputError: where the network has learnt too little to calibrate.
     """
-    model.network.calibration = UNCALIBRATED
-    seen = _run(model, config, "validation", _SEED)
+    ready, adaptation = calibrate(model, config), None
     progress(1, _STAGES)
-    calibration = fit_calibration(seen.joined())
-    model.network.calibration = calibration
-    joined = seen.joined()
-    threshold = false_discovery_threshold(
-        joined.probabilities(np.take(calibration, (0, 1, 3, 4))),
-        joined.correct,
-        FALSE_DISCOVERY_RATE,
-    )
-    ground = fit_ground(seen.features)
+    if choose is not None:
+        ready, adaptation = choose(ready)
     progress(2, _STAGES)
-    tested = _test(model, config, threshold)
+    tested = _test(ready, config)
     progress(3, _STAGES)
-    card = _card(model, config, log, threshold, tested)
-    _write(model, config, log, card, ground)
+    card = _card(ready, config, log, tested, adaptation)
+    _write(ready, config, log, card)
     seal(card, config.out)
     progress(_STAGES, _STAGES)
     return card
 
 
-def _run(
-    model: ImpurityFinder,
-    config: ContextFitConfig,
-    split: str,
-    seed: int,
-    **effects: Any,
-) -> HeldOut:
-    batches = replace(
-        config.batches,
-        effects=replace(config.batches.effects, **effects),
-        equation_3=replace(config.batches.equation_3, **effects),
-    )
-    return run_held_out(
-        model,
-        config.data,
-        batches,
-        split=split,
-        n_batches=config.held_out_batches,
-        seed=seed,
-    )
-
-
-def _test(
-    model: ImpurityFinder, config: ContextFitConfig, threshold: float
-) -> _Tested:
-    held = _run(model, config, "test", 2 * _SEED, surrogate_share=0.0)
-    surrogates = _run(
+def _test(ready: Calibrated, config: ContextFitConfig) -> _Tested:
+    model, threshold = ready.model, ready.threshold
+    held = held_out(model, config, "test", 2 * SEED, surrogate_share=0.0)
+    surrogates = held_out(
         model,
         config,
         "test",
-        3 * _SEED,
+        3 * SEED,
         surrogate_share=1.0,
         holes_share=0.0,
     )
@@ -184,12 +150,12 @@ def _false_a_frame(
 
 
 def _write(
-    model: ImpurityFinder,
+    ready: Calibrated,
     config: ContextFitConfig,
     log: TrainingLog,
     card: ModelCard,
-    ground: Ground,
 ) -> None:
+    model, _, ground = ready
     export = log.directory / "export"
     export_saved_model(model, card, export, ground)
     move_into(config.out, export)
@@ -198,16 +164,20 @@ def _write(
         whole = temporary.with_suffix(".keras")
         model.save(whole)
         whole.replace(temporary)
-    write_ground(ground, config.out)
+    if ground is None:
+        (config.out / GROUND).unlink(missing_ok=True)
+    else:
+        write_ground(ground, config.out)
 
 
 def _card(
-    model: ImpurityFinder,
+    ready: Calibrated,
     config: ContextFitConfig,
     log: TrainingLog,
-    threshold: float,
     tested: _Tested,
+    adaptation: Adaptation | None,
 ) -> ModelCard:
+    model, threshold, _ = ready
     diagram = tested.diagram
     return ModelCard(
         name=config.out.name,
@@ -243,4 +213,5 @@ def _card(
             "z_standard_deviation": tested.z_deviation,
             "false_in_surrogate_80x80": tested.false_in_surrogates,
         },
+        adaptation=adaptation and adaptation.as_dict(),
     )
