@@ -13,7 +13,7 @@ from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
 from stm_keras.fitting.context_calibration import Calibrated
 from stm_keras.fitting.context_start import Start, uncalibrated
-from stm_keras.fitting.experiment import Experiment, Stack
+from stm_keras.fitting.experiment import Experiment
 from stm_keras.model_card import ModelCard
 from stm_keras.nn.losses import entropy
 from stm_keras.nn.model import ImpurityFinder
@@ -45,21 +45,54 @@ class Guard:
         Args:
             adapted: calibrated as it would ship.
         """
-        stacks = _evenly(self.experiment.stacks, _MOST_STACKS)
-        each = -(-_SURROGATES // len(stacks))
         before, after = (
-            Figures(
+            figures_of(
+                finder_of(ready, self.start.card),
+                ready.model,
                 loss,
-                mean_entropy(ready.model, self.experiment.tiles),
-                *_counts(finder_of(ready, self.start.card), stacks, each),
+                self.experiment,
             )
             for ready, loss in zip(
                 (self.start.ready, adapted), self.losses, strict=True
             )
         )
+        each = surrogates_each(self.experiment)
         adaptation = Adaptation(before, after, each)
         kept = self.start.ready if adaptation.objections else adapted
         return kept, adaptation
+
+
+def figures_of(
+    finder: DetectionFinder,
+    model: ImpurityFinder,
+    loss: float,
+    experiment: Experiment,
+) -> Figures:
+    """What a network makes of an experiment.
+
+    Args:
+        finder: see `finder_of`.
+        model: of the same network.
+        loss: its L0 on held-out batches [nat].
+        experiment: the experiment.
+    """
+    rng = np.random.default_rng(0)  # the same surrogates of every network
+    each = surrogates_each(experiment)
+    stacks = _evenly(experiment.stacks, _MOST_STACKS)
+    own = sum(_count(finder, *stack) for stack in stacks)
+    false = sum(
+        _count(finder, phase_surrogate(maps, rng), ring)
+        for maps, ring in stacks
+        for _ in range(each)
+    )
+    lreg = mean_entropy(model, experiment.tiles)
+    return Figures(loss, lreg, own, false / each)
+
+
+def surrogates_each(experiment: Experiment) -> int:
+    """How many surrogates are made of each stack of an experiment."""
+    n_stacks = min(len(experiment.stacks), _MOST_STACKS)
+    return -(-_SURROGATES // n_stacks)
 
 
 def finder_of(ready: Calibrated, card: ModelCard) -> DetectionFinder:
@@ -108,20 +141,6 @@ def mean_entropy(model: ImpurityFinder, tiles: Iterable[np.ndarray]) -> float:
         of_batch(tf.constant(chosen[i : i + _TILES_AT_ONCE])) for i in starts
     ]
     return float(tf.reduce_mean(tf.concat(parts, axis=0)))
-
-
-def _counts(
-    finder: DetectionFinder, stacks: tuple[Stack, ...], surrogates: int
-) -> tuple[int, float]:
-    """Detections in an experiment, and in a surrogate of it."""
-    rng = np.random.default_rng(0)  # the same ones before and after
-    own = sum(_count(finder, *stack) for stack in stacks)
-    false = sum(
-        _count(finder, phase_surrogate(maps, rng), ring)
-        for maps, ring in stacks
-        for _ in range(surrogates)
-    )
-    return own, false / surrogates
 
 
 def _count(finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray) -> int:

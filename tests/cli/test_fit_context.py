@@ -74,6 +74,17 @@ def test_from_data_to_positions_with_their_certainty(stmk, friedel, tmp_path):
     assert told["expected_false"] >= 0
     assert len(told["found_in_surrogates"]) == 5
     assert {"std_x_nm", "std_y_nm"} <= set(told["positions"][0])
+    code, out, error = stmk(
+        *("fit", "--init", "mine", "--experiment", "scan.npz"),
+        *("--surface", "au111", "--data", friedel, "--steps", 100),
+        *("--voltages", "1,4", "--sizes", 20, "--batch-size", 8),
+        *("--learning-rate", 0.001, "--out", "adapted"),
+    )
+    assert code == 0, error
+    assert "entropy on the experiment" in out
+    card = json.loads((tmp_path / "adapted/model_card.json").read_text())
+    assert card["adaptation"]["shipped"] in ("adapted", "start")
+    assert card["training"]["alpha"] == 0.03
     code, _, error = stmk(
         *("predict", "scan.npz", "--model", "mine", "--surface", "au111"),
         *("--threshold", 3, "--out", "other"),
