@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from stm_keras.errors import InputError
 from stm_keras.export.saved_model import signatures_of
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
-from stm_keras.fitting.context_calibration import Calibrated
+from stm_keras.fitting.context_calibration import Calibrated, calibrate
+from stm_keras.fitting.context_config import ContextFitConfig
 from stm_keras.fitting.context_start import Start, uncalibrated
 from stm_keras.fitting.experiment import Experiment
 from stm_keras.model_card import ModelCard
@@ -39,27 +41,43 @@ class Guard:
     losses: tuple[float, float]
     experiment: Experiment
 
-    def choose(self, adapted: Calibrated) -> tuple[Calibrated, Adaptation]:
+    def choose(
+        self, model: ImpurityFinder, config: ContextFitConfig
+    ) -> tuple[Calibrated, Adaptation]:
+        """Calibrate an adapted network, and `compare` it.
+
+        Args:
+            model: the network; its calibration is set.
+            config: of its training.
+        """
+        try:
+            adapted = calibrate(model, config)
+        except InputError as error:
+            lreg = mean_entropy(model, self.experiment.tiles)
+            after = Figures(self.losses[1], lreg, None, None)
+            reason = f"it cannot be calibrated ({error})"
+            return self.start.ready, self._change(after, reason)
+        return self.compare(adapted)
+
+    def compare(self, adapted: Calibrated) -> tuple[Calibrated, Adaptation]:
         """The network that ships, and the figures that say why.
 
         Args:
-            adapted: calibrated as it would ship.
+            adapted: as it would ship.
         """
-        before, after = (
-            figures_of(
-                finder_of(ready, self.start.card),
-                ready.model,
-                loss,
-                self.experiment,
-            )
-            for ready, loss in zip(
-                (self.start.ready, adapted), self.losses, strict=True
-            )
-        )
-        each = surrogates_each(self.experiment)
-        adaptation = Adaptation(before, after, each)
+        after = self._figures(adapted, self.losses[1])
+        adaptation = self._change(after)
         kept = self.start.ready if adaptation.objections else adapted
         return kept, adaptation
+
+    def _change(self, after: Figures, refusal: str | None = None) -> Adaptation:
+        before = self._figures(self.start.ready, self.losses[0])
+        each = surrogates_each(self.experiment)
+        return Adaptation(before, after, each, refusal)
+
+    def _figures(self, ready: Calibrated, loss: float) -> Figures:
+        finder = finder_of(ready, self.start.card)
+        return figures_of(finder, ready.model, loss, self.experiment)
 
 
 def figures_of(

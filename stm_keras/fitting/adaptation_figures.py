@@ -23,15 +23,16 @@ class Figures(NamedTuple):
     Attributes:
         held_out_loss: L0 on held-out simulated fields [nat].
         entropy: Lreg on the experiment, as the training sees it [nat].
-        detections: in the experiment at the network's threshold.
+        detections: in the experiment at the network's threshold; None for a
+            network without one, as it could not be calibrated.
         in_surrogates: the same in a phase surrogate of the experiment, where
             all are false; a mean.
     """
 
     held_out_loss: float
     entropy: float
-    detections: int
-    in_surrogates: float
+    detections: int | None
+    in_surrogates: float | None
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,18 @@ class Adaptation:
         before: the network that the training started from.
         after: the adapted one.
         surrogates: how many were made of the experiment.
+        refusal: why the adapted network could not be calibrated, if so.
     """
 
     before: Figures
     after: Figures
     surrogates: int
+    refusal: str | None = None
 
     @property
     def objections(self) -> list[str]:
         """Why the adapted network must not take the start's place."""
-        found = []
+        found = [self.refusal] if self.refusal else []
         loss, now = self.before.held_out_loss, self.after.held_out_loss
         if not now <= loss + LOSS_MARGIN * abs(loss):
             found.append(
@@ -59,6 +62,8 @@ class Adaptation:
                 f"{now:.2f} nat, more than {LOSS_MARGIN:.0%}"
             )
         false, more = self.before.in_surrogates, self.after.in_surrogates
+        if false is None or more is None:
+            return found
         # Counts: a difference below its standard error may be chance.
         chance = math.sqrt((false + more) / self.surrogates)
         if more - false > chance:
@@ -97,10 +102,9 @@ def adaptation_lines(stored: dict[str, Any]) -> list[str]:
     before, after = stored["before"], stored["after"]
     lines = [f"{'adaptation':{_WIDTH}}  before   after"]
     for name, label in _LABELS.items():
-        form = "d" if name == "detections" else ".2f"
-        lines.append(
-            f"{label:{_WIDTH}}{before[name]:>8{form}}{after[name]:>8{form}}"
-        )
+        digits = 0 if name == "detections" else 2
+        shown = (_number(figures[name], digits) for figures in (before, after))
+        lines.append(f"{label:{_WIDTH}}{''.join(shown)}")
     if stored["shipped"] == "adapted":
         return [*lines, "The adapted network ships."]
     reasons = "; ".join(stored["objections"])
@@ -109,3 +113,7 @@ def adaptation_lines(stored: dict[str, Any]) -> list[str]:
         f"The start's weights ship, not the adapted ones: {reasons}. Try a "
         "smaller --learning-rate or --alpha, or fewer --steps.",
     ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return f"{'-':>8}" if value is None else f"{value:8.{digits}f}"

@@ -36,11 +36,13 @@ from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
 from stm_keras.versions import package_versions
 
-Choose = Callable[[Calibrated], tuple[Calibrated, Adaptation]]
-"""From an adapted network to the one that ships, and why."""
+Choose = Callable[
+    [ImpurityFinder, ContextFitConfig], tuple[Calibrated, Adaptation]
+]
+"""From an adapted network to the one that ships, calibrated, and why."""
 
 _FRAME_PX2 = 80 * 80
-_STAGES = 4
+_STAGES = 3
 
 
 class _Tested(NamedTuple):
@@ -69,7 +71,8 @@ def publish_context(
         model: the network with its best weights.
         config: of its training.
         log: of its training.
-        choose: may put another network in the place of an adapted one.
+        choose: calibrates an adapted network, or puts another in its place;
+            None for a network that is not adapted.
         progress: told the number of stages done and of all.
 
     Returns:
@@ -78,13 +81,14 @@ def publish_context(
     Raises:
         InputError: where the network has learnt too little to calibrate.
     """
-    ready, adaptation = calibrate(model, config), None
+    adaptation = None
+    if choose is None:
+        ready = calibrate(model, config)
+    else:
+        ready, adaptation = choose(model, config)
     progress(1, _STAGES)
-    if choose is not None:
-        ready, adaptation = choose(ready)
-    progress(2, _STAGES)
     tested = _test(ready, config)
-    progress(3, _STAGES)
+    progress(2, _STAGES)
     card = _card(ready, config, log, tested, adaptation)
     _write(ready, config, log, card)
     seal(card, config.out)

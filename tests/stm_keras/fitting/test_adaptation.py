@@ -93,15 +93,15 @@ def test_the_same_network_ships_and_one_that_sees_things_does_not(
     start, experiment
 ):
     guard = Guard(start, (30.0, 30.0), experiment)
-    same, adaptation = guard.choose(with_surer_pixels(start, 0.0))
+    same, adaptation = guard.compare(with_surer_pixels(start, 0.0))
     assert adaptation.before == adaptation.after
     assert same.model is not start.ready.model
-    kept, adaptation = guard.choose(with_surer_pixels(start, 20.0))
+    kept, adaptation = guard.compare(with_surer_pixels(start, 20.0))
     assert kept is start.ready
     assert adaptation.after.in_surrogates > adaptation.before.in_surrogates
     assert "phase surrogate" in adaptation.objections[0]
     worse = Guard(start, (30.0, 31.0), experiment)
-    kept, adaptation = worse.choose(with_surer_pixels(start, 0.0))
+    kept, adaptation = worse.compare(with_surer_pixels(start, 0.0))
     assert kept is start.ready
 
 
@@ -112,11 +112,22 @@ def test_detections_are_counted_at_the_threshold(start, experiment):
     found = finder.detect(*stack).probabilities
     guard = Guard(start, (1.0, 1.0), experiment)
     low = start.ready._replace(threshold=float(np.median(found)))
-    _, adaptation = guard.choose(low)
+    _, adaptation = guard.compare(low)
     assert adaptation.after.detections == (found >= np.median(found)).sum()
     assert (
         adaptation.before.detections == (found >= start.ready.threshold).sum()
     )
+
+
+def test_a_network_that_cannot_be_calibrated_is_not_shipped(
+    start, experiment, context_config, tmp_path
+):
+    nothing = with_surer_pixels(start, -100.0).model
+    guard = Guard(start, (30.0, 30.0), experiment)
+    kept, adaptation = guard.choose(nothing, context_config(tmp_path))
+    assert kept is start.ready
+    assert "cannot be calibrated" in adaptation.objections[0]
+    assert adaptation.after.detections is None
 
 
 def test_a_spoilt_network_is_not_shipped(

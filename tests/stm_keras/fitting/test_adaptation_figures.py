@@ -73,3 +73,12 @@ def test_the_lines_hold_every_figure_and_the_reasons():
     assert verdict.startswith("The start's weights ship")
     assert all(reason in verdict for reason in adaptation.objections)
     assert len(adaptation.objections) == 2
+
+
+def test_a_network_without_a_threshold_has_no_counts():
+    nothing = Figures(30.0, 1.5, None, None)
+    adaptation = Adaptation(BEFORE, nothing, 10, "it cannot be calibrated")
+    assert adaptation.shipped == "start"
+    *table, verdict = adaptation_lines(adaptation.as_dict())
+    assert [row.split()[-1] for row in table[3:]] == ["-", "-"]
+    assert "ones: it cannot be calibrated. Try" in verdict
