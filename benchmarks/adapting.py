@@ -66,8 +66,8 @@ CONDITIONS = {
 80 x 80 px of Au(111), or eight fields of 32 x 32 px."""
 
 SIZE_PX = 32
-VOLTAGES = (1, 4, 8)
-HELD_OUT_BATCHES = 20
+HELD_OUT_FIELDS = 500
+"""At least, of all numbers of maps together, to calibrate on."""
 
 
 class Trained(NamedTuple):
@@ -78,8 +78,8 @@ class Trained(NamedTuple):
     loss: float
 
 
-def experiment_of(cases: Sequence[Case]) -> Experiment:
-    """Cases as the bench shows them to a network."""
+def experiment_of(cases: Sequence[Case], n_voltages: int) -> Experiment:
+    """Cases as the bench shows them to a network, and tiles of them."""
     stacks = tuple(
         Stack(
             case.maps.astype(np.float32),
@@ -90,7 +90,7 @@ def experiment_of(cases: Sequence[Case]) -> Experiment:
     tiles = tiles_of(
         [stack.maps for stack in stacks],
         size_px=SIZE_PX,
-        n_voltages=max(VOLTAGES),
+        n_voltages=n_voltages,
     )
     return Experiment(stacks, tuple(tiles))
 
@@ -139,6 +139,7 @@ class Adapter:
 
     def _config(self, alpha: float) -> ContextFitConfig:
         options = self._options
+        voltages, size = tuple(options.voltages), options.batch_size
         return ContextFitConfig(
             data=tuple((path, 1) for path in options.data),
             out=Path("unused"),
@@ -147,16 +148,18 @@ class Adapter:
             init=options.model,
             experiment=(Path("of the bench"),) if alpha else (),
             alpha=alpha,
-            held_out_batches=HELD_OUT_BATCHES,
+            held_out_batches=-(-HELD_OUT_FIELDS // len(voltages) // size),
             batches=ContextBatchConfig(
-                options.batch_size, VOLTAGES, (SIZE_PX,), seed=options.seed
+                size, voltages, (SIZE_PX,), seed=options.seed
             ),
         )
 
 
-def outcomes_on(cases: Sequence[Case], adapter: Adapter) -> Outcomes:
+def outcomes_on(
+    cases: Sequence[Case], adapter: Adapter, n_voltages: int
+) -> Outcomes:
     """Before, control and adapted, on one experiment."""
-    experiment = experiment_of(cases)
+    experiment = experiment_of(cases, n_voltages)
     networks = (
         adapter.before,
         adapter.after(None),
@@ -204,6 +207,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--alpha", type=float, default=PAPER_ALPHA)
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--voltages", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--lines", type=int, default=len(CONDITIONS))
     parser.add_argument("--experiments", type=int, default=2)
     parser.add_argument("--seed", type=int, default=61, help="of the bench")
     parser.add_argument("--out", type=Path, help="file for the table")
@@ -215,7 +220,8 @@ def main() -> None:
     lines = [
         f"{datetime.date.today()}, {os.cpu_count()} cores, "
         f"{platform.machine()}; {options.model}, {options.steps} steps of "
-        f"{options.batch_size} fields and {options.batch_size} tiles, alpha "
+        f"{options.batch_size} fields and {options.batch_size} tiles, "
+        f"{', '.join(map(str, options.voltages))} maps, alpha "
         f"{options.alpha:g}, learning rate {options.learning_rate:g}, "
         f"{options.experiments} experiments a line, seed {options.seed}",
         "",
@@ -224,7 +230,7 @@ def main() -> None:
     print("\n".join(lines), flush=True)
     cells = {cell.name: cell for cell in mismatch_cells()}
     adapter = Adapter(options)
-    for name, count in CONDITIONS.items():
+    for name, count in list(CONDITIONS.items())[: options.lines]:
         outcomes = []
         for number in range(options.experiments):
             first = number * count
@@ -232,7 +238,7 @@ def main() -> None:
                 cells[name].make(Role.TEST, options.seed, n)
                 for n in range(first, first + count)
             ]
-            outcomes.append(outcomes_on(cases, adapter))
+            outcomes.append(outcomes_on(cases, adapter, max(options.voltages)))
         lines.append(line(name, outcomes))
         print(lines[-1], flush=True)
     if options.out is not None:
