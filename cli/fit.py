@@ -33,7 +33,7 @@ from cli.quiet import quiet_imports
 def fit(
     data: Data,
     out: Out,
-    network: Network = "wang2020",
+    network: Network = None,
     shares: Shares = None,
     init: Init = None,
     experiment: Experiment = None,
@@ -60,8 +60,8 @@ def fit(
     Examples: stmk fit --data data/friedel --out saved_models/mine --epochs 5;
     stmk fit --network context --data data/scattering --data data/friedel
     --shares 3,1 --out saved_models/mine;
-    stmk fit --network context --data data/scattering --init
-    saved_models/context --experiment scan.sxm --steps 500 --out adapted
+    stmk fit --init saved_models/context --experiment scan.sxm --data
+    data/scattering --steps 200 --learning-rate 0.0003 --out adapted
     """
     card = train(locals())  # all of the options above, by name
     with quiet_imports():

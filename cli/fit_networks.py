@@ -43,7 +43,7 @@ def train(given: Mapping[str, Any]) -> ModelCard:
         InputError: for an unknown network, an option of another one, or what
             the training refuses.
     """
-    network = given["network"]
+    network = given["network"] or ("context" if given["init"] else "wang2020")
     if network not in _OF_ONE:
         raise InputError(
             f"Unknown --network {network!r}. Known: {', '.join(_OF_ONE)}."

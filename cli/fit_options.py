@@ -11,10 +11,11 @@ Data = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="Directory of the new model.")]
 Network = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="wang2020, the paper's, or context, which sees further and "
-        "says how sure it is."
+        "says how sure it is. By default wang2020; context with --init.",
+        show_default=False,
     ),
 ]
 Shares = Annotated[
@@ -28,7 +29,8 @@ Shares = Annotated[
 Init = Annotated[
     Path | None,
     typer.Option(
-        help="context: model directory whose weights to start from.",
+        help="context: model directory whose weights to start from. With an "
+        "experiment they ship unchanged where the adapted ones are worse.",
         show_default=False,
     ),
 ]
@@ -79,7 +81,8 @@ BatchSize = Annotated[
 LearningRate = Annotated[
     float | None,
     typer.Option(
-        help="The highest. By default 0.002; context: 0.0015.",
+        help="The highest. By default 0.002; context: 0.0015, too much for "
+        "a trained network: with --init 0.0003 or less.",
         show_default=False,
     ),
 ]

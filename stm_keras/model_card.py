@@ -52,6 +52,9 @@ class ModelCard:
             false-discovery rate that it follows from, and how true the
             probabilities and deviations are; None for a network that gives S
             alone.
+        adaptation: of `Context` adapted to an experiment: figures before and
+            after, and which network it is; see
+            `stm_keras.fitting.adaptation_figures`. None for any other.
         format: version of this card's form.
     """
 
@@ -69,6 +72,7 @@ class ModelCard:
     made: dict[str, Any]
     versions: dict[str, str]
     detection: dict[str, Any] | None = None
+    adaptation: dict[str, Any] | None = None
     format: int = CARD_FORMAT
 
     def threshold(self, n_maps: int) -> float:

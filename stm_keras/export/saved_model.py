@@ -49,6 +49,7 @@ def export_saved_model(
         module = tf.Module()
         module.weights = [variable.value for variable in model.variables]
         endpoints = endpoints_of(model, card, ground)
+        functions = signatures_of(model, card, ground)
         write_card(card, scratch)
         about = Path(scratch) / SIGNATURES_NAME
         about.write_text(json.dumps(_about(endpoints), indent=2) + "\n")
@@ -57,8 +58,8 @@ def export_saved_model(
             tf.saved_model.Asset(str(about)),
         ]
         signatures = {
-            endpoint.name: _function(endpoint).get_concrete_function()
-            for endpoint in endpoints
+            name: function.get_concrete_function()
+            for name, function in functions.items()
         }
         tf.saved_model.save(module, str(temporary), signatures=signatures)
 
@@ -71,6 +72,16 @@ def endpoints_of(
         assert card.detection is not None
         return context_endpoints(model, card.detection, ground)
     return score_endpoints(model, card)
+
+
+def signatures_of(
+    model: ImpurityFinder, card: ModelCard, ground: Ground | None
+) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """The signatures of a model in memory; see `export_saved_model`."""
+    return {
+        endpoint.name: _function(endpoint)
+        for endpoint in endpoints_of(model, card, ground)
+    }
 
 
 def _function(endpoint: Endpoint) -> tf.types.experimental.PolymorphicFunction:

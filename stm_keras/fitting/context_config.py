@@ -13,6 +13,9 @@ from stm_keras.nn.context import Context
 CHECKPOINT_STEPS = 100
 """Steps between two checkpoints: a minute or two on two cores."""
 
+RING_RAD_PX = (0.6, 2.2)
+"""Least and greatest 2k of the training sets [rad/px]."""
+
 
 @dataclass(frozen=True)
 class ContextFitConfig:

@@ -1,31 +1,30 @@
 """Calibrate and test a trained network `context`, and write its directory."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stm_keras.analysis.calibration import (
-    Reliability,
-    fit_calibration,
-    reliability,
-)
+from stm_keras.analysis.calibration import Reliability, reliability
 from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.analysis.metrics import Score, score_positions
-from stm_keras.analysis.novelty import Ground, fit_ground, write_ground
+from stm_keras.analysis.novelty import FILE as GROUND
+from stm_keras.analysis.novelty import write_ground
 from stm_keras.export.model_export import move_into
 from stm_keras.export.saved_model import export_saved_model
 from stm_keras.files import atomic_file
-from stm_keras.fitting.context_config import ContextFitConfig
-from stm_keras.fitting.detection_run import (
-    TOLERANCE_PX,
-    FieldResult,
-    HeldOut,
-    run_held_out,
+from stm_keras.fitting.adaptation_figures import Adaptation
+from stm_keras.fitting.context_calibration import (
+    FALSE_DISCOVERY_RATE,
+    SEED,
+    Calibrated,
+    calibrate,
+    held_out,
 )
+from stm_keras.fitting.context_config import RING_RAD_PX, ContextFitConfig
+from stm_keras.fitting.detection_run import TOLERANCE_PX, FieldResult, HeldOut
 from stm_keras.fitting.publication import (
     data_of,
     made_now,
@@ -34,22 +33,17 @@ from stm_keras.fitting.publication import (
 )
 from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.model_card import ModelCard
-from stm_keras.nn.detection_output import UNCALIBRATED
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
 from stm_keras.versions import package_versions
 
-FALSE_DISCOVERY_RATE = 0.1
-LEAST_PROBABILITY = 0.5
-"""So many of what is kept may be false, by expectation in every stack, and
-nothing is that is more likely false than true."""
+Choose = Callable[
+    [ImpurityFinder, ContextFitConfig], tuple[Calibrated, Adaptation]
+]
+"""From an adapted network to the one that ships, calibrated, and why."""
 
-RING_RAD_PX = (0.6, 2.2)
-"""Least and greatest 2k of the training sets [rad/px]."""
-
-_SEED = 1_000_000
 _FRAME_PX2 = 80 * 80
-_STAGES = 4
+_STAGES = 3
 
 
 class _Tested(NamedTuple):
@@ -66,6 +60,7 @@ def publish_context(
     config: ContextFitConfig,
     log: TrainingLog,
     *,
+    choose: Choose | None = None,
     progress: Progress = no_progress,
 ) -> ModelCard:
     """Calibrate and test a trained network and write its directory.
@@ -77,6 +72,8 @@ def publish_context(
         model: the network with its best weights.
         config: of its training.
         log: of its training.
+        choose: calibrates an adapted network, or puts another in its place;
+            None for a network that is not adapted.
         progress: told the number of stages done and of all.
 
     Returns:
@@ -85,50 +82,29 @@ def publish_context(
     Raises:
         InputError: where the network has learnt too little to calibrate.
     """
-    model.network.calibration = UNCALIBRATED
-    seen = _run(model, config, "validation", _SEED)
+    adaptation = None
+    if choose is None:
+        ready = calibrate(model, config)
+    else:
+        ready, adaptation = choose(model, config)
     progress(1, _STAGES)
-    model.network.calibration = fit_calibration(seen.joined())
-    ground = fit_ground(seen.features)
+    tested = _test(ready, config)
     progress(2, _STAGES)
-    tested = _test(model, config)
-    progress(3, _STAGES)
-    card = _card(model, config, log, tested)
-    _write(model, config, log, card, ground)
+    card = _card(ready, config, log, tested, adaptation)
+    _write(ready, config, log, card)
     seal(card, config.out)
     progress(_STAGES, _STAGES)
     return card
 
 
-def _run(
-    model: ImpurityFinder,
-    config: ContextFitConfig,
-    split: str,
-    seed: int,
-    **effects: Any,
-) -> HeldOut:
-    batches = replace(
-        config.batches,
-        effects=replace(config.batches.effects, **effects),
-        equation_3=replace(config.batches.equation_3, **effects),
-    )
-    return run_held_out(
-        model,
-        config.data,
-        batches,
-        split=split,
-        n_batches=config.held_out_batches,
-        seed=seed,
-    )
-
-
-def _test(model: ImpurityFinder, config: ContextFitConfig) -> _Tested:
-    held = _run(model, config, "test", 2 * _SEED, surrogate_share=0.0)
-    surrogates = _run(
+def _test(ready: Calibrated, config: ContextFitConfig) -> _Tested:
+    model, threshold = ready.model, ready.threshold
+    held = held_out(model, config, "test", 2 * SEED, surrogate_share=0.0)
+    surrogates = held_out(
         model,
         config,
         "test",
-        3 * _SEED,
+        3 * SEED,
         surrogate_share=1.0,
         holes_share=0.0,
     )
@@ -136,29 +112,31 @@ def _test(model: ImpurityFinder, config: ContextFitConfig) -> _Tested:
     counts = sorted({field.n_maps for field in held.fields})
     return _Tested(
         {
-            f"{n} maps": {"network": _pooled(held.fields, n).as_dict()}
+            f"{n} maps": {
+                "network": _pooled(held.fields, n, threshold).as_dict()
+            }
             for n in counts
         },
         reliability(joined.probabilities(), joined.correct),
         float(np.nanstd(joined.z)),
-        _false_a_frame(surrogates, config),
+        _false_a_frame(surrogates, config, threshold),
     )
 
 
-def _kept(field: FieldResult) -> np.ndarray:
+def _kept(field: FieldResult, threshold: float) -> np.ndarray:
     """Detections that count, bool [n]."""
-    least = least_kept(
-        field.probabilities, FALSE_DISCOVERY_RATE, LEAST_PROBABILITY
-    )
-    return field.probabilities >= least
+    p = field.probabilities
+    return p >= least_kept(p, FALSE_DISCOVERY_RATE, threshold)
 
 
-def _pooled(fields: Sequence[FieldResult], n_maps: int) -> Score:
+def _pooled(
+    fields: Sequence[FieldResult], n_maps: int, threshold: float
+) -> Score:
     return reduce(
         add,
         (
             score_positions(
-                field.positions[_kept(field)],
+                field.positions[_kept(field, threshold)],
                 field.truth,
                 tolerance=TOLERANCE_PX,
             )
@@ -169,21 +147,25 @@ def _pooled(fields: Sequence[FieldResult], n_maps: int) -> Score:
     )
 
 
-def _false_a_frame(surrogates: HeldOut, config: ContextFitConfig) -> float:
+def _false_a_frame(
+    surrogates: HeldOut, config: ContextFitConfig, threshold: float
+) -> float:
     """Detections in maps without an impurity, for each 80 x 80 px."""
-    found = sum(int(_kept(field).sum()) for field in surrogates.fields)
+    found = sum(
+        int(_kept(field, threshold).sum()) for field in surrogates.fields
+    )
     # Crops of every size are equally frequent.
     area = np.mean(np.square(config.batches.sizes_px))
     return float(found / (len(surrogates.fields) * area) * _FRAME_PX2)
 
 
 def _write(
-    model: ImpurityFinder,
+    ready: Calibrated,
     config: ContextFitConfig,
     log: TrainingLog,
     card: ModelCard,
-    ground: Ground,
 ) -> None:
+    model, _, ground = ready
     export = log.directory / "export"
     export_saved_model(model, card, export, ground)
     move_into(config.out, export)
@@ -192,15 +174,20 @@ def _write(
         whole = temporary.with_suffix(".keras")
         model.save(whole)
         whole.replace(temporary)
-    write_ground(ground, config.out)
+    if ground is None:
+        (config.out / GROUND).unlink(missing_ok=True)
+    else:
+        write_ground(ground, config.out)
 
 
 def _card(
-    model: ImpurityFinder,
+    ready: Calibrated,
     config: ContextFitConfig,
     log: TrainingLog,
     tested: _Tested,
+    adaptation: Adaptation | None,
 ) -> ModelCard:
+    model, threshold, _ = ready
     diagram = tested.diagram
     return ModelCard(
         name=config.out.name,
@@ -224,7 +211,7 @@ def _card(
         made=made_now(log),
         versions=package_versions(),
         detection={
-            "threshold": LEAST_PROBABILITY,
+            "threshold": threshold,
             "false_discovery_rate": FALSE_DISCOVERY_RATE,
             "tolerance_px": TOLERANCE_PX,
             "reliability": {
@@ -236,4 +223,5 @@ def _card(
             "z_standard_deviation": tested.z_deviation,
             "false_in_surrogate_80x80": tested.false_in_surrogates,
         },
+        adaptation=adaptation and adaptation.as_dict(),
     )

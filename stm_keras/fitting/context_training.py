@@ -12,21 +12,19 @@ from stm_keras.data.context_pipeline import context_batches
 from stm_keras.data.pipeline import experiment_batches
 from stm_keras.data.prepared import reading
 from stm_keras.errors import InputError
-from stm_keras.export.model_export import load_weights
+from stm_keras.fitting.adaptation import Guard, held_out_loss
 from stm_keras.fitting.context_config import (
     CHECKPOINT_STEPS,
+    RING_RAD_PX,
     ContextFitConfig,
 )
-from stm_keras.fitting.context_publication import (
-    RING_RAD_PX,
-    publish_context,
-)
+from stm_keras.fitting.context_publication import publish_context
+from stm_keras.fitting.context_start import Start, read_start, uncalibrated
 from stm_keras.fitting.directory import is_finished, training_directory
-from stm_keras.fitting.experiment import experiment_tiles
+from stm_keras.fitting.experiment import Experiment, read_experiment
 from stm_keras.fitting.training import KERAS_VERBOSE, Verbosity
 from stm_keras.fitting.training_log import BEST, TrainingLog
 from stm_keras.model_card import ModelCard, read_card
-from stm_keras.nn.context import Context
 from stm_keras.nn.model import ImpurityFinder, context
 from stm_keras.progress import Progress, no_progress
 
@@ -46,6 +44,9 @@ def fit_context(
 ) -> ModelCard:
     """Train, calibrate, test and write a model.
 
+    A network that was adapted to an experiment ships only if it is no worse
+    than the one that it started from; see `Guard`.
+
     Args:
         config: what to train on, and how.
         resume: continue a training that was stopped.
@@ -62,23 +63,57 @@ def fit_context(
     """
     for path, _ in config.data:
         _check_data(path, config)
-    start = _start(config)
+    start = read_start(config.init) if config.init else None
+    experiment = experiment_of(config)
     if resume and is_finished(config.out, config.course()):
         return read_card(config.out)
     directory = training_directory(config.out, resume, overwrite)
     log = TrainingLog(directory, config.course(), CHECKPOINT_STEPS)
+    best = train(config, log, start, experiment, resume, verbosity)
+    choose = None
+    if start is not None and experiment is not None:
+        loss = held_out_loss(start.ready.model, validation_batches(config))
+        losses = loss, log.best["val_l0"]
+        choose = Guard(start, losses, experiment).choose
+    return publish_context(best, config, log, choose=choose, progress=progress)
+
+
+def train(
+    config: ContextFitConfig,
+    log: TrainingLog,
+    start: Start | None,
+    experiment: Experiment | None,
+    resume: bool = False,
+    verbosity: Verbosity = "silent",
+) -> ImpurityFinder:
+    """Train a network.
+
+    Args:
+        config: what to train on, and how.
+        log: of the training.
+        start: what to start from, if anything.
+        experiment: see `experiment_of`.
+        resume: continue from the log's last checkpoint.
+        verbosity: Keras's progress bar, its lines, or nothing.
+
+    Returns:
+        The network with its best weights, not calibrated.
+
+    Raises:
+        InputError: where the training diverged.
+    """
     model = (log.resume() if resume else None) or _new_model(config, start)
     with reading(config.data[0][0]):
-        _run(model, config, log, verbosity)
+        _run(model, config, log, experiment, verbosity)
     if not np.isfinite(log.best["val_l0"]):
         raise InputError(
             "The training diverged: its loss is no number. Start anew with "
             "--overwrite and a smaller --learning-rate."
         )
     # Without the optimizer, whose state is twice as large as the weights.
-    best = keras.saving.load_model(directory / BEST, compile=False)
+    best = keras.saving.load_model(log.directory / BEST, compile=False)
     assert isinstance(best, ImpurityFinder)
-    return publish_context(best, config, log, progress=progress)
+    return best
 
 
 def _check_data(path: Path, config: ContextFitConfig) -> None:
@@ -93,30 +128,30 @@ def _check_data(path: Path, config: ContextFitConfig) -> None:
         )
 
 
-def _start(config: ContextFitConfig) -> ImpurityFinder | None:
-    """The model to start from, if any."""
-    if config.init is None:
+def experiment_of(config: ContextFitConfig) -> Experiment | None:
+    """The experiment of the entropy loss, if any.
+
+    Raises:
+        InputError: where it cannot be used.
+    """
+    if config.alpha == 0:
         return None
-    model = load_weights(config.init)
-    if not isinstance(model.network, Context):
-        raise InputError(
-            f"--init {config.init} is a model of "
-            f"{type(model.network).__name__}; `--network context` starts from "
-            "one of Context."
-        )
-    return model
-
-
-def _new_model(
-    config: ContextFitConfig, start: ImpurityFinder | None
-) -> ImpurityFinder:
-    keras.utils.set_random_seed(config.batches.seed)
-    model = context(
-        config.alpha,
-        **(start.network.sizes if start else config.network),
+    return read_experiment(
+        config.experiment,
+        size_px=max(config.batches.sizes_px),
+        n_voltages=max(config.batches.voltages),
+        ring_rad_px=RING_RAD_PX,
+        surface=config.surface,
     )
-    if start is not None:
-        model.set_weights(start.get_weights())
+
+
+def _new_model(config: ContextFitConfig, start: Start | None) -> ImpurityFinder:
+    keras.utils.set_random_seed(config.batches.seed)
+    model = (
+        uncalibrated(start.ready.model, config.alpha)
+        if start
+        else context(config.alpha, **config.network)
+    )
     rate: Any = keras.optimizers.schedules.CosineDecay(
         0.0,
         config.steps - config.warmup_steps,
@@ -131,6 +166,7 @@ def _run(
     model: ImpurityFinder,
     config: ContextFitConfig,
     log: TrainingLog,
+    experiment: Experiment | None,
     verbosity: Verbosity,
 ) -> None:
     done = len(log.history)
@@ -139,15 +175,11 @@ def _run(
         return
     first = done * CHECKPOINT_STEPS
     model.fit(
-        _batches(config, first),
+        _batches(config, experiment, first),
         epochs=epochs,
         initial_epoch=done,
         steps_per_epoch=CHECKPOINT_STEPS,
-        validation_data=context_batches(
-            config.data, config.batches, split="validation"
-        )
-        .take(VALIDATION_BATCHES)
-        .cache(),
+        validation_data=validation_batches(config),
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
             keras.callbacks.TensorBoard(
@@ -160,19 +192,20 @@ def _run(
     )
 
 
-def _batches(config: ContextFitConfig, first: int) -> tf.data.Dataset:
+def validation_batches(config: ContextFitConfig) -> tf.data.Dataset:
+    """The held-out batches that checkpoints are compared on."""
+    batches = context_batches(config.data, config.batches, split="validation")
+    return batches.take(VALIDATION_BATCHES).cache()
+
+
+def _batches(
+    config: ContextFitConfig, experiment: Experiment | None, first: int
+) -> tf.data.Dataset:
     batches = context_batches(config.data, config.batches, first=first)
-    if config.alpha == 0:
+    if experiment is None:
         return batches
-    tiles = experiment_tiles(
-        config.experiment,
-        size_px=max(config.batches.sizes_px),
-        n_voltages=max(config.batches.voltages),
-        ring_rad_px=RING_RAD_PX,
-        surface=config.surface,
-    )
     shown = experiment_batches(
-        tiles,
+        experiment.tiles,
         batch_size=config.batches.batch_size,
         seed=config.batches.seed,
         first=first,

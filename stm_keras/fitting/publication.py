@@ -16,6 +16,7 @@ from stm_keras.evaluation import format_card_scores
 from stm_keras.export.model_export import move_into
 from stm_keras.export.saved_model import export_saved_model
 from stm_keras.files import atomic_file
+from stm_keras.fitting.adaptation_figures import adaptation_lines
 from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training_log import BEST, TrainingLog
@@ -59,13 +60,16 @@ def publish(
 
 
 def report(card: ModelCard, directory: Path) -> str:
-    """A table of a card's scores, and where the model is.
+    """A table of a card's scores, what an adaptation did, where the model is.
 
     Args:
         card: of the model.
         directory: of the model.
     """
-    return f"{format_card_scores(card.scores)}\nmodel: {directory}"
+    lines = [format_card_scores(card.scores)]
+    if card.adaptation is not None:
+        lines += adaptation_lines(card.adaptation)
+    return "\n".join([*lines, f"model: {directory}"])
 
 
 def seal(card: ModelCard, out: Path) -> None:

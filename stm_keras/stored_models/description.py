@@ -8,6 +8,7 @@ from typing import Any
 from stm_keras.checksums import model_files
 from stm_keras.errors import InputError, one_line
 from stm_keras.evaluation import format_card_scores
+from stm_keras.fitting.adaptation_figures import adaptation_lines
 from stm_keras.model_card import CARD_NAME, ModelCard
 from stm_keras.stored_models.listing import trained_with
 from stm_keras.stored_models.signatures import read_signatures
@@ -33,6 +34,8 @@ def describe(model: StoredModel) -> list[str]:
     try:
         told = [*_origin(card), *_use(card), *_quality(card)]
         scores = format_card_scores(card.scores).splitlines()
+        if card.adaptation is not None:
+            scores += ["", *adaptation_lines(card.adaptation)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"The model card {model.directory / CARD_NAME} is damaged "
@@ -44,7 +47,7 @@ def describe(model: StoredModel) -> list[str]:
         *(line for label, text in told for line in _labelled(label, text)),
         "",
         "scores on the test split",
-        *(f"  {line}" for line in scores),
+        *(f"  {line}" if line else "" for line in scores),
         "",
         *_files(model),
         "",

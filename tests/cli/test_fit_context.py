@@ -16,7 +16,9 @@ from stm_keras.simulation.virtual_experiment import simulate_virtual
         (("--network", "context", "--noise", "0.5"), "--noise is an option"),
         (("--network", "context", "--epochs", "3"), "--epochs is an option"),
         (("--shares", "2"), "--shares is an option of --network context"),
-        (("--init", "x"), "--init is an option"),
+        (("--network", "wang2020", "--init", "x"), "--init is an option"),
+        (("--init", "x", "--noise", "1"), "--noise is an option"),
+        (("--init", "x", "--voltages", 4, "--sizes", 20), "no model.keras"),
         (("--data", "more"), "one --data"),
         (("--network", "context", "--steps", "50"), "multiple of 100"),
         (("--network", "context", "--surrogate-share", "2"), "between 0 and 1"),
@@ -72,6 +74,17 @@ def test_from_data_to_positions_with_their_certainty(stmk, friedel, tmp_path):
     assert told["expected_false"] >= 0
     assert len(told["found_in_surrogates"]) == 5
     assert {"std_x_nm", "std_y_nm"} <= set(told["positions"][0])
+    code, out, error = stmk(
+        *("fit", "--init", "mine", "--experiment", "scan.npz"),
+        *("--surface", "au111", "--data", friedel, "--steps", 100),
+        *("--voltages", "1,4", "--sizes", 20, "--batch-size", 8),
+        *("--learning-rate", 0.001, "--out", "adapted"),
+    )
+    assert code == 0, error
+    assert "entropy on the experiment" in out
+    card = json.loads((tmp_path / "adapted/model_card.json").read_text())
+    assert card["adaptation"]["shipped"] in ("adapted", "start")
+    assert card["training"]["alpha"] == 0.03
     code, _, error = stmk(
         *("predict", "scan.npz", "--model", "mine", "--surface", "au111"),
         *("--threshold", 3, "--out", "other"),

@@ -160,6 +160,16 @@ def test_bad_starts(context_config, model, tmp_path):
     assert not out.exists()
 
 
+def test_bad_experiments(context_config, tmp_path):
+    (tmp_path / "scan.npz").write_bytes(b"nonsense")
+    config = context_config(
+        tmp_path / "out", alpha=0.03, experiment=(tmp_path / "scan.npz",)
+    )
+    with pytest.raises(InputError, match=r"scan\.npz"):
+        fit_context(config)
+    assert not (tmp_path / "out").exists()
+
+
 def test_fields_too_small_or_few(context_config, friedel, tmp_path):
     from dataclasses import replace
 

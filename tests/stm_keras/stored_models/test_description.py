@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from stm_keras.errors import InputError
+from stm_keras.fitting.adaptation_figures import Adaptation, Figures
 from stm_keras.stored_models.description import describe
 from stm_keras.stored_models.stored_model import look_at
 
@@ -61,6 +62,15 @@ def test_a_network_that_is_certain(store):
         assert part in text
 
 
+def test_an_adaptation_is_told(store):
+    before = Figures(30.5, 2.0, 31, 0.1)
+    change = Adaptation(before, before._replace(held_out_loss=31.5), 10)
+    directory = store("adapted", form=2, adaptation=change.as_dict())
+    _, text = described(directory)
+    assert "loss on held-out fields [nat] 30.50 31.50" in text
+    assert "The start's weights ship, not the adapted ones: its loss" in text
+
+
 def test_what_differs_is_marked(store):
     directory = store("mine")
     (directory / "saved_model.pb").write_bytes(b"new")
@@ -89,6 +99,7 @@ def test_what_differs_is_marked(store):
         (2, {"detection": {"threshold": 0.5}}),
         (2, {"detection": "sure"}),
         (2, {"data": {"0": "friedel"}}),
+        (2, {"adaptation": {"shipped": "adapted"}}),
     ],
 )
 def test_a_card_that_lacks_something(store, form, changes):

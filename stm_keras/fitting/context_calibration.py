@@ -1,0 +1,84 @@
+"""Make the probabilities of a trained network `context` true."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from stm_keras.analysis.calibration import fit_calibration
+from stm_keras.analysis.novelty import Ground, fit_ground
+from stm_keras.fitting.context_config import ContextFitConfig
+from stm_keras.fitting.detection_run import HeldOut, run_held_out
+from stm_keras.nn.detection_output import UNCALIBRATED
+from stm_keras.nn.model import ImpurityFinder
+
+FALSE_DISCOVERY_RATE = 0.1
+LEAST_PROBABILITY = 0.5
+"""So many of what is kept may be false, by expectation in every stack, and
+nothing is that is more likely false than true."""
+
+SEED = 1_000_000
+"""Of the effects on held-out fields; multiples of it for further runs."""
+
+
+class Calibrated(NamedTuple):
+    """A network ready to be used.
+
+    Attributes:
+        model: whose network has its calibration.
+        threshold: least probability of a detection.
+        ground: what its training fields look like to it; None where it is
+            not known, as for a model from before there was one.
+    """
+
+    model: ImpurityFinder
+    threshold: float
+    ground: Ground | None
+
+
+def calibrate(model: ImpurityFinder, config: ContextFitConfig) -> Calibrated:
+    """Calibrate a network on the validation split.
+
+    Args:
+        model: the trained network; its calibration is set.
+        config: of its training.
+
+    Returns:
+        The model, with `LEAST_PROBABILITY`.
+
+    Raises:
+        InputError: where the network has learnt too little to calibrate.
+    """
+    model.network.calibration = UNCALIBRATED
+    seen = held_out(model, config, "validation", SEED)
+    model.network.calibration = fit_calibration(seen.joined())
+    return Calibrated(model, LEAST_PROBABILITY, fit_ground(seen.features))
+
+
+def held_out(
+    model: ImpurityFinder,
+    config: ContextFitConfig,
+    split: str,
+    seed: int,
+    **effects: Any,
+) -> HeldOut:
+    """Find impurities in held-out fields.
+
+    Args:
+        model: the network.
+        config: of its training.
+        split: "validation" or "test".
+        seed: of the instrument's effects.
+        **effects: changes of the training's effects.
+    """
+    batches = replace(
+        config.batches,
+        effects=replace(config.batches.effects, **effects),
+        equation_3=replace(config.batches.equation_3, **effects),
+    )
+    return run_held_out(
+        model,
+        config.data,
+        batches,
+        split=split,
+        n_batches=config.held_out_batches,
+        seed=seed,
+    )

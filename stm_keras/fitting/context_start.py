@@ -1,0 +1,62 @@
+"""The model that a training of `context` starts from."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from stm_keras.analysis.novelty import read_ground
+from stm_keras.errors import InputError
+from stm_keras.export.model_export import load_weights
+from stm_keras.fitting.context_calibration import Calibrated
+from stm_keras.model_card import ModelCard, read_card
+from stm_keras.nn.context import Context
+from stm_keras.nn.model import ImpurityFinder, context
+
+
+class Start(NamedTuple):
+    """A model that a training starts from.
+
+    Attributes:
+        ready: as it is used.
+        card: its card.
+    """
+
+    ready: Calibrated
+    card: ModelCard
+
+
+def read_start(directory: Path) -> Start:
+    """Read a model to start from.
+
+    Args:
+        directory: of the model.
+
+    Raises:
+        InputError: where it is none of `Context`, or damaged.
+    """
+    model = load_weights(directory)
+    if not isinstance(model.network, Context):
+        raise InputError(
+            f"--init {directory} is a model of "
+            f"{type(model.network).__name__}; `--network context` starts from "
+            "one of Context."
+        )
+    card = read_card(directory)
+    if card.detection is None:
+        raise InputError(
+            f"The card of --init {directory} has no threshold: restore it or "
+            "train the model again."
+        )
+    threshold = float(card.detection["threshold"])
+    return Start(Calibrated(model, threshold, read_ground(directory)), card)
+
+
+def uncalibrated(model: ImpurityFinder, alpha: float = 0.0) -> ImpurityFinder:
+    """A copy of a model with `Context`, ready for training.
+
+    Args:
+        model: whose sizes and weights it has.
+        alpha: see `ImpurityFinder`.
+    """
+    copy = context(alpha, **model.network.sizes)
+    copy.set_weights(model.get_weights())
+    return copy

@@ -1,0 +1,165 @@
+import keras
+import numpy as np
+import pytest
+
+from stm_keras.checksums import verify_checksums
+from stm_keras.finding.predict_options import PredictOptions
+from stm_keras.finding.prepared_maps import prepare_maps
+from stm_keras.fitting.adaptation import (
+    Guard,
+    finder_of,
+    held_out_loss,
+    mean_entropy,
+)
+from stm_keras.fitting.context_start import read_start, uncalibrated
+from stm_keras.fitting.context_training import fit_context, validation_batches
+from stm_keras.fitting.experiment import read_experiment
+from stm_keras.fitting.publication import report
+from stm_keras.io.reader import read_maps
+from stm_keras.simulation.virtual_config import named_virtual
+from stm_keras.simulation.virtual_experiment import simulate_virtual
+
+RING_RAD_PX = (0.6, 2.2)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """A file of four maps of a virtual experiment."""
+    whole = simulate_virtual(
+        named_virtual("medium", "typical"), np.random.default_rng(5)
+    )
+    path = tmp_path_factory.mktemp("scan") / "scan.npz"
+    np.savez(
+        path,
+        maps=whole.maps[::32],
+        bias_v=whole.bias_v[::32],
+        extent_nm=[37.5, 37.5],
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def experiment(scan):
+    return read_experiment(
+        [scan],
+        size_px=20,
+        n_voltages=4,
+        ring_rad_px=RING_RAD_PX,
+        surface="au111",
+    )
+
+
+@pytest.fixture
+def start(context_model):
+    return read_start(context_model)
+
+
+def with_surer_pixels(start, by):
+    """The same network with the logit of every pixel raised."""
+    model = uncalibrated(start.ready.model)
+    model.network.calibration = start.ready.model.network.calibration
+    bias = model.network.decoder.head.bias
+    bias.assign(bias.numpy() + np.eye(len(bias.numpy()))[0] * by)
+    return start.ready._replace(model=model)
+
+
+def test_an_experiment_is_shown_as_predict_shows_it(start, scan, experiment):
+    (stack,) = experiment.stacks
+    prepared = prepare_maps(
+        read_maps(scan), start.card, PredictOptions("au111")
+    )
+    np.testing.assert_array_equal(stack.maps, prepared.ready.data)
+    ring = prepared.ring_per_nm * np.mean(prepared.ready.pixel_nm)
+    np.testing.assert_allclose(stack.ring_rad_px, ring, rtol=1e-6)
+    assert {tile.shape for tile in experiment.tiles} == {(4, 20, 20)}
+
+
+def test_the_losses_are_those_of_the_training(
+    start, experiment, context_config, tmp_path
+):
+    """A calibrated network is compared as the training compares it."""
+    config = context_config(tmp_path)
+    loss = held_out_loss(start.ready.model, validation_batches(config))
+    stored = start.card.training["best"]["val_l0"]
+    assert loss == pytest.approx(stored, rel=1e-4)
+    raw = uncalibrated(start.ready.model)
+    assert start.ready.model.network.calibration != (raw.network.calibration)
+    whole = mean_entropy(start.ready.model, experiment.tiles)
+    assert whole == pytest.approx(mean_entropy(raw, experiment.tiles))
+    assert 0 < whole < np.log(20 * 20)
+
+
+def test_the_same_network_ships_and_one_that_sees_things_does_not(
+    start, experiment
+):
+    guard = Guard(start, (30.0, 30.0), experiment)
+    same, adaptation = guard.compare(with_surer_pixels(start, 0.0))
+    assert adaptation.before == adaptation.after
+    assert same.model is not start.ready.model
+    kept, adaptation = guard.compare(with_surer_pixels(start, 20.0))
+    assert kept is start.ready
+    assert adaptation.after.in_surrogates > adaptation.before.in_surrogates
+    assert "phase surrogate" in adaptation.objections[0]
+    worse = Guard(start, (30.0, 31.0), experiment)
+    kept, adaptation = worse.compare(with_surer_pixels(start, 0.0))
+    assert kept is start.ready
+
+
+def test_detections_are_counted_at_the_threshold(start, experiment):
+    (stack,) = experiment.stacks
+    finder = finder_of(start.ready, start.card)
+    assert finder.threshold == start.ready.threshold
+    found = finder.detect(*stack).probabilities
+    guard = Guard(start, (1.0, 1.0), experiment)
+    low = start.ready._replace(threshold=float(np.median(found)))
+    _, adaptation = guard.compare(low)
+    assert adaptation.after.detections == (found >= np.median(found)).sum()
+    assert (
+        adaptation.before.detections == (found >= start.ready.threshold).sum()
+    )
+
+
+def test_a_network_that_cannot_be_calibrated_is_not_shipped(
+    start, experiment, context_config, tmp_path
+):
+    nothing = with_surer_pixels(start, -100.0).model
+    guard = Guard(start, (30.0, 30.0), experiment)
+    kept, adaptation = guard.choose(nothing, context_config(tmp_path))
+    assert kept is start.ready
+    assert "cannot be calibrated" in adaptation.objections[0]
+    assert adaptation.after.detections is None
+
+
+def test_a_spoilt_network_is_not_shipped(
+    start, scan, context_config, context_model, tmp_path
+):
+    out = tmp_path / "adapted"
+    config = context_config(
+        out,
+        init=context_model,
+        experiment=(scan,),
+        surface="au111",
+        alpha=0.03,
+        steps=100,
+        learning_rate=0.5,
+    )
+    card = fit_context(config)
+    told = card.adaptation
+    assert told["shipped"] == "start"
+    assert (
+        told["after"]["held_out_loss"] > 1.01 * told["before"]["held_out_loss"]
+    )
+    # What the start is, to the last weight and figure.
+    assert card.detection["threshold"] == start.ready.threshold
+    shipped = keras.saving.load_model(out / "model.keras")
+    network = start.ready.model.network
+    assert shipped.network.calibration == network.calibration
+    for old, new in zip(
+        network.get_weights(), shipped.network.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(new, old)
+    assert not verify_checksums(out)
+    lines = report(card, out).splitlines()
+    assert lines[-2].startswith("The start's weights ship, not the adapted")
+    # Continued when whole, it says the same.
+    assert fit_context(config, resume=True).adaptation == told
