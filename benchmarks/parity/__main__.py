@@ -1,0 +1,93 @@
+"""Does every tool that loads our SavedModel give what Keras gives?
+
+Prints a table: tool, version, largest difference from Keras in probability
+and in position [px], median latency, on virtual Au(111) maps. Tools that are
+not installed are left out, with the reason. Run from the project's folder:
+
+    pip install -c constraints.txt -e ".[parity]"
+    python -m benchmarks.parity --model saved_models/context
+
+The answers come from `locate`, or from `serving_default` where a tool can
+load no other signature; NaN of the padding is not compared.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.parity.reference import (
+    N_MAPS,
+    SIZE_PX,
+    difference,
+    inputs_of,
+    keras_answer,
+)
+from benchmarks.parity.roster import TOOLS
+from benchmarks.parity.tool import ROOT, Tool
+
+REPEATS = 7
+_PATIENCE_S = 3.0
+
+
+def row(tool: Tool, model: Path) -> str:
+    """A line of the table."""
+    inputs = inputs_of(model)
+    keras = keras_answer(model, tool.signature, inputs)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        tool.open(model, Path(scratch)) as ask,
+    ):
+        found = ask(inputs)
+        times = []
+        while len(times) < REPEATS and sum(times) < _PATIENCE_S:
+            start = time.perf_counter()
+            found = ask(inputs)
+            times.append(time.perf_counter() - start)
+    apart = difference(found, keras, float(inputs["pixel_nm"][0]))
+    seconds = float(found.get("seconds", statistics.median(times)))
+    return (
+        f"| {tool.name} | {tool.version()} | {tool.signature} | "
+        f"{apart.probability:.1e} | {apart.position_px:.1e} | "
+        f"{1e3 * seconds:.0f} ms | {tool.cannot} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.parity",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--model", type=Path, default=ROOT / "saved_models/context"
+    )
+    parser.add_argument(
+        "--only", default="", help="tools with this in their name"
+    )
+    options = parser.parse_args()
+    model: Path = options.model
+    print(
+        f"{datetime.date.today()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}; {model.name}, {N_MAPS} maps of {SIZE_PX} x "
+        f"{SIZE_PX} px, median of up to {REPEATS}\n"
+    )
+    print(
+        "| tool | version | signature | probability | position [px] | "
+        "latency | what it cannot do |\n" + "|---" * 7 + "|"
+    )
+    for tool in TOOLS:
+        if options.only.lower() not in tool.name.lower():
+            continue
+        if tool.version() is None:
+            print(f"left out: {tool.name} ({tool.package} is not installed)")
+            continue
+        print(row(tool, model), flush=True)
+
+
+if __name__ == "__main__":
+    main()
