@@ -7,6 +7,9 @@ not installed are left out, with the reason. Run from the project's folder:
     pip install -c constraints.txt -e ".[parity]"
     python -m benchmarks.parity --model saved_models/context
 
+Tools that do not go beside TensorFlow 2.21 take environments of their own:
+the commands are in `benchmarks/parity/environments.py`.
+
 The answers come from `locate`, or from `serving_default` where a tool can
 load no other signature; NaN of the padding is not compared.
 """
@@ -15,9 +18,7 @@ import argparse
 import datetime
 import os
 import platform
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.parity.reference import (
@@ -28,7 +29,7 @@ from benchmarks.parity.reference import (
     keras_answer,
 )
 from benchmarks.parity.roster import TOOLS
-from benchmarks.parity.tool import ROOT, Tool
+from benchmarks.parity.tool import ROOT, Tool, timed
 
 REPEATS = 7
 _PATIENCE_S = 3.0
@@ -42,14 +43,8 @@ def row(tool: Tool, model: Path) -> str:
         tempfile.TemporaryDirectory() as scratch,
         tool.open(model, Path(scratch)) as ask,
     ):
-        found = ask(inputs)
-        times = []
-        while len(times) < REPEATS and sum(times) < _PATIENCE_S:
-            start = time.perf_counter()
-            found = ask(inputs)
-            times.append(time.perf_counter() - start)
+        found, seconds = timed(ask, inputs, REPEATS, _PATIENCE_S)
     apart = difference(found, keras, float(inputs["pixel_nm"][0]))
-    seconds = float(found.get("seconds", statistics.median(times)))
     return (
         f"| {tool.name} | {tool.version()} | {tool.signature} | "
         f"{apart.probability:.1e} | {apart.position_px:.1e} | "
@@ -83,8 +78,9 @@ def main() -> None:
     for tool in TOOLS:
         if options.only.lower() not in tool.name.lower():
             continue
-        if tool.version() is None:
-            print(f"left out: {tool.name} ({tool.package} is not installed)")
+        missing = tool.missing()
+        if missing is not None:
+            print(f"left out: {tool.name} ({missing})")
             continue
         print(row(tool, model), flush=True)
 

@@ -23,7 +23,7 @@ def served(model: Path, scratch: Path) -> Iterator[tuple[int, int]]:
     models = scratch / "models"
     models.mkdir()
     (models / model.name).symlink_to(model.resolve())
-    ports = _free_port(), _free_port()
+    ports = free_port(), free_port()
     script = ROOT / "examples/serving/local_server.py"
     with subprocess.Popen(
         [
@@ -84,7 +84,8 @@ def rest_api(model: Path, scratch: Path) -> Iterator[Ask]:
         yield ask
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         return probe.getsockname()[1]

@@ -84,5 +84,11 @@ def c_api(model: Path, scratch: Path) -> Iterator[Ask]:
 TOOLS = (
     Tool("tf.saved_model.load, alone", "tensorflow", plain),
     Tool("saved_model_cli run", "tensorflow", saved_model_cli),
-    Tool("TensorFlow C API", "tensorflow", c_api, cannot="prints 5 decimals"),
+    Tool(
+        "TensorFlow C API",
+        "tensorflow",
+        c_api,
+        cannot="prints 5 decimals",
+        program="cc",
+    ),
 )

@@ -46,7 +46,7 @@ def context_endpoints(
     ) -> tuple[tf.Tensor, tf.Tensor]:
         maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
         output = model(maps, ring_per_nm * pixel_nm[:, None], training=False)
-        return output, tf.reduce_any(tf.math.is_finite(maps), axis=1)
+        return output, _seen(maps)
 
     def serve(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
@@ -80,7 +80,8 @@ def context_endpoints(
     ) -> Named:
         maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
         ring = ring_per_nm * pixel_nm[:, None]
-        return shares(network(maps, ring, return_weights=True)[1])
+        weights = network(maps, ring, return_weights=True)[1]
+        return shares(weights, _seen(maps))
 
     def score_tiles(
         maps: tf.Tensor, ring: tf.Tensor, measured: tf.Tensor
@@ -116,6 +117,11 @@ def context_endpoints(
             )
         )
     return endpoints
+
+
+def _seen(maps: tf.Tensor) -> tf.Tensor:
+    """Where any map has a number."""
+    return tf.reduce_any(tf.math.is_finite(maps), axis=1)
 
 
 def _named(output: tf.Tensor) -> Named:

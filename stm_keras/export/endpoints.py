@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 Named = dict[str, tf.Tensor]
@@ -12,9 +13,15 @@ MAPS = tf.TensorSpec((None,) * 4, tf.float32, name="maps")
 RING = tf.TensorSpec((None, None), tf.float32, name="ring_per_nm")
 PIXEL = tf.TensorSpec((None,), tf.float32, name="pixel_nm")
 
+_RING_RAD_PX = 0.1, np.pi
+"""A ring that a frame can show: it turns once in 60 px, or at every second.
+
+Wider than any network's range; what lies outside is in another unit.
+"""
+
 INPUTS = {
     "maps": "[B, V, H, W], any unit; NaN or infinite where not measured",
-    "ring_per_nm": "[B, V], 2k of each map [rad/nm]; 0 where not known",
+    "ring_per_nm": "[B, V], 2k of each map [rad/nm]; 0 or NaN where not known",
     "pixel_nm": "[B], side of a pixel [nm]",
 }
 OUTPUTS = {
@@ -31,8 +38,9 @@ OUTPUTS = {
     "height": "[B, K], S at the peak in standard deviations above its mean",
     "count": "[B], number of positions, the surest first",
     "left_out": "[B], candidates that did not fit into K",
-    "weights": "[B, V, H, W], share of each map in each pixel's answer",
-    "share": "[B, V], mean of `weights` over the pixels",
+    "weights": "[B, V, H, W], share of each map in each pixel's answer; NaN "
+    "where nothing was measured",
+    "share": "[B, V], mean of `weights` over the pixels that are not NaN",
 }
 
 
@@ -90,6 +98,23 @@ def checked(
     Returns:
         The maps, [B, V, H, W].
     """
+    with tf.control_dependencies(
+        _wrong_sizes(maps, pixel_nm, ring_per_nm, least_px)
+    ):
+        measured = tf.math.is_finite(maps)
+    # Only of the right sizes: these join what the sizes must fit.
+    with tf.control_dependencies(
+        _wrong_values(measured, pixel_nm, ring_per_nm)
+    ):
+        return tf.where(measured, maps, float("nan"))
+
+
+def _wrong_sizes(
+    maps: tf.Tensor,
+    pixel_nm: tf.Tensor,
+    ring_per_nm: tf.Tensor | None,
+    least_px: int,
+) -> list[tf.Operation]:
     batch, voltages, height, width = tf.unstack(tf.shape(maps))
     checks = [
         tf.debugging.assert_positive(
@@ -103,9 +128,6 @@ def checked(
         tf.debugging.assert_equal(
             tf.shape(pixel_nm)[0], batch, "pixel_nm [B]: not B values."
         ),
-        tf.debugging.assert_positive(
-            pixel_nm, "pixel_nm [B]: a pixel has a side above 0 nm."
-        ),
     ]
     if ring_per_nm is not None:
         checks.append(
@@ -115,8 +137,41 @@ def checked(
                 "ring_per_nm [B, V]: not one value for each of the maps.",
             )
         )
-    with tf.control_dependencies(c for c in checks if c is not None):
-        return tf.where(tf.math.is_finite(maps), maps, float("nan"))
+    return [check for check in checks if check is not None]
+
+
+def _wrong_values(
+    measured: tf.Tensor, pixel_nm: tf.Tensor, ring_per_nm: tf.Tensor | None
+) -> list[tf.Operation]:
+    sized = tf.math.is_finite(pixel_nm) & (pixel_nm > 0)
+    alive = tf.reduce_any(measured, axis=(2, 3))
+    # All maps or none: a frame may be empty, as padding of a batch is.
+    whole = tf.reduce_all(alive, axis=1) | ~tf.reduce_any(alive, axis=1)
+    said = [
+        (sized, "pixel_nm [B]: a pixel has a side above 0 nm."),
+        (
+            whole,
+            "maps [B, V, H, W]: a map holds no number, others of its frame "
+            "do; leave it out.",
+        ),
+    ]
+    if ring_per_nm is not None:
+        ring_px = ring_per_nm * tf.expand_dims(pixel_nm, -1)
+        least, most = _RING_RAD_PX
+        shown = (ring_px >= least) & (ring_px <= most)
+        unknown = (ring_per_nm == 0) | tf.math.is_nan(ring_per_nm)
+        message = (
+            "ring_per_nm [B, V]: times pixel_nm it must lie between "
+            f"{least} and {most:.2f} rad/px, or be 0 where it is not known; "
+            "the units are rad/nm and nm."
+        )
+        # Of a pixel without a size the other line tells.
+        said.append((shown | unknown | ~tf.expand_dims(sized, -1), message))
+    checks = (
+        tf.debugging.assert_equal(tf.reduce_all(held), True, message)
+        for held, message in said
+    )
+    return [check for check in checks if check is not None]
 
 
 def in_nm(positions_px: tf.Tensor, pixel_nm: tf.Tensor) -> tf.Tensor:
@@ -124,7 +179,21 @@ def in_nm(positions_px: tf.Tensor, pixel_nm: tf.Tensor) -> tf.Tensor:
     return (positions_px + 0.5) * pixel_nm[:, None, None]
 
 
-def shares(weights: tf.Tensor) -> Named:
-    """Attention weights as shares: c sums to V, these sum to 1."""
+def shares(weights: tf.Tensor, seen: tf.Tensor) -> Named:
+    """Attention weights as shares: c sums to V, these sum to 1.
+
+    Args:
+        weights: c, float32 [B, V, H, W] or [B, V, 1, 1].
+        seen: where something was measured, bool [B, H, W].
+
+    Returns:
+        See `OUTPUTS`.
+    """
     weights /= tf.cast(tf.shape(weights)[1], tf.float32)
-    return {"weights": weights, "share": tf.reduce_mean(weights, (2, 3))}
+    seen = tf.expand_dims(seen, 1)
+    held = tf.cast(seen, tf.float32)
+    count = tf.reduce_sum(held, (2, 3))
+    return {
+        "weights": tf.where(seen, weights, float("nan")),
+        "share": tf.reduce_sum(weights * held, (2, 3)) / count,
+    }

@@ -1,12 +1,9 @@
 """Every tool that loads our SavedModels gives what Keras gives."""
 
-import shutil
-
 import pytest
 
 from benchmarks.parity.reference import difference, inputs_of, keras_answer
 from benchmarks.parity.roster import TOOLS
-from benchmarks.parity.tensorflow_tools import c_api
 from benchmarks.parity.tool import ROOT
 
 MODELS = ("wang2020", "context")
@@ -32,10 +29,9 @@ def answers():
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_it_gives_what_keras_gives(tool, name, answers, tmp_path):
-    if tool.version() is None:
-        pytest.skip(f"{tool.package} is not installed: the extra `parity`")
-    if tool.open is c_api and not shutil.which("cc"):
-        pytest.skip("no C compiler")
+    missing = tool.missing()
+    if missing is not None:
+        pytest.skip(missing)
     model = ROOT / "saved_models" / name
     inputs, keras = answers(model, tool.signature)
     if tool.signature == "locate":

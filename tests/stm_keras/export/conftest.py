@@ -100,3 +100,13 @@ def stack():
         "ring_per_nm": ring,
         "pixel_nm": np.array([0.3, 0.25], np.float32),
     }
+
+
+@pytest.fixture
+def context_model_and_card(context_model):
+    return context_model, CARD
+
+
+@pytest.fixture
+def score_model_and_card(score_model):
+    return score_model, SCORE_CARD
