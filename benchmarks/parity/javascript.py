@@ -2,6 +2,7 @@
 
 import functools
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from benchmarks.parity.browser import ask_page
 from benchmarks.parity.environments import Environment
 from benchmarks.parity.tool import Arrays, Ask, Tool, run
+from stm_keras.stored_models.signatures import read_signatures
 
 TFJS = Environment("tfjs")
 WEB = Path(__file__).with_name("web")
@@ -20,6 +22,8 @@ REPEATS = 3
 
 def convert(model: Path, signature: str, out: Path) -> None:
     """Write a SavedModel's signature as a graph model of TensorFlow.js.
+
+    Its outputs get the signature's names.
 
     Args:
         model: the SavedModel's directory.
@@ -38,6 +42,26 @@ def convert(model: Path, signature: str, out: Path) -> None:
         model,
         out,
     )
+    path = out / "model.json"
+    stored = json.loads(path.read_text())
+    names = [
+        text.split()[0] for text in read_signatures(model)[signature].outputs
+    ]
+    stored["signature"]["outputs"] = {
+        # The converter names only what has a shape of its own; its nodes are
+        # in the order of the alphabet, as the signature's outputs are.
+        name: {"name": f"Identity_{i}:0" if i else "Identity:0"}
+        for i, name in enumerate(names)
+    }
+    path.write_text(json.dumps(stored))
+
+
+@functools.cache
+def _kept(model: Path, signature: str) -> tempfile.TemporaryDirectory[str]:
+    """The converted model; gone when this process is."""
+    kept = tempfile.TemporaryDirectory()
+    convert(model, signature, Path(kept.name))
+    return kept
 
 
 def as_json(inputs: Arrays) -> str:
@@ -64,8 +88,7 @@ def node(
     model: Path, scratch: Path, *, backend: str, signature: str = "locate"
 ) -> Iterator[Ask]:
     """In Node, which has no browser's graphics."""
-    converted = scratch / "converted"
-    convert(model, signature, converted)
+    converted = _kept(model, signature).name
 
     def ask(inputs: Arrays) -> Arrays:
         given, answer = scratch / "given.json", scratch / "answer.json"
@@ -84,8 +107,8 @@ def page(
     model: Path, scratch: Path, *, backend: str, signature: str = "locate"
 ) -> Iterator[Ask]:
     """On a page, in headless Chromium."""
-    converted = scratch / "converted"
-    convert(model, signature, converted)
+    del scratch
+    converted = Path(_kept(model, signature).name)
     folders = {"modules": TFJS.modules, "web": WEB, "model": converted}
     query = f"web/page.html?backend={backend}&repeats={REPEATS}"
     yield lambda inputs: as_arrays(ask_page(folders, query, as_json(inputs)))
@@ -97,7 +120,7 @@ def _tool(name: str, program: str, backend: str) -> Tool:
         f"TensorFlow.js, {name}, {backend}",
         "tensorflowjs",
         functools.partial(place, backend=backend),
-        cannot="refuse senseless input: checks are left out",
+        cannot="refuse senseless input, name every output",
         environment=TFJS,
         program=program,
     )

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.parity.environments import Environment
-from benchmarks.parity.serving import free_port
-from benchmarks.parity.tool import Arrays, Ask, Tool
+from benchmarks.parity.tool import Arrays, Ask, Tool, free_port
 
 KSERVE = Environment("kserve")
 _SERVER = Path(__file__).with_name("kserve_server.py")

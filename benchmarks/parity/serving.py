@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.parity.tool import ROOT, Arrays, Ask, Tool
+from benchmarks.parity.tool import ROOT, Arrays, Ask, Tool, free_port
 
 
 @contextmanager
@@ -82,13 +81,6 @@ def rest_api(model: Path, scratch: Path) -> Iterator[Ask]:
             return {k: np.array(v) for k, v in outputs.items()}
 
         yield ask
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
 
 
 TOOLS = (

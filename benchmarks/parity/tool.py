@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import time
@@ -127,3 +128,10 @@ def run(*command: object, cwd: Path | None = None) -> str:
     if done.returncode:
         raise RuntimeError(f"{command[0]}: {done.stderr[-2000:]}")
     return done.stdout
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]

@@ -41,11 +41,17 @@ def context_endpoints(
     public = MAPS, RING, PIXEL
     inner = MAPS, _RING_PX, _MEASURED
 
+    def usable(
+        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
+        return maps, ring * tf.expand_dims(pixel, -1)
+
     def answer(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
-        output = model(maps, ring_per_nm * pixel_nm[:, None], training=False)
+        maps, ring_px = usable(maps, ring_per_nm, pixel_nm)
+        output = model(maps, ring_px, training=False)
         return output, _seen(maps)
 
     def serve(
@@ -78,9 +84,8 @@ def context_endpoints(
     def attention(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
-        ring = ring_per_nm * pixel_nm[:, None]
-        weights = network(maps, ring, return_weights=True)[1]
+        maps, ring_px = usable(maps, ring_per_nm, pixel_nm)
+        weights = network(maps, ring_px, return_weights=True)[1]
         return shares(weights, _seen(maps))
 
     def score_tiles(

@@ -86,8 +86,8 @@ def checked(
     pixel_nm: tf.Tensor,
     ring_per_nm: tf.Tensor | None,
     least_px: int,
-) -> tf.Tensor:
-    """Maps with NaN for all that is no number; refuses what makes no sense.
+) -> list[tf.Tensor]:
+    """The inputs, unless they make no sense, which is refused with a line.
 
     Args:
         maps: see `INPUTS`.
@@ -96,25 +96,52 @@ def checked(
         least_px: least side of a frame [px].
 
     Returns:
-        The maps, [B, V, H, W].
+        The maps, [B, V, H, W], with NaN for all that is no number, pixel_nm,
+        and ring_per_nm where it is given.
     """
-    with tf.control_dependencies(
-        _wrong_sizes(maps, pixel_nm, ring_per_nm, least_px)
-    ):
-        measured = tf.math.is_finite(maps)
-    # Only of the right sizes: these join what the sizes must fit.
-    with tf.control_dependencies(
-        _wrong_values(measured, pixel_nm, ring_per_nm)
-    ):
-        return tf.where(measured, maps, float("nan"))
+    given = [maps, pixel_nm] + ([] if ring_per_nm is None else [ring_per_nm])
+    # One after the other: each rests on what the one before found right, and
+    # TensorFlow's own words for what goes wrong otherwise tell little.
+    given = _after(_wrong_ranks(given), given)
+    given = _after(_wrong_sizes(given, least_px), given)
+    given = _after(_wrong_values(given), given)
+    maps = tf.where(tf.math.is_finite(given[0]), given[0], float("nan"))
+    return [maps, *given[1:]]
+
+
+def _after(
+    checks: list[tf.Operation | None], given: list[tf.Tensor]
+) -> list[tf.Tensor]:
+    """The same tensors, which wait for the checks."""
+    with tf.control_dependencies([c for c in checks if c is not None]):
+        return [tf.identity(tensor) for tensor in given]
+
+
+def _wrong_ranks(given: list[tf.Tensor]) -> list[tf.Operation | None]:
+    named = zip(given, ("maps", "pixel_nm", "ring_per_nm"), strict=False)
+    return [
+        tf.debugging.assert_equal(
+            _rank(tensor),
+            len(tensor.shape),
+            f"{name} must be {INPUTS[name].partition(', ')[0]}.",
+        )
+        for tensor, name in named
+    ]
+
+
+def _rank(tensor: tf.Tensor) -> tf.Tensor:
+    """Of what came, not what the signature says.
+
+    TensorFlow does not compare the two, and would put the signature's in the
+    place of `tf.rank`; how many sizes are not negative it cannot foresee.
+    """
+    return tf.shape(tf.where(tf.shape(tensor) >= 0))[0]
 
 
 def _wrong_sizes(
-    maps: tf.Tensor,
-    pixel_nm: tf.Tensor,
-    ring_per_nm: tf.Tensor | None,
-    least_px: int,
-) -> list[tf.Operation]:
+    given: list[tf.Tensor], least_px: int
+) -> list[tf.Operation | None]:
+    maps, pixel_nm, *ring_per_nm = given
     batch, voltages, height, width = tf.unstack(tf.shape(maps))
     checks = [
         tf.debugging.assert_positive(
@@ -129,22 +156,21 @@ def _wrong_sizes(
             tf.shape(pixel_nm)[0], batch, "pixel_nm [B]: not B values."
         ),
     ]
-    if ring_per_nm is not None:
+    for ring in ring_per_nm:
         checks.append(
             tf.debugging.assert_equal(
-                tf.shape(ring_per_nm),
+                tf.shape(ring),
                 tf.stack([batch, voltages]),
                 "ring_per_nm [B, V]: not one value for each of the maps.",
             )
         )
-    return [check for check in checks if check is not None]
+    return checks
 
 
-def _wrong_values(
-    measured: tf.Tensor, pixel_nm: tf.Tensor, ring_per_nm: tf.Tensor | None
-) -> list[tf.Operation]:
+def _wrong_values(given: list[tf.Tensor]) -> list[tf.Operation | None]:
+    maps, pixel_nm, *ring_per_nm = given
     sized = tf.math.is_finite(pixel_nm) & (pixel_nm > 0)
-    alive = tf.reduce_any(measured, axis=(2, 3))
+    alive = tf.reduce_any(tf.math.is_finite(maps), axis=(2, 3))
     # All maps or none: a frame may be empty, as padding of a batch is.
     whole = tf.reduce_all(alive, axis=1) | ~tf.reduce_any(alive, axis=1)
     said = [
@@ -155,11 +181,11 @@ def _wrong_values(
             "do; leave it out.",
         ),
     ]
-    if ring_per_nm is not None:
-        ring_px = ring_per_nm * tf.expand_dims(pixel_nm, -1)
-        least, most = _RING_RAD_PX
+    least, most = _RING_RAD_PX
+    for ring in ring_per_nm:
+        ring_px = ring * tf.expand_dims(pixel_nm, -1)
         shown = (ring_px >= least) & (ring_px <= most)
-        unknown = (ring_per_nm == 0) | tf.math.is_nan(ring_per_nm)
+        unknown = (ring == 0) | tf.math.is_nan(ring)
         message = (
             "ring_per_nm [B, V]: times pixel_nm it must lie between "
             f"{least} and {most:.2f} rad/px, or be 0 where it is not known; "
@@ -167,11 +193,10 @@ def _wrong_values(
         )
         # Of a pixel without a size the other line tells.
         said.append((shown | unknown | ~tf.expand_dims(sized, -1), message))
-    checks = (
+    return [
         tf.debugging.assert_equal(tf.reduce_all(held), True, message)
         for held, message in said
-    )
-    return [check for check in checks if check is not None]
+    ]
 
 
 def in_nm(positions_px: tf.Tensor, pixel_nm: tf.Tensor) -> tf.Tensor:

@@ -32,7 +32,7 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
     def answer(
         maps: tf.Tensor, pixel_nm: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = checked(maps, pixel_nm, None, card.reach_px + 1)
+        maps, _ = checked(maps, pixel_nm, None, card.reach_px + 1)
         return model(maps, training=False), _seen(maps)
 
     def serve(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
@@ -72,7 +72,7 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
         }
 
     def attention(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
-        maps = checked(maps, pixel_nm, None, card.reach_px + 1)
+        maps, _ = checked(maps, pixel_nm, None, card.reach_px + 1)
         weights = network(maps, return_weights=True)[1]
         return shares(weights, _seen(maps))
 
