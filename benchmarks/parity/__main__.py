@@ -62,7 +62,10 @@ def main() -> None:
         "--model", type=Path, default=ROOT / "saved_models/context"
     )
     parser.add_argument(
-        "--only", default="", help="tools with this in their name"
+        "--only",
+        nargs="+",
+        default=[""],
+        help="tools with one of these in their name",
     )
     options = parser.parse_args()
     model: Path = options.model
@@ -76,7 +79,7 @@ def main() -> None:
         "latency | what it cannot do |\n" + "|---" * 7 + "|"
     )
     for tool in TOOLS:
-        if options.only.lower() not in tool.name.lower():
+        if not any(o.lower() in tool.name.lower() for o in options.only):
             continue
         missing = tool.missing()
         if missing is not None:

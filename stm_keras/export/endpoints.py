@@ -123,7 +123,7 @@ def _wrong_ranks(given: list[tf.Tensor]) -> list[tf.Operation | None]:
         tf.debugging.assert_equal(
             _rank(tensor),
             len(tensor.shape),
-            f"{name} must be {INPUTS[name].partition(', ')[0]}.",
+            f"{name} must be {INPUTS[name].partition(']')[0]}].",
         )
         for tensor, name in named
     ]
