@@ -76,7 +76,8 @@ def test_without_a_name_it_is_that_of_the_folder(score_saved, logs, tmp_path):
 def test_without_the_package_it_says_what_to_install(
     score_saved, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    messages = "tensorflow_serving.apis.prediction_log_pb2"
+    monkeypatch.setitem(sys.modules, messages, None)
     copy = tmp_path / "copy"
     shutil.copytree(score_saved, copy)
     with pytest.raises(InputError, match=r"stm-keras\[serving\]"):
