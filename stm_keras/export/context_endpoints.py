@@ -47,12 +47,18 @@ def context_endpoints(
     public = MAPS, RING, PIXEL
     inner = MAPS, _RING_PX, _MEASURED
 
+    def usable(
+        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
+        return maps, ring * tf.expand_dims(pixel, -1)
+
     def answer(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
-        output = model(maps, ring_per_nm * pixel_nm[:, None], training=False)
-        return output, tf.reduce_any(tf.math.is_finite(maps), axis=1)
+        maps, ring_px = usable(maps, ring_per_nm, pixel_nm)
+        output = model(maps, ring_px, training=False)
+        return output, _seen(maps)
 
     def serve(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
@@ -88,9 +94,9 @@ def context_endpoints(
     def attention(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
-        ring = ring_per_nm * pixel_nm[:, None]
-        return shares(network(maps, ring, return_weights=True)[1])
+        maps, ring_px = usable(maps, ring_per_nm, pixel_nm)
+        weights = network(maps, ring_px, return_weights=True)[1]
+        return shares(weights, _seen(maps))
 
     def score_tiles(
         maps: tf.Tensor, ring: tf.Tensor, measured: tf.Tensor
@@ -126,6 +132,11 @@ def context_endpoints(
             )
         )
     return endpoints
+
+
+def _seen(maps: tf.Tensor) -> tf.Tensor:
+    """Where any map has a number."""
+    return tf.reduce_any(tf.math.is_finite(maps), axis=1)
 
 
 def _named(output: tf.Tensor) -> Named:
