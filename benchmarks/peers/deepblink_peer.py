@@ -170,12 +170,12 @@ def find(network: tf.keras.Model, path: Path, about: str) -> Detections:
     """
     stacks = load_stacks(path)
     positions, scores = [], []
-    started = time.perf_counter()
+    started = time.process_time()
     for image in stacks.rms:
         found = predict(image, network, probability=LEAST_SCORE)
         positions.append(found[:, :2].astype(np.float64) - CORNER)
         scores.append(found[:, 2].astype(np.float64))
-    seconds = (time.perf_counter() - started) / len(stacks.rms)
+    seconds = (time.process_time() - started) / len(stacks.rms)
     return Detections(positions, scores, stacks.digests, seconds, about)
 
 

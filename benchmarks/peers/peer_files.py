@@ -42,7 +42,7 @@ class Detections(NamedTuple):
         positions: of each stack, row and column [px], float64 [m, 2].
         scores: the peer's own, float64 [m].
         digests: of the stacks, as they were given.
-        seconds: mean time that finding took in a stack [s].
+        seconds: mean processor time that finding took in a stack [s].
         about: versions, sizes, seed and date, in one line.
     """
 

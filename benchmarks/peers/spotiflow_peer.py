@@ -14,8 +14,8 @@ import datetime
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import lightning.pytorch as pl  # pyright: ignore[reportMissingImports]
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from peer_files import (
@@ -25,19 +25,29 @@ from peer_files import (
     load_stacks,
     save_detections,
 )
-from spotiflow.model import (  # pyright: ignore[reportMissingImports]
-    Spotiflow,
-    SpotiflowModelConfig,
-)
 
 PEER = "spotiflow"
 LEAST_SCORE = 0.02
 """Detections below it are not written: far below any threshold tuned."""
 
 
+def make_importable() -> None:
+    """Let torchvision be imported beside a torch without CUDA.
+
+    Where it was built for CUDA, its compiled part does not load there, and
+    importing it fails for two operations that nothing here uses.
+    """
+    try:
+        import torchvision  # noqa: F401 # pyright: ignore[reportMissingImports]
+    except RuntimeError:
+        boxes = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", boxes)
+
+
 def train(
     folder: Path, model_folder: Path, options: argparse.Namespace
-) -> tuple[Spotiflow, str]:
+) -> tuple[Any, str]:
     """Train a network.
 
     Args:
@@ -48,6 +58,11 @@ def train(
     Returns:
         The network with its best weights, and how it was trained.
     """
+    from spotiflow.model import (  # pyright: ignore[reportMissingImports]
+        Spotiflow,
+        SpotiflowModelConfig,
+    )
+
     fields = load_stacks(folder / TRAINING)
     images = list(np.moveaxis(fields.maps, 1, -1)[: options.fields])
     spots = fields.positions[: options.fields]
@@ -76,7 +91,7 @@ def train(
     return Spotiflow.from_folder(str(model_folder), map_location="cpu"), about
 
 
-def find(network: Spotiflow, path: Path, about: str) -> Detections:
+def find(network: Any, path: Path, about: str) -> Detections:
     """Let a network look at the stacks of a file.
 
     Args:
@@ -86,7 +101,7 @@ def find(network: Spotiflow, path: Path, about: str) -> Detections:
     """
     stacks = load_stacks(path)
     positions, scores = [], []
-    started = time.perf_counter()
+    started = time.process_time()
     for maps in stacks.maps:
         places, details = network.predict(
             np.moveaxis(maps, 0, -1),
@@ -96,7 +111,7 @@ def find(network: Spotiflow, path: Path, about: str) -> Detections:
         )
         positions.append(np.asarray(places, np.float64).reshape(-1, 2))
         scores.append(np.asarray(details.prob, np.float64).reshape(-1))
-    seconds = (time.perf_counter() - started) / len(stacks.maps)
+    seconds = (time.process_time() - started) / len(stacks.maps)
     return Detections(positions, scores, stacks.digests, seconds, about)
 
 
@@ -108,7 +123,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    pl.seed_everything(options.seed, workers=True)
+    make_importable()
+    from lightning import (  # pyright: ignore[reportMissingImports]
+        seed_everything,
+    )
+
+    seed_everything(options.seed, workers=True)
     out = options.folder / PEER
     network, about = train(options.folder, out / "model", options)
     about += f" on {torch.get_num_threads()} threads, {datetime.date.today()}"

@@ -111,6 +111,7 @@ def test_the_table_has_the_finders_of_the_bench_beside(
     assert "|  | peer | log |" in text
     assert "| eta 0.2 | 1.000 [1.000, 1.000] | " in text
     assert "| eta 0.5 | 1.000 [1.000, 1.000] |  |" in text
+    assert "| eta 0.2 | 0.25 | " in text
 
 
 def test_results_on_other_stacks_are_not_put_beside(
