@@ -22,11 +22,12 @@ from peer_suites import PEER_SUITES, Made, cell_cases, read_made, stack_file
 from stored_finder import StoredFinder, by_digest, read_detections
 
 from stm_keras.bench.case import Cell, Role
+from stm_keras.bench.notes import suite_notes
 from stm_keras.bench.report import interval
 from stm_keras.bench.result import CellResult, of_cell
 from stm_keras.bench.roster import FINDERS
 from stm_keras.bench.scoring import score_cell
-from stm_keras.bench.store import RESULTS, read_results
+from stm_keras.bench.store import RESULTS, latest, read_results
 from stm_keras.errors import InputError
 
 
@@ -61,58 +62,47 @@ def score_peer(
 
 
 def bench_results(folder: Path, made: Made) -> list[CellResult]:
-    """What `stmk bench` found in the same stacks, the last of each finder.
+    """What `stmk bench` found in the same stacks, with one network each.
 
     Raises:
         InputError: where the folder holds no result of the suite.
     """
     asked = (made.seed, made.n_test, made.n_tune)
-    kept = {
-        result.key: result
+    kept = [
+        result
         for result in read_results(folder / RESULTS)
         if result.suite == made.suite
         and tuple(result.run.get(n) for n in ("seed", "maps", "tune_maps"))
         == asked
-    }
+    ]
     if not kept:
         raise InputError(
             f"{folder} holds no result of suite {made.suite} with seed "
             f"{asked[0]}, {asked[1]} test and {asked[2]} tuning stacks."
         )
-    return list(kept.values())
+    return list(latest(kept).values())
 
 
 def tables(
     cells: Sequence[Cell], names: Sequence[str], results: Sequence[CellResult]
 ) -> str:
-    """The tables of docs/bench.md, those of suite eq3.
+    """The tables of docs/bench.md, those without content left out.
 
     Args:
         cells: their rows.
         names: of the finders, their columns.
         results: what fills them; a gap stays empty.
     """
-    titles: dict[str, Callable[[CellResult], str]] = {
-        "Jaccard index, with its 95 % interval over the stacks": lambda r: (
-            _with_interval(r, "jaccard")
-        ),
-        "RMSE of the pairs [px]": lambda r: _with_interval(r, "rmse"),
-        "RMSE over the Cramér-Rao bound of the same pairs": lambda r: (
-            f"{r.over_bound:.2f}" if math.isfinite(r.over_bound) else ""
-        ),
-        "Seconds a stack, of peers those of the processor": lambda r: (
-            f"{r.seconds:.2g}"
-        ),
-    }
     parts = []
-    for title, text in titles.items():
+    for title, text in _TITLES.items():
         rows = [["", *names], ["---"] * (len(names) + 1)]
         for cell in cells:
             found = of_cell(results, cell.suite, cell.name)
             texts = [text(found[n]) if n in found else "" for n in names]
             rows.append([cell.name, *texts])
-        lines = ("| " + " | ".join(row) + " |" for row in rows)
-        parts += [f"{title}:", "\n".join(lines)]
+        if any("".join(row[1:]) for row in rows[2:]):
+            lines = ("| " + " | ".join(row) + " |" for row in rows)
+            parts += [f"{title}:", "\n".join(lines)]
     return "\n\n".join(parts)
 
 
@@ -122,6 +112,20 @@ def _with_interval(result: CellResult, name: str) -> str:
         return ""
     ends = f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) else ""
     return f"{value:.3f}{ends}"
+
+
+_TITLES: dict[str, Callable[[CellResult], str]] = {
+    "Jaccard index, with its 95 % interval over the stacks": lambda r: (
+        _with_interval(r, "jaccard")
+    ),
+    "RMSE of the pairs [px]": lambda r: _with_interval(r, "rmse"),
+    "RMSE over the Cramér-Rao bound of the same pairs": lambda r: (
+        f"{r.over_bound:.2f}" if math.isfinite(r.over_bound) else ""
+    ),
+    "Seconds a stack, of peers those of the processor": lambda r: (
+        f"{r.seconds:.2g}"
+    ),
+}
 
 
 def report(folder: Path, peers: Sequence[str], bench: Path | None) -> str:
@@ -148,6 +152,8 @@ def report(folder: Path, peers: Sequence[str], bench: Path | None) -> str:
         results += scored
         lines.append(f"- `{peer}`: {about}")
     beside = bench_results(bench, made) if bench else []
+    if beside:
+        lines += [f"- `stmk bench`: {note}" for note in suite_notes(beside)]
     results += beside
     names = [*peers, *(f for f in FINDERS if f in {r.finder for r in beside})]
     cells = PEER_SUITES[made.suite].cells()
