@@ -59,7 +59,7 @@ class _Handler(SimpleHTTPRequestHandler):
         top, _, rest = path.partition("?")[0].strip("/").partition("/")
         return str(self.folders.get(top, Path("/nowhere")) / rest)
 
-    def log_message(self, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (its)
         """Be quiet."""
 
 

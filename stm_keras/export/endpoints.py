@@ -13,11 +13,9 @@ MAPS = tf.TensorSpec((None,) * 4, tf.float32, name="maps")
 RING = tf.TensorSpec((None, None), tf.float32, name="ring_per_nm")
 PIXEL = tf.TensorSpec((None,), tf.float32, name="pixel_nm")
 
-_RING_RAD_PX = 0.1, np.pi
-"""A ring that a frame can show: it turns once in 60 px, or at every second.
-
-Wider than any network's range; what lies outside is in another unit.
-"""
+_RING_RAD_PX = 0.3, np.pi
+"""Between these must lie the largest 2k of a frame, wider than any training's;
+what does not is in another unit. Near a band's edge others may be smaller."""
 
 INPUTS = {
     "maps": "[B, V, H, W], any unit; NaN or infinite where not measured",
@@ -183,16 +181,18 @@ def _wrong_values(given: list[tf.Tensor]) -> list[tf.Operation | None]:
     ]
     least, most = _RING_RAD_PX
     for ring in ring_per_nm:
-        ring_px = ring * tf.expand_dims(pixel_nm, -1)
-        shown = (ring_px >= least) & (ring_px <= most)
         unknown = (ring == 0) | tf.math.is_nan(ring)
+        known_px = tf.where(unknown, 0.0, ring * tf.expand_dims(pixel_nm, -1))
+        largest = tf.reduce_max(known_px, axis=1)
+        shown = (largest >= least) | tf.reduce_all(unknown, axis=1)
+        shown &= (largest <= most) & tf.reduce_all(known_px >= 0, axis=1)
         message = (
-            "ring_per_nm [B, V]: times pixel_nm it must lie between "
-            f"{least} and {most:.2f} rad/px, or be 0 where it is not known; "
-            "the units are rad/nm and nm."
+            "ring_per_nm [B, V]: times pixel_nm the largest of a frame must "
+            f"lie between {least} and {most:.2f} rad/px, and none be below 0; "
+            "0 is unknown; the units are rad/nm and nm."
         )
         # Of a pixel without a size the other line tells.
-        said.append((shown | unknown | ~tf.expand_dims(sized, -1), message))
+        said.append((shown | ~sized, message))
     return [
         tf.debugging.assert_equal(tf.reduce_all(held), True, message)
         for held, message in said

@@ -78,6 +78,18 @@ def test_a_ring_of_nan_is_an_unknown_one(exported, stack):
             np.testing.assert_array_equal(nan[name], values, err_msg=name)
 
 
+def test_a_map_near_the_bands_edge(exported, stack):
+    """Its ring hardly turns in the frame; those of the others do."""
+    ring = stack["ring_per_nm"].copy()
+    ring[:, 0] = 0.01
+    inputs = stack | {"ring_per_nm": ring}
+    seen = exported.seen(stack["maps"])
+    score = exported.ask("serving_default", inputs)["score"]
+    np.testing.assert_allclose(
+        score[seen], exported.score(inputs)[seen], atol=1e-3, rtol=1e-4
+    )
+
+
 def test_one_map(exported, stack):
     inputs = {k: v[:, :1] if v.ndim > 1 else v for k, v in stack.items()}
     served = exported.ask("serving_default", inputs)

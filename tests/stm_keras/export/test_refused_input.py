@@ -36,10 +36,10 @@ REFUSED = {
         lambda s: {"ring_per_nm": s["ring_per_nm"][:, :2]},
         "not one value",
     ),
-    "an endless ring": (ring_times(np.inf), "must lie between"),
-    "a ring below 0": (ring_times(-1), "must lie between"),
-    "a ring in rad/m": (ring_times(1e9), "must lie between"),
-    "a ring in rad/A": (ring_times(0.1), "must lie between"),
+    "an endless ring": (ring_times(np.inf), "the largest of a frame"),
+    "a ring below 0": (ring_times(-1), "the largest of a frame"),
+    "a ring in rad/m": (ring_times(1e9), "the largest of a frame"),
+    "a ring in rad/A": (ring_times(0.1), "the largest of a frame"),
 }
 
 
