@@ -40,14 +40,18 @@ from peer_files import (
     TRAINING,
     Detections,
     Stacks,
+    forget_about,
     load_stacks,
+    read_about,
     save_detections,
+    write_about,
 )
 
 PEER = "deepblink"
 CORNER = 0.5
 """Its pixels reach from i to i + 1, ours from i - 1/2 to i + 1/2."""
 
+WEIGHTS = "best.weights.h5"
 LEAST_SCORE = 0.02
 """Detections below it are not written: far below any threshold tuned."""
 
@@ -86,6 +90,18 @@ def write_dataset(
     )
 
 
+def network_of(cell_size: int) -> tf.keras.Model:
+    """The package's default network for cells of some pixels, not trained."""
+    return unet(
+        dropout=0.3,
+        cell_size=cell_size,
+        filters=5,
+        ndown=2,
+        l2=1e-6,
+        block="convolutional",
+    )
+
+
 def build(dataset: SpotsDataset, options: argparse.Namespace) -> SpotsModel:
     """The package's model with its default network."""
     return SpotsModel(
@@ -98,15 +114,8 @@ def build(dataset: SpotsDataset, options: argparse.Namespace) -> SpotsModel:
         },
         dataset_args={"cell_size": options.cell},
         dataset_cls=dataset,
-        network_args={
-            "dropout": 0.3,
-            "cell_size": options.cell,
-            "filters": 5,
-            "ndown": 2,
-            "l2": 1e-6,
-            "block": "convolutional",
-        },
-        network_fn=unet,
+        network_args={"cell_size": options.cell},
+        network_fn=network_of,
         loss_fn=combined_dice_rmse,
         optimizer_fn=amsgrad,
         train_args={
@@ -120,16 +129,13 @@ def build(dataset: SpotsDataset, options: argparse.Namespace) -> SpotsModel:
 
 def train(
     folder: Path, model_folder: Path, options: argparse.Namespace
-) -> tuple[tf.keras.Model, str]:
-    """Train a network.
+) -> None:
+    """Train a network, and keep the weights of its best epoch.
 
     Args:
         folder: of the export.
         model_folder: where the weights go.
         options: of the command line.
-
-    Returns:
-        The network with its best weights, and how it was trained.
     """
     images, spots = squares(load_stacks(folder / TRAINING), options.fields)
     n_valid = max(len(images) // 10, 1)
@@ -139,25 +145,27 @@ def train(
         dataset = SpotsDataset(str(path), cell_size=options.cell)
     model = build(dataset, options)
     model_folder.mkdir(parents=True, exist_ok=True)
-    best = model_folder / "best.weights.h5"
+    forget_about(model_folder)
     started = time.perf_counter()
     model.fit(
         dataset=dataset,
         callbacks=[
             tf.keras.callbacks.ModelCheckpoint(
-                str(best), save_best_only=True, save_weights_only=True
+                str(model_folder / WEIGHTS),
+                save_best_only=True,
+                save_weights_only=True,
             )
         ],
     )
     minutes = (time.perf_counter() - started) / 60
-    model.network.load_weights(str(best))
-    about = (
+    write_about(
+        model_folder,
         f"deepBlink {version('deepblink')}, TensorFlow {tf.__version__}; "
         f"{len(images) - n_valid} fields and {n_valid} to validate, "
         f"{options.epochs} epochs, batch {options.batch}, cells of "
-        f"{options.cell} px, seed {options.seed}; trained in {minutes:.0f} min"
+        f"{options.cell} px, seed {options.seed}; trained in {minutes:.0f} "
+        f"min, {datetime.date.today()}",
     )
-    return model.network, about
 
 
 def find(network: tf.keras.Model, path: Path, about: str) -> Detections:
@@ -180,21 +188,27 @@ def find(network: tf.keras.Model, path: Path, about: str) -> Detections:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where export.py wrote")
     parser.add_argument("--fields", type=int, help="of those exported; all")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--cell", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--trained", action="store_true", help="find with the weights there"
+    )
     options = parser.parse_args()
     tf.keras.utils.set_random_seed(options.seed)
     tf.keras.utils.disable_interactive_logging()
     out = options.folder / PEER
-    network, about = train(options.folder, out / "model", options)
-    about += f", {datetime.date.today()}"
+    model = out / "model"
+    if not options.trained:
+        train(options.folder, model, options)
+    network = network_of(options.cell)
+    network.load_weights(str(model / WEIGHTS))
     for path in sorted((options.folder / STACKS).glob("*.npz")):
-        save_detections(out / path.name, find(network, path, about))
+        save_detections(out / path.name, find(network, path, read_about(model)))
         print(out / path.name)
 
 

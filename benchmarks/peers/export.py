@@ -68,7 +68,7 @@ def export(made: Made, out: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suite", default="eq3", help=", ".join(PEER_SUITES))
     parser.add_argument("--maps", type=int, default=40)
     parser.add_argument("--tune-maps", type=int, default=20)

@@ -16,6 +16,8 @@ TRAINING = "training.npz"
 STACKS = "stacks"
 """Folder of the tuning and test stacks, a file for each cell and role."""
 
+_ABOUT = "about.txt"
+
 
 class Stacks(NamedTuple):
     """Stacks of maps that a peer trains on or looks at.
@@ -122,6 +124,24 @@ def load_detections(path: Path) -> Detections:
             float(file["seconds"]),
             str(file["about"]),
         )
+
+
+def forget_about(model_folder: Path) -> None:
+    """What was kept of a training is not true of the next one's weights."""
+    (model_folder / _ABOUT).unlink(missing_ok=True)
+
+
+def write_about(model_folder: Path, about: str) -> None:
+    """Keep beside weights how they were trained."""
+    (model_folder / _ABOUT).write_text(about + "\n")
+
+
+def read_about(model_folder: Path) -> str:
+    """How weights were trained, as far as it was kept."""
+    path = model_folder / _ABOUT
+    if path.is_file():
+        return path.read_text().strip()
+    return "weights of a training that did not end"
 
 
 def _joined(parts: Sequence[np.ndarray], empty: tuple[int, ...]) -> np.ndarray:

@@ -161,7 +161,7 @@ def report(folder: Path, peers: Sequence[str], bench: Path | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where export.py wrote")
     parser.add_argument("peers", nargs="+", help="folders of detections in it")
     parser.add_argument("--bench", type=Path, help="folder of `stmk bench`")

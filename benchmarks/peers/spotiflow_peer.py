@@ -22,8 +22,11 @@ from peer_files import (
     STACKS,
     TRAINING,
     Detections,
+    forget_about,
     load_stacks,
+    read_about,
     save_detections,
+    write_about,
 )
 
 PEER = "spotiflow"
@@ -47,16 +50,13 @@ def make_importable() -> None:
 
 def train(
     folder: Path, model_folder: Path, options: argparse.Namespace
-) -> tuple[Any, str]:
-    """Train a network.
+) -> None:
+    """Train a network, and keep the weights of its best epoch.
 
     Args:
         folder: of the export.
         model_folder: where the weights go.
         options: of the command line.
-
-    Returns:
-        The network with its best weights, and how it was trained.
     """
     from spotiflow.model import (  # pyright: ignore[reportMissingImports]
         Spotiflow,
@@ -68,6 +68,7 @@ def train(
     spots = fields.positions[: options.fields]
     n_valid = max(len(images) // 10, 1)
     config = SpotiflowModelConfig(in_channels=images[0].shape[-1])
+    forget_about(model_folder)
     started = time.perf_counter()
     Spotiflow(config).fit(
         images[n_valid:],
@@ -82,13 +83,14 @@ def train(
         device="cpu",
     )
     minutes = (time.perf_counter() - started) / 60
-    about = (
+    write_about(
+        model_folder,
         f"Spotiflow {version('spotiflow')}, torch {version('torch')}; "
         f"{len(images) - n_valid} fields and {n_valid} to validate, "
         f"{options.epochs} epochs, batch {options.batch}, seed {options.seed}; "
-        f"trained in {minutes:.0f} min"
+        f"trained in {minutes:.0f} min on {torch.get_num_threads()} threads, "
+        f"{datetime.date.today()}",
     )
-    return Spotiflow.from_folder(str(model_folder), map_location="cpu"), about
 
 
 def find(network: Any, path: Path, about: str) -> Detections:
@@ -116,24 +118,32 @@ def find(network: Any, path: Path, about: str) -> Detections:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where export.py wrote")
     parser.add_argument("--fields", type=int, help="of those exported; all")
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--trained", action="store_true", help="find with the weights there"
+    )
     options = parser.parse_args()
     make_importable()
     from lightning import (  # pyright: ignore[reportMissingImports]
         seed_everything,
     )
+    from spotiflow.model import (  # pyright: ignore[reportMissingImports]
+        Spotiflow,
+    )
 
     seed_everything(options.seed, workers=True)
     out = options.folder / PEER
-    network, about = train(options.folder, out / "model", options)
-    about += f" on {torch.get_num_threads()} threads, {datetime.date.today()}"
+    model = out / "model"
+    if not options.trained:
+        train(options.folder, model, options)
+    network = Spotiflow.from_folder(str(model), map_location="cpu")
     for path in sorted((options.folder / STACKS).glob("*.npz")):
-        save_detections(out / path.name, find(network, path, about))
+        save_detections(out / path.name, find(network, path, read_about(model)))
         print(out / path.name)
 
 
