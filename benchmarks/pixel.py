@@ -83,7 +83,7 @@ def found_at(finder: DetectionFinder, ring_rad_px: float, number: int) -> Score:
     ready = resample(maps, ring_rad_px)
     told = np.array([np.mean(ready.pixel_nm)])
     found = finder.detect(ready.data, told)
-    sure = found.probabilities >= finder.threshold
+    sure = found.probabilities >= finder.least_kept(found.probabilities)
     scale = np.divide(ready.shape[1:], maps.shape[1:])
     return score_positions(
         (found.positions[sure] + 0.5) * ready.pixel_nm,

@@ -47,7 +47,8 @@ def main() -> None:
         f"{datetime.date.today()}, {os.cpu_count()} cores, "
         f"{platform.machine()}; {options.experiments} experiments of density "
         f"{DENSITY}, {options.surrogates} surrogates each, seed {SEED}, "
-        f"threshold {finder.threshold:.3f}\n"
+        f"probability from {finder.threshold:g} on, false-discovery rate "
+        f"{finder.false_discovery_rate:g}\n"
     )
     print("| | maps | detections in a surrogate | recall |\n|---|---|---|---|")
     rng = np.random.default_rng(1)
@@ -81,9 +82,11 @@ def main() -> None:
 def sure(
     finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray
 ) -> np.ndarray:
-    """Positions above the threshold of the card, [n, 2]."""
+    """Positions of what `stmk predict` would keep, [n, 2]."""
     found = finder.detect(maps, ring)
-    return found.positions[found.probabilities >= finder.threshold]
+    return found.positions[
+        found.probabilities >= finder.least_kept(found.probabilities)
+    ]
 
 
 if __name__ == "__main__":

@@ -96,7 +96,10 @@ def _on_fields(
             found = finder.detect(batch["maps"].numpy()[0], ring)
             places = batch["positions"].numpy()[0]
             total += score_positions(
-                found.positions[found.probabilities >= finder.threshold],
+                found.positions[
+                    found.probabilities
+                    >= finder.least_kept(found.probabilities)
+                ],
                 places[np.isfinite(places[:, 0])],
                 tolerance=TOLERANCE_PX,
             )

@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 from scipy.optimize import minimize
 
 from stm_keras.errors import InputError
 
 N_BINS = 10
 _LEAST = 1e-9
+_LEAST_SLOPE = 0.05
 
 
 class Neighbourhoods(NamedTuple):
@@ -29,22 +31,35 @@ class Neighbourhoods(NamedTuple):
     correct: np.ndarray
     z: np.ndarray
 
-    def probabilities(self, line: ArrayLike = (1, 0, 0, 0)) -> np.ndarray:
-        """Joint probability under a change of the logits, float64 [n].
+    def probabilities(self, change: ArrayLike | None = None) -> np.ndarray:
+        """Joint probability, float64 [n].
 
         Args:
-            line: slope and offset of the logits at one map, and how both
-                change with every octave, [4].
+            change: of the logits: slopes above and below 0, and offset, at
+                one map, then what each gains with every octave, [6]; None
+                leaves them.
         """
-        slope, offset, by_slope, by_offset = np.asarray(line, np.float64)
-        octaves = self.octaves[:, None]
-        with np.errstate(invalid="ignore"):  # 0 times -inf is none
-            logits = (slope + by_slope * octaves) * self.logits
-        logits = logits + offset + by_offset * octaves
-        logits = np.where(np.isfinite(self.logits), logits, -np.inf)
+        logits = self.logits
+        if change is not None:
+            logits = self.basis() @ np.asarray(change, np.float64)
+            logits = np.where(np.isfinite(self.logits), logits, -np.inf)
         # ln(1 - p) of every pixel; that none of them holds one is their sum.
         none = -np.logaddexp(0.0, logits).sum(axis=1)
         return -np.expm1(none)
+
+    def basis(self) -> np.ndarray:
+        """What a change of the logits is linear in, [n, 9, 6]; finite."""
+        logits = np.where(np.isfinite(self.logits), self.logits, 0.0)
+        at_one = np.stack(
+            [
+                np.logaddexp(0.0, logits),
+                -np.logaddexp(0.0, -logits),
+                np.ones_like(logits),
+            ],
+            axis=-1,
+        )
+        octaves = self.octaves[:, None, None]
+        return np.concatenate([at_one, octaves * at_one], axis=-1)
 
 
 class Reliability(NamedTuple):
@@ -67,16 +82,17 @@ class Reliability(NamedTuple):
 def fit_calibration(seen: Neighbourhoods) -> tuple[float, ...]:
     """The calibration of `Context` that makes held-out detections true.
 
-    Slope and offset of the logits maximise the likelihood of which
-    detections are correct (J. Platt, Advances in Large Margin Classifiers
-    (1999), 61; here with the number of maps as a second variable). The
-    deviations' factor makes the z-scores' mean square 1, likewise by octave.
+    Two slopes and an offset of the logits maximise the likelihood of which
+    detections are correct: beta calibration (M. Kull, T. Silva Filho and P.
+    Flach, Proc. AISTATS, PMLR 54, 623 (2017)), here of the pixels that were
+    joined, and with the number of maps as a second variable. The deviations'
+    factor makes the z-scores' mean square 1, likewise by octave.
 
     Args:
         seen: detections on fields that the network was not trained on.
 
     Returns:
-        Six numbers, see `stm_keras.nn.context.Context`.
+        Eight numbers, see `stm_keras.nn.detection_output.Calibration`.
 
     Raises:
         InputError: with fewer than 100 detections, or without correct and
@@ -89,24 +105,40 @@ def fit_calibration(seen: Neighbourhoods) -> tuple[float, ...]:
             "correct: the network has not learnt enough. Train longer."
         )
 
-    def loss(line: np.ndarray) -> float:
-        p = np.clip(seen.probabilities(line), _LEAST, 1 - _LEAST)
-        return -float(np.where(seen.correct, np.log(p), np.log1p(-p)).mean())
-
-    line = minimize(
-        loss,
-        (1.0, 0.0, 0.0, 0.0),
-        method="Nelder-Mead",
-        options={"xatol": 1e-4},
-    ).x
     width, by_width = _deviation_line(seen)
+    change = _likeliest_change(seen).tolist()
+    return (*change[:3], width, *change[3:], by_width)
+
+
+def _likeliest_change(seen: Neighbourhoods) -> np.ndarray:
+    """See `Neighbourhoods.probabilities`, [6]."""
+    # From what holds at one map and at the most: a slope that is positive at
+    # both leaves the surer of two the surer at any number.
+    most = max(seen.octaves.max(), 1.0)
+    ends = np.kron([[1, 0], [-1 / most, 1 / most]], np.eye(3))
+    basis = seen.basis() @ ends
+    speaks = np.isfinite(seen.logits)
+
+    def loss(change: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = np.where(speaks, basis @ change, -np.inf)
+        none = np.logaddexp(0.0, logits).sum(axis=1)  # -ln(1 - p)
+        p = np.clip(-np.expm1(-none), _LEAST, 1.0)
+        nat = np.where(seen.correct, -np.log(p), none)
+        # By ln(1 - p), then by every pixel's logit.
+        slope = np.where(seen.correct, -(1 - p) / p, 1.0)[:, None]
+        slope = slope * special.expit(logits)
+        return nat.mean(), np.tensordot(slope, basis, 2) / len(p)
+
+    free = (_LEAST_SLOPE, None), (_LEAST_SLOPE, None), (None, None)
     return (
-        float(line[0]),
-        float(line[1]),
-        width,
-        float(line[2]),
-        float(line[3]),
-        by_width,
+        ends
+        @ minimize(
+            loss,
+            (1.0, 1.0, 0.0) * 2,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=free * 2,
+        ).x
     )
 
 
@@ -157,33 +189,3 @@ def reliability(
             np.average(np.abs(stated - observed), weights=counts[full])
         )
     return Reliability(stated, observed, counts[full], error)
-
-
-def false_discovery_threshold(
-    probabilities: ArrayLike, correct: ArrayLike, rate: float
-) -> float:
-    """The least probability above which few detections are false.
-
-    Args:
-        probabilities: float [n], 0 to 1.
-        correct: bool [n].
-        rate: the share of false ones among all kept, 0 to 1.
-
-    Returns:
-        The threshold; that of the surest detection where none is low enough.
-
-    Raises:
-        InputError: for a rate outside (0, 1), or no detection.
-    """
-    if not 0 < rate < 1:
-        raise InputError(
-            f"A false-discovery rate lies between 0 and 1. Received: {rate}"
-        )
-    order = np.argsort(-np.asarray(probabilities, np.float64), kind="stable")
-    if not len(order):
-        raise InputError("No detection to choose a threshold from.")
-    p = np.asarray(probabilities, np.float64)[order]
-    false = np.cumsum(~np.asarray(correct, bool)[order])
-    share = false / np.arange(1, len(p) + 1)
-    allowed = np.flatnonzero(share <= rate)
-    return float(p[allowed[-1]] if len(allowed) else p[0])

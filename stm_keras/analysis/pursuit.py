@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from stm_keras.analysis.joined_maps import joined, standardised_maps
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.pursuit_maps import joined, standardised_maps
 from stm_keras.analysis.pursuit_search import RingSearch, as_score, starts
 from stm_keras.analysis.ring_template import EQ3, RingTemplate
 from stm_keras.analysis.thresholds import (

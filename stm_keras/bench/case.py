@@ -43,7 +43,13 @@ class Found(NamedTuple):
 
     def above(self, threshold: float) -> "Found":
         """Those with a score above a threshold."""
-        keep = self.scores > threshold
+        return self._where(self.scores > threshold)
+
+    def from_on(self, least: float) -> "Found":
+        """Those with at least some score."""
+        return self._where(self.scores >= least)
+
+    def _where(self, keep: np.ndarray) -> "Found":
         sizes = self.deviations
         return Found(
             self.positions[keep],

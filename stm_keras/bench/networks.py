@@ -43,8 +43,8 @@ class ContextFinder(TunedFinder):
 
     Args:
         network: with `detect(maps [V, H, W], ring [V])`, 2k in rad/px, that
-            gives positions, probabilities and deviations, and a `card` that
-            says this and holds the default, `detection["threshold"]`.
+            gives positions, probabilities and deviations, with
+            `least_kept(probabilities)`, and a `card`; see `DetectionFinder`.
     """
 
     name = "context-tuned"
@@ -79,16 +79,27 @@ class ContextFinder(TunedFinder):
 
 
 class ContextDefaultFinder(ContextFinder):
-    """The same at the threshold of its model card: told nothing."""
+    """The same with what its model card says of a threshold: told nothing."""
 
     name = "context"
 
-    def __init__(self, network: Any) -> None:
-        super().__init__(network)
-        self.threshold = float(network.card.detection["threshold"])
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The card's."""
+        names = "threshold", "false_discovery_rate"
+        return {name: self._network.card.detection[name] for name in names}
 
     def tune(self, cases: Sequence[Case]) -> None:
         """Does nothing."""
+
+    def everything(self, case: Case) -> Found:
+        """See `Finder`."""
+        return self.look(case, None)
+
+    def find(self, case: Case) -> Found:
+        """What `stmk predict` would keep."""
+        found = self.look(case, None)
+        return found.from_on(self._network.least_kept(found.scores))
 
 
 @functools.cache

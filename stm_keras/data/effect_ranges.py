@@ -27,8 +27,9 @@ class EffectRanges:
         gain: factor of a map against the others of its stack (set point).
         missing_share: share of samples with a band that is not measured.
         holes_share: share of samples with discs in which nothing is seen,
-            filled with the maps' mean around them. They lie anywhere, so that
-            they tell nothing of where impurities are.
+            filled with the maps' mean around them, anywhere.
+        blanked_share: share of these in which every impurity lies in a disc,
+            too: its waves alone tell which of the discs hold one.
         holes_per_px2: number of these discs for each px^2.
         holes_px: their radius [px].
         surrogate_share: share of samples whose phases are drawn at random in
@@ -55,6 +56,7 @@ class EffectRanges:
     holes_share: float = 0.2
     holes_per_px2: Range = (0.002, 0.03)
     holes_px: Range = (0.5, 2.5)
+    blanked_share: float = 0.5
     surrogate_share: float = 0.2
     unknown_share: float = 0.25
     wrong_share: float = 0.25

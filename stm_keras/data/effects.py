@@ -48,7 +48,7 @@ def apply_effects(
     maps, positions = _with_surrogates(maps, positions, ranges, draws)
     maps *= draws.uniform([batch, voltages, 1, 1], ranges.gain)
     maps = _moved_and_blurred(maps, ranges, draws)
-    maps = _with_holes(maps, ranges, draws)
+    maps = _with_holes(maps, positions, ranges, draws)
     maps += jumps(shape, ranges.jump, ranges.jump_share, draws)
     maps += planes(shape, ranges.tilt, draws)
     maps += draws.uniform(each, ranges.correlated) * power_law_noise(
@@ -124,15 +124,18 @@ def _moved_and_blurred(
 
 
 def _with_holes(
-    maps: tf.Tensor, ranges: EffectRanges, draws: Draws
+    maps: tf.Tensor, positions: tf.Tensor, ranges: EffectRanges, draws: Draws
 ) -> tf.Tensor:
-    """Discs filled with the mean around them, anywhere in some samples."""
+    """Discs filled with the mean around them, in some samples."""
     shape = tf.shape(maps)
     each = [shape[0], 1, 1, 1]
     density = draws.uniform(each, ranges.holes_per_px2)
-    density *= tf.cast(draws.chance(each, ranges.holes_share), tf.float32)
+    some = draws.chance(each, ranges.holes_share)
     seeds = draws.uniform([shape[0], 1, shape[2], shape[3]], (0.0, 1.0))
-    centres = tf.cast(seeds < density, tf.float32)
+    blanked = draws.chance(each, ranges.blanked_share)
+    hole = seeds < density
+    hole |= blanked & _pixels_of(positions, shape)[:, None]
+    centres = tf.cast(hole & some, tf.float32)
     radius = draws.uniform([], ranges.holes_px)
     reach = math.ceil(ranges.holes_px[1])
     offset = tf.range(-reach, reach + 1, dtype=tf.float32)
@@ -144,6 +147,15 @@ def _with_holes(
     weight = _convolved(tf.where(inside, 0.0, tf.ones_like(centres)), ring)
     mean = tf.math.divide_no_nan(_convolved(about, ring), weight)
     return tf.where(inside, mean, maps)
+
+
+def _pixels_of(positions: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Which pixels [B, H, W] are nearest to one of the positions [B, n, 2]."""
+    known = tf.math.is_finite(positions)
+    nearest = tf.cast(tf.round(tf.where(known, positions, -1.0)), tf.int32)
+    row = tf.one_hot(nearest[..., 0], shape[2])
+    col = tf.one_hot(nearest[..., 1], shape[3])
+    return tf.einsum("bnh,bnw->bhw", row, col) > 0
 
 
 def _convolved(maps: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

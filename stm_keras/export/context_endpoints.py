@@ -1,5 +1,8 @@
 """What an exported `Context` can be asked."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow as tf
 
 from stm_keras.analysis.novelty import Ground
@@ -27,13 +30,16 @@ _MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
 
 
 def context_endpoints(
-    model: ImpurityFinder, threshold: float, ground: Ground | None
+    model: ImpurityFinder,
+    detection: Mapping[str, Any],
+    ground: Ground | None,
 ) -> list[Endpoint]:
     """Signatures of a model with the network `Context`.
 
     Args:
         model: the trained network.
-        threshold: least joint probability of a detection.
+        detection: of its card; the `threshold` and `false_discovery_rate`
+            of what `locate` gives.
         ground: what the training fields look like to the network; None leaves
             `describe` out.
     """
@@ -41,12 +47,18 @@ def context_endpoints(
     public = MAPS, RING, PIXEL
     inner = MAPS, _RING_PX, _MEASURED
 
+    def usable(
+        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
+        return maps, ring * tf.expand_dims(pixel, -1)
+
     def answer(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
-        output = model(maps, ring_per_nm * pixel_nm[:, None], training=False)
-        return output, tf.reduce_any(tf.math.is_finite(maps), axis=1)
+        maps, ring_px = usable(maps, ring_per_nm, pixel_nm)
+        output = model(maps, ring_px, training=False)
+        return output, _seen(maps)
 
     def serve(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
@@ -64,7 +76,11 @@ def context_endpoints(
         logit, rest = tf.split(output, (1, 4), axis=-1)
         logit = tf.where(tf.expand_dims(seen, -1), logit, _NOWHERE)
         output = tf.concat([logit, rest], axis=-1)
-        found = locate_detections(output, threshold)
+        found = locate_detections(
+            output,
+            float(detection["threshold"]),
+            float(detection["false_discovery_rate"]),
+        )
         return {
             "positions_px": found.positions,
             "positions_nm": in_nm(found.positions, pixel_nm),
@@ -78,9 +94,9 @@ def context_endpoints(
     def attention(
         maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        maps = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
-        ring = ring_per_nm * pixel_nm[:, None]
-        return shares(network(maps, ring, return_weights=True)[1])
+        maps, ring_px = usable(maps, ring_per_nm, pixel_nm)
+        weights = network(maps, ring_px, return_weights=True)[1]
+        return shares(weights, _seen(maps))
 
     def score_tiles(
         maps: tf.Tensor, ring: tf.Tensor, measured: tf.Tensor
@@ -116,6 +132,11 @@ def context_endpoints(
             )
         )
     return endpoints
+
+
+def _seen(maps: tf.Tensor) -> tf.Tensor:
+    """Where any map has a number."""
+    return tf.reduce_any(tf.math.is_finite(maps), axis=1)
 
 
 def _named(output: tf.Tensor) -> Named:

@@ -11,6 +11,7 @@ from stm_keras.checksums import SUMS_NAME, write_checksums
 from stm_keras.errors import InputError
 from stm_keras.export.saved_model import export_saved_model
 from stm_keras.export.tflite import PRECISIONS, export_tflite
+from stm_keras.export.warmup import warmup_possible, write_warmup
 from stm_keras.files import atomic_file, writable_directory
 from stm_keras.model_card import CARD_NAME, read_card
 from stm_keras.nn.model import ImpurityFinder
@@ -29,6 +30,9 @@ def export_model(
     progress: Progress = no_progress,
 ) -> list[Path]:
     """Write a model for other programs.
+
+    The SavedModel gets a warm-up record for TensorFlow Serving where
+    tensorflow-serving-api is installed.
 
     Args:
         directory: of the model, with `model.keras` and its card.
@@ -55,6 +59,8 @@ def export_model(
     precisions = () if form == "saved-model" else PRECISIONS
     total = 1 + len(precisions)
     export_saved_model(model, card, saved_model, read_ground(directory))
+    if warmup_possible():
+        write_warmup(saved_model, card.name)
     progress(1, total)
     written = [saved_model]
     for done, precision in enumerate(precisions, 2):

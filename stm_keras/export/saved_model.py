@@ -70,9 +70,7 @@ def endpoints_of(
     """What a model can be asked; see `export_saved_model`."""
     if isinstance(model.network, Context):
         assert card.detection is not None
-        return context_endpoints(
-            model, float(card.detection["threshold"]), ground
-        )
+        return context_endpoints(model, card.detection, ground)
     return score_endpoints(model, card)
 
 

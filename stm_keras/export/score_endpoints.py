@@ -32,9 +32,8 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
     def answer(
         maps: tf.Tensor, pixel_nm: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = checked(maps, pixel_nm, None, card.reach_px + 1)
-        seen = tf.reduce_all(tf.math.is_finite(maps), axis=1)
-        return model(maps, training=False), seen
+        maps, _ = checked(maps, pixel_nm, None, card.reach_px + 1)
+        return model(maps, training=False), _seen(maps)
 
     def serve(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
         score, seen = answer(maps, pixel_nm)
@@ -73,8 +72,9 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
         }
 
     def attention(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
-        maps = checked(maps, pixel_nm, None, card.reach_px + 1)
-        return shares(network(maps, return_weights=True)[1])
+        maps, _ = checked(maps, pixel_nm, None, card.reach_px + 1)
+        weights = network(maps, return_weights=True)[1]
+        return shares(weights, _seen(maps))
 
     return [
         Endpoint("serving_default", serve, public, "score of every pixel"),
@@ -89,6 +89,11 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
             internal=True,
         ),
     ]
+
+
+def _seen(maps: tf.Tensor) -> tf.Tensor:
+    """Where every map has a number."""
+    return tf.reduce_all(tf.math.is_finite(maps), axis=1)
 
 
 def _standardised(score: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:

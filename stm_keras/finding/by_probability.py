@@ -1,8 +1,11 @@
 """Find impurities with a network that says how sure it is."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from stm_keras.analysis.detections import Detections, find_detections
+from stm_keras.analysis.detections import find_detections
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import (
     LEAST_PROBABILITY,
@@ -14,6 +17,10 @@ from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.nn.context import LEAST_FRAME_PX
 from stm_keras.progress import Progress, no_progress
+
+Rule = Callable[[np.ndarray], float]
+"""From the probabilities of all detections in a stack to the least that
+counts."""
 
 _MANY_FALSE = 2.0
 """Surrogates may hold so many times the false ones that the rate allows."""
@@ -42,13 +49,16 @@ def find_by_probability(
     # Nothing is found where no map has a measurement.
     output[~np.isfinite(maps).any(axis=0), 0] = -np.inf
     found = find_detections(output, LEAST_PROBABILITY)
-    threshold = _threshold(found, finder, options)
+    rule = _rule(finder, options)
+    threshold = rule(found.probabilities)
     kept = found.probabilities >= threshold
     score = output[..., 0].copy()
     score[~ready.mask] = np.nan
-    surrogates = _surrogates(ready, ring_rad_px, finder, options, threshold)
+    surrogates = _surrogates(ready, ring_rad_px, finder, options, rule)
     n_found = int(kept.sum())
     notes = _notes(maps, ring_rad_px, finder)
+    if options.threshold is None:
+        notes += _left_out(found.probabilities[~kept], finder)
     if surrogates is not None:
         notes += _doubts(n_found, surrogates, finder)
     return Found(
@@ -74,27 +84,20 @@ def _check(ready: ConductanceMaps) -> None:
         )
 
 
-def _threshold(
-    found: Detections, finder: DetectionFinder, options: PredictOptions
-) -> float:
-    """The user's, that of the user's rate in these maps, or the card's."""
-    if options.threshold is not None:
-        if not 0 < options.threshold < 1:
+def _rule(finder: DetectionFinder, options: PredictOptions) -> Rule:
+    """The user's threshold, or that of the user's or the card's rate."""
+    given, rate = options.threshold, options.false_discovery_rate
+    if given is not None:
+        if not 0 < given < 1:
             raise InputError(
-                f"--threshold {options.threshold:g}: the model "
-                f"{finder.card.name} gives probabilities; take one between 0 "
-                "and 1."
+                f"--threshold {given:g}: the model {finder.card.name} gives "
+                "probabilities; take one between 0 and 1."
             )
-        return options.threshold
-    if options.false_discovery_rate is None:
-        return finder.threshold
-    # The surest are kept, as long as their mean chance to be false allows.
-    false = np.cumsum(1 - found.probabilities)
-    share = false / np.arange(1, len(false) + 1)
-    allowed = np.flatnonzero(share <= options.false_discovery_rate)
-    if not len(allowed):
-        return 1.0
-    return float(found.probabilities[allowed[-1]])
+        return lambda probabilities: given
+    if rate is not None:
+        # Asked for alone, the rate decides alone.
+        return lambda probabilities: least_kept(probabilities, rate)
+    return finder.least_kept
 
 
 def _surrogates(
@@ -102,7 +105,7 @@ def _surrogates(
     ring_rad_px: np.ndarray,
     finder: DetectionFinder,
     options: PredictOptions,
-    threshold: float,
+    rule: Rule,
 ) -> np.ndarray | None:
     if options.surrogates == 0:
         return None
@@ -111,7 +114,8 @@ def _surrogates(
     for _ in range(options.surrogates):
         maps = phase_surrogate(ready.data, rng)
         found = finder.detect(maps, ring_rad_px)
-        counts.append(float((found.probabilities >= threshold).sum()))
+        sure = found.probabilities >= rule(found.probabilities)
+        counts.append(float(sure.sum()))
     return np.array(counts)
 
 
@@ -126,6 +130,20 @@ def _notes(
         "are below 1"
     )
     return (f"warning: off its ground: {note}" if unlikeness > 1 else note,)
+
+
+def _left_out(
+    probabilities: np.ndarray, finder: DetectionFinder
+) -> tuple[str, ...]:
+    """Those not kept that are likelier true than not."""
+    likely = probabilities[probabilities >= finder.threshold]
+    if not len(likely):
+        return ()
+    return (
+        f"left out: {len(likely)} more of a probability of {likely.min():.2f} "
+        f"to {likely.max():.2f}, with which more of all would be expected to "
+        "be false than the false-discovery rate allows; --threshold keeps them",
+    )
 
 
 def _doubts(

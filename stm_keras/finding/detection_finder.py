@@ -8,16 +8,16 @@ import numpy as np
 import tensorflow as tf
 
 from stm_keras.analysis.detections import Detections, find_detections
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.data.tiles import Tiling, score_in_tiles
+from stm_keras.finding.few_maps import few_maps
 from stm_keras.model_card import ModelCard
 from stm_keras.progress import Progress, no_progress
 
 LEAST_PROBABILITY = 0.02
 """Detections less sure than this are not worth a line."""
 
-_LARGE_TILE_PX = 256
-_SMALL_TILE_PX = 192
-_MANY_MAPS = 32
+_TILE_PX = 256
 _OVERLAP_PX = 96
 """Enough: what lies further than a third of it from a pixel hardly counts
 there, though the network's formal reach is larger."""
@@ -39,15 +39,28 @@ class DetectionFinder:
 
     @property
     def threshold(self) -> float:
-        """The least probability of a detection, by the card."""
+        """No detection is less probable, whatever else is found."""
         assert self.card.detection is not None
         return float(self.card.detection["threshold"])
 
     @property
     def false_discovery_rate(self) -> float:
-        """The share of false detections that the threshold allows."""
+        """The share of false detections that may be expected."""
         assert self.card.detection is not None
         return float(self.card.detection["false_discovery_rate"])
+
+    def least_kept(self, probabilities: np.ndarray) -> float:
+        """The least probability of what counts in one stack.
+
+        Args:
+            probabilities: of all that was detected in it, float [n].
+
+        Returns:
+            See `stm_keras.analysis.false_discovery.least_kept`.
+        """
+        return least_kept(
+            probabilities, self.false_discovery_rate, self.threshold
+        )
 
     def answer(
         self,
@@ -58,7 +71,8 @@ class DetectionFinder:
         """What every pixel says of an impurity.
 
         A frame larger than a tile is cut, under the mean and scale of all of
-        it, and put together where every tile saw what lies around.
+        it, and put together where every tile saw what lies around. Of many
+        maps means are taken, see `few_maps`.
 
         Args:
             maps: float32 [V, H, W] at the network's pixel, any unit; NaN
@@ -69,11 +83,11 @@ class DetectionFinder:
         Returns:
             See `Context`, float32 [H, W, 5].
         """
-        maps = np.asarray(maps, np.float32)
+        maps, ring = few_maps(np.asarray(maps, np.float32), np.asarray(ring))
         measured = np.isfinite(maps).astype(np.float32)
         batch = tf.constant(maps[None])
         whole = self.signatures["standardize"](maps=batch)["maps"].numpy()[0]
-        told = tf.constant(np.asarray(ring, np.float32)[None])
+        told = tf.constant(ring[None].astype(np.float32))
 
         def run(tiles: np.ndarray) -> np.ndarray:
             # Maps and what of them was measured are cut alike, as one stack.
@@ -90,7 +104,10 @@ class DetectionFinder:
         return score_in_tiles(
             np.concatenate([whole, measured]),
             run,
-            self._tiling(len(maps)),
+            # In the outer third of the shared part a tile counts for nothing.
+            Tiling(
+                _TILE_PX, overlap_px=min(3 * self.card.reach_px, _OVERLAP_PX)
+            ),
             progress=progress,
         )
 
@@ -116,14 +133,9 @@ class DetectionFinder:
         """
         if "describe" not in self.signatures:
             return None
+        maps, ring = few_maps(np.asarray(maps, np.float32), np.asarray(ring))
         described = self.signatures["describe"](
-            maps=tf.constant(np.asarray(maps, np.float32)[None]),
-            ring=tf.constant(np.asarray(ring, np.float32)[None]),
+            maps=tf.constant(maps[None]),
+            ring=tf.constant(ring[None].astype(np.float32)),
         )
         return float(described["unlikeness"].numpy()[0])
-
-    def _tiling(self, n_maps: int) -> Tiling:
-        size = _SMALL_TILE_PX if n_maps > _MANY_MAPS else _LARGE_TILE_PX
-        # In the outer third of the shared part a tile counts for nothing.
-        overlap = min(3 * self.card.reach_px, _OVERLAP_PX)
-        return Tiling(size, overlap_px=overlap)

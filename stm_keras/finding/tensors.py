@@ -8,6 +8,7 @@ import numpy as np
 
 from stm_keras.errors import InputError
 from stm_keras.files import atomic_directory, writable_directory
+from stm_keras.finding.few_maps import few_maps
 from stm_keras.finding.file_prediction import (
     FileOptions,
     companions_of,
@@ -28,8 +29,9 @@ def write_tensors(
 
     It does what `stmk predict` does before the network, in the folder `out`:
     `maps.npy` float32 [1, V, H, W] at the network's pixel, NaN where not
-    measured; `pixel_nm.npy` [1]; `ring_per_nm.npy` [1, V], for a model that
-    takes it; `inputs.json`, the same for a REST request; and `frame.json`,
+    measured, of many maps means (see `few_maps`); `pixel_nm.npy` [1];
+    `ring_per_nm.npy` [1, V], for a model that takes it; `inputs.json`, the same
+    for a REST request; and `frame.json`,
     which tells how to get from pixels of the maps to those of the file.
 
     Args:
@@ -66,13 +68,15 @@ def write_tensors(
 def tensors_of(ready: PreparedMaps) -> dict[str, np.ndarray]:
     """The inputs by name; see `write_tensors`."""
     pixel = np.array([np.mean(ready.ready.pixel_nm)], np.float32)
-    named = {
-        "maps": ready.ready.data[None].astype(np.float32),
+    maps, ring = ready.ready.data.astype(np.float32), ready.ring_per_nm
+    if ring is None:
+        return {"maps": maps[None], "pixel_nm": pixel}
+    maps, ring = few_maps(maps, ring)
+    return {
+        "maps": maps[None],
         "pixel_nm": pixel,
+        "ring_per_nm": ring[None].astype(np.float32),
     }
-    if ready.ring_per_nm is not None:
-        named["ring_per_nm"] = ready.ring_per_nm[None].astype(np.float32)
-    return named
 
 
 def _request(ready: PreparedMaps) -> dict[str, object]:

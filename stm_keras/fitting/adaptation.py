@@ -165,7 +165,8 @@ def _count(finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray) -> int:
     found = finder.detect(maps, ring)
     row, col = found.pixels.T
     measured = np.isfinite(maps).any(axis=0)[row, col]
-    return int(((found.probabilities >= finder.threshold) & measured).sum())
+    least = finder.least_kept(found.probabilities[measured])
+    return int(((found.probabilities >= least) & measured).sum())
 
 
 def _evenly(items: tuple[Any, ...], most: int) -> tuple[Any, ...]:

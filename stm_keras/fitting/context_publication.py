@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stm_keras.analysis.calibration import Reliability, reliability
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.novelty import FILE as GROUND
 from stm_keras.analysis.novelty import write_ground
@@ -64,8 +65,8 @@ def publish_context(
 ) -> ModelCard:
     """Calibrate and test a trained network and write its directory.
 
-    The validation split decides the calibration, the threshold and the
-    ground; the test split is looked at once, afterwards.
+    The validation split decides the calibration and the ground; the test
+    split is looked at once, afterwards.
 
     Args:
         model: the network with its best weights.
@@ -122,6 +123,12 @@ def _test(ready: Calibrated, config: ContextFitConfig) -> _Tested:
     )
 
 
+def _kept(field: FieldResult, threshold: float) -> np.ndarray:
+    """Detections that count, bool [n]."""
+    p = field.probabilities
+    return p >= least_kept(p, FALSE_DISCOVERY_RATE, threshold)
+
+
 def _pooled(
     fields: Sequence[FieldResult], n_maps: int, threshold: float
 ) -> Score:
@@ -129,7 +136,7 @@ def _pooled(
         add,
         (
             score_positions(
-                field.positions[field.probabilities >= threshold],
+                field.positions[_kept(field, threshold)],
                 field.truth,
                 tolerance=TOLERANCE_PX,
             )
@@ -145,8 +152,7 @@ def _false_a_frame(
 ) -> float:
     """Detections in maps without an impurity, for each 80 x 80 px."""
     found = sum(
-        int((field.probabilities >= threshold).sum())
-        for field in surrogates.fields
+        int(_kept(field, threshold).sum()) for field in surrogates.fields
     )
     # Crops of every size are equally frequent.
     area = np.mean(np.square(config.batches.sizes_px))

@@ -1,5 +1,6 @@
 """A network whose view spans several rings, and that says how sure it is."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,8 +10,13 @@ from keras import layers
 from stm_keras.nn.attention import VoltageAttention
 from stm_keras.nn.context_sizes import ContextSizes
 from stm_keras.nn.decoder import Decoder
-from stm_keras.nn.detection_loss import count_loss, position_loss
-from stm_keras.nn.detection_output import UNCALIBRATED, detection_output
+from stm_keras.nn.detection_loss import detection_loss
+from stm_keras.nn.detection_output import (
+    MOST_MAPS,
+    UNCALIBRATED,
+    as_calibration,
+    detection_output,
+)
 from stm_keras.nn.explained import WAVES, Explained
 from stm_keras.nn.map_encoder import MapEncoder
 from stm_keras.nn.ring_embedding import RingEmbedding
@@ -23,9 +29,6 @@ LEAST_FRAME_PX = 16
 
 _FIRST_LOOK_SHARE = 0.3
 """Weight of the first look's loss beside the last one's."""
-
-_MOST_MAPS = 16.0
-"""More maps than training shows look like so many; they only are less noisy."""
 
 
 @keras.saving.register_keras_serializable("stm_keras")
@@ -42,10 +45,8 @@ class Context(layers.Layer):
     or their order.
 
     Args:
-        calibration: slope and offset of the logit, and factor of the standard
-            deviations, that made them true on held-out fields; each with its
-            change for every doubling of the number of maps. Not used in
-            training.
+        calibration: what made probabilities and standard deviations true on
+            held-out fields, see `Calibration`. Not used in training.
         **sizes: see `ContextSizes`.
 
     Call arguments:
@@ -67,7 +68,7 @@ class Context(layers.Layer):
 
     def __init__(
         self,
-        calibration: tuple[float, ...] = UNCALIBRATED,
+        calibration: Sequence[float] = UNCALIBRATED,
         name: str | None = None,
         trainable: bool = True,
         dtype: Any = None,
@@ -75,7 +76,7 @@ class Context(layers.Layer):
     ) -> None:
         super().__init__(name=name, trainable=trainable, dtype=dtype)
         self.own = ContextSizes(**sizes)
-        self.calibration = tuple(calibration)
+        self.calibration = as_calibration(calibration)
         own = self.own
         self.standardization = MapStandardization(name="standardization")
         self.embedding = RingEmbedding(own.embedding_units, name="embedding")
@@ -199,7 +200,7 @@ class Context(layers.Layer):
         by_map = batch, voltages, height, width
         seen = self.seen(features)
         mean = ops.mean(ops.reshape(seen, (*by_map, seen.shape[-1])), axis=1)
-        count = ops.minimum(ops.cast(voltages, "float32"), _MOST_MAPS)
+        count = ops.minimum(ops.cast(voltages, "float32"), float(MOST_MAPS))
         many = ops.log(count) * ops.ones_like(mean[..., :1])
         seen, first = self.first(ops.concatenate([mean, many], axis=-1))
 
@@ -233,9 +234,9 @@ class Context(layers.Layer):
         """-ln of the likelihood of `data["positions"]`, [B], in nat."""
         positions = data["positions"]
         if output.shape[-1] == 5:
-            return _likelihood(output, positions)
+            return detection_loss(output, positions)
         last, first = (
-            _likelihood(part, positions) for part in ops.split(output, 2, -1)
+            detection_loss(part, positions) for part in ops.split(output, 2, -1)
         )
         return last + _FIRST_LOOK_SHARE * first
 
@@ -260,8 +261,3 @@ def _for_every(joint: tf.Tensor, voltages: Any) -> tf.Tensor:
     each = batch, voltages, height, width, channels
     repeated = ops.broadcast_to(ops.expand_dims(joint, 1), each)
     return ops.reshape(repeated, (batch * voltages, *each[2:]))
-
-
-def _likelihood(output: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    probability = ops.sigmoid(ops.take(output, 0, axis=-1))
-    return count_loss(probability, positions) + position_loss(output, positions)

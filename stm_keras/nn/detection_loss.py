@@ -12,7 +12,24 @@ import tensorflow as tf
 
 from stm_keras.nn.untyped import ops
 
-_TINY = 1e-6
+_LEAST_VARIANCE = 0.1
+"""Of the number. Where every pixel is sure the normal distribution is no
+longer that of a sum of Bernoulli variables: it would pay for a stack's certain
+emptiness without end, and count millions for one mistaken for empty."""
+
+
+def detection_loss(output: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """-ln of the likelihood of the number of impurities and their places.
+
+    Args:
+        output: see `position_loss`.
+        positions: see there.
+
+    Returns:
+        [B], in nat.
+    """
+    probability = ops.sigmoid(ops.take(output, 0, axis=-1))
+    return count_loss(probability, positions) + position_loss(output, positions)
 
 
 def count_loss(probability: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
@@ -29,7 +46,8 @@ def count_loss(probability: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """
     true = ops.sum(ops.cast(present(positions), "float32"), axis=-1)
     mean = ops.sum(probability, axis=(1, 2))
-    variance = ops.sum(probability * (1 - probability), axis=(1, 2)) + _TINY
+    variance = ops.sum(probability * (1 - probability), axis=(1, 2))
+    variance = ops.maximum(variance, _LEAST_VARIANCE)
     return 0.5 * (
         (true - mean) ** 2 / variance + ops.log(2 * math.pi * variance)
     )

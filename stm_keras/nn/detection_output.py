@@ -7,7 +7,16 @@ import tensorflow as tf
 
 from stm_keras.nn.untyped import ops
 
-UNCALIBRATED = (1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+Calibration = tuple[float, ...]
+"""Changes that make an answer true, at one map: slope of logits above 0, slope
+of those below 0, offset, factor of the standard deviations; then what each
+gains with every doubling of the number of maps. Between the slopes the change
+is smooth: above softplus(l) - below softplus(-l) + offset."""
+
+UNCALIBRATED: Calibration = (1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+
+MOST_MAPS = 16
+"""More maps than training shows count as so many; they only are less noisy."""
 
 FARTHEST_PX = 1.5
 """A neighbour may speak for an impurity, none further away."""
@@ -18,31 +27,46 @@ _RARE = -6.0
 
 
 def detection_output(
-    raw: tf.Tensor, n_maps: Any, calibration: Sequence[float]
+    raw: tf.Tensor, n_maps: Any, calibration: Calibration
 ) -> tf.Tensor:
     """What each pixel says of an impurity.
 
     Args:
         raw: the head's output, [B, H, W, 5].
         n_maps: number of maps V, int [].
-        calibration: see `Context`.
+        calibration: see `Calibration`.
 
     Returns:
         See `Context`, [B, H, W, 5].
     """
-    octaves = ops.log2(ops.cast(n_maps, "float32"))
-    slope, offset, factor = (
-        calibration[i] + calibration[i + 3] * octaves for i in range(3)
+    count = ops.minimum(ops.cast(n_maps, "float32"), float(MOST_MAPS))
+    octaves = ops.log2(count)
+    above, below, offset, factor = (
+        calibration[i] + calibration[i + 4] * octaves for i in range(4)
     )
     logit, place, width = ops.split(raw, [1, 3], axis=-1)
+    surer = above * ops.softplus(logit) - below * ops.softplus(-logit)
     return ops.concatenate(
         [
-            slope * logit + offset,
+            surer + offset,
             FARTHEST_PX * ops.tanh(place),
             factor * (_LEAST_DEVIATION_PX + ops.softplus(width)),
         ],
         axis=-1,
     )
+
+
+def as_calibration(numbers: Sequence[float]) -> Calibration:
+    """A calibration as it was stored.
+
+    Args:
+        numbers: eight, or the six of older models, whose logits had one
+            slope.
+    """
+    if len(numbers) == len(UNCALIBRATED):
+        return tuple(numbers)
+    slope, offset, factor, *gains = numbers
+    return (slope, slope, offset, factor, gains[0], *gains)
 
 
 def rare_at_first(shape: tuple[int, ...], dtype: Any = None) -> tf.Tensor:

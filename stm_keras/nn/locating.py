@@ -46,16 +46,18 @@ class Located(NamedTuple):
     left_out: Tensor
 
 
-def locate_detections(output: Tensor, threshold: float) -> Located:
+def locate_detections(output: Tensor, threshold: float, rate: float) -> Located:
     """Join what neighbouring pixels say of one impurity.
 
     Args:
         output: as `Context` gives it, float32 [B, H, W, 5].
         threshold: least joint probability.
+        rate: share of those kept that may be false, by expectation.
 
     Returns:
-        See `Located`; the rule is that of
-        `stm_keras.analysis.detections.find_detections`.
+        See `Located`; the rules are those of
+        `stm_keras.analysis.detections.find_detections` and
+        `stm_keras.analysis.false_discovery.least_kept`.
     """
     # Of the logit: probabilities near 1 are all the same in 32 bits.
     logit = output[..., 0]
@@ -92,7 +94,8 @@ def locate_detections(output: Tensor, threshold: float) -> Located:
     deviation = tf.sqrt(tf.reduce_sum(weights * inner, axis=2))
     kept = exists & (joint >= threshold)
     kept &= _surest_within_reach(place, joint, kept)
-    return _packed(place, joint, deviation, kept, left_out)
+    found = _packed(place, joint, deviation, kept, left_out)
+    return _padded(_few_false(found, rate))
 
 
 def locate_peaks(
@@ -134,7 +137,8 @@ def locate_peaks(
     shift = tf.clip_by_value(shift, -_MAX_SHIFT_PX, _MAX_SHIFT_PX)
     place = tf.cast(pixels, tf.float32) + shift
     unknown = tf.fill(tf.shape(place), np.float32(np.nan))
-    return _packed(place, patch[..., 4, 0], unknown, exists, left_out)
+    found = _packed(place, patch[..., 4, 0], unknown, exists, left_out)
+    return _padded(found)
 
 
 def _highest_around(values: Tensor) -> Tensor:
@@ -192,7 +196,7 @@ def _packed(
     kept: Tensor,
     left_out: Tensor,
 ) -> Located:
-    """Those kept first, by certainty, and padding after them."""
+    """Those kept first, by certainty; after them anything."""
     count = tf.reduce_sum(tf.cast(kept, tf.int32), axis=-1)
     lowest = tf.fill(tf.shape(certainty), certainty.dtype.min)
     order = tf.math.top_k(tf.where(kept, certainty, lowest), MOST)[1]
@@ -200,14 +204,27 @@ def _packed(
         tf.gather(values, order, batch_dims=1)
         for values in (place, certainty, deviation)
     )
-    exists = tf.range(MOST)[None] < count[:, None]
+    return Located(place, certainty, deviation, count, left_out)
+
+
+def _few_false(found: Located, rate: float) -> Located:
+    """The surest, as long as few enough of them are expected to be false."""
+    place = tf.range(MOST)
+    share = tf.cumsum(1 - found.certainty, axis=-1)
+    share /= tf.cast(place + 1, tf.float32)
+    kept = (share <= rate) & (place < found.count[:, None])
+    count = tf.reduce_sum(tf.cast(kept, tf.int32), axis=-1)
+    return found._replace(count=count)
+
+
+def _padded(found: Located) -> Located:
+    """Padding in place of what is beyond the count."""
+    exists = tf.range(MOST)[None] < found.count[:, None]
     nan = np.float32(np.nan)
-    return Located(
-        tf.where(tf.expand_dims(exists, -1), place, nan),
-        tf.where(exists, certainty, 0.0),
-        tf.where(tf.expand_dims(exists, -1), deviation, nan),
-        count,
-        left_out,
+    return found._replace(
+        positions=tf.where(tf.expand_dims(exists, -1), found.positions, nan),
+        certainty=tf.where(exists, found.certainty, 0.0),
+        deviations=tf.where(tf.expand_dims(exists, -1), found.deviations, nan),
     )
 
 

@@ -102,7 +102,7 @@ def _write_table(folder: Path, prediction: Prediction) -> None:
         deviations_nm=prediction.deviations_nm,
         header_notes=[
             f"source: {maps.source}",
-            f"score: {meaning}; detections above "
+            f"score: {meaning}; detections of at least "
             f"{prediction.found.threshold:.4g}",
             f"model: {prediction.card.name}",
             *prediction.notes,
@@ -131,4 +131,4 @@ def _draw(
 def _criterion(found: Found) -> str:
     if found.deviations is None:
         return f"S > {found.threshold:.3g} std"
-    return f"probability > {found.threshold:.3g}"
+    return f"probability ≥ {found.threshold:.3g}"

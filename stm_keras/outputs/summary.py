@@ -94,7 +94,7 @@ def _remark(prediction: Prediction) -> str:
         return ""
     parts = [
         f"expected to be false among them: {found.expected_false:.2g} "
-        f"(probability above {found.threshold:.2g})"
+        f"(probability of at least {found.threshold:.2g})"
     ]
     if found.surrogates is not None:
         parts.append(

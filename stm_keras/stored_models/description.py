@@ -111,8 +111,9 @@ def _quality(card: ModelCard) -> Iterator[tuple[str, str]]:
         return
     yield (
         "threshold",
-        f"probability {detection['threshold']:.3f}, from a false-discovery "
-        f"rate of {detection['false_discovery_rate']:g}",
+        f"probability {detection['threshold']:.3g} at least, and of those kept "
+        f"in a stack {detection['false_discovery_rate']:.0%} false by "
+        "expectation at most",
     )
     error = detection["reliability"]["expected_calibration_error"]
     yield (

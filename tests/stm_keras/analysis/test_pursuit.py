@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from stm_keras.analysis.bounds import pooled_rmse, position_bound
+from stm_keras.analysis.joined_maps import joined
 from stm_keras.analysis.metrics import score_positions
 from stm_keras.analysis.pursuit import (
     PursuitSettings,
@@ -9,7 +10,6 @@ from stm_keras.analysis.pursuit import (
     tune_pursuit,
 )
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.pursuit_maps import joined
 from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
 from stm_keras.errors import InputError
 

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.bench.case import Case, Found, positions_of
 from stm_keras.bench.classical import (
     LogFinder,
@@ -25,7 +26,10 @@ from stm_keras.errors import InputError
 class FakeContext:
     """Finds what it is told to, with a false one of little probability."""
 
-    card = SimpleNamespace(detection={"threshold": 0.5}, ring_rad_px=(0.6, 2.2))
+    card = SimpleNamespace(
+        detection={"threshold": 0.5, "false_discovery_rate": 0.1},
+        ring_rad_px=(0.6, 2.2),
+    )
 
     def __init__(self, truth):
         self.truth = list(truth)
@@ -37,9 +41,12 @@ class FakeContext:
         n = len(positions)
         return SimpleNamespace(
             positions=np.concatenate([positions, [[0.0, 0.0]]]),
-            probabilities=np.append(np.full(n, 0.9), 0.04),
+            probabilities=np.append(np.full(n, 0.95), 0.04),
             deviations=np.full((n + 1, 2), 0.1),
         )
+
+    def least_kept(self, probabilities):
+        return least_kept(probabilities, 0.1, 0.5)
 
     def unlikeness(self, maps, ring):
         return 0.5
@@ -81,7 +88,7 @@ def test_trackpy_sees_the_border_too():
     assert gaps.min(axis=0).max() < 0.7
 
 
-def test_context_is_told_2k_and_judged_at_its_own_threshold(easy):
+def test_context_is_told_2k_and_judged_by_its_card(easy):
     cases = easy.test(0, 3)
     network = FakeContext(positions_of(cases))
     finder = ContextDefaultFinder(network)
@@ -92,6 +99,7 @@ def test_context_is_told_2k_and_judged_at_its_own_threshold(easy):
         network.rings[0], 2 * cases[0].wave_numbers, rtol=1e-6
     )
     assert finder.unlikeness(cases[0]) == 0.5
+    assert finder.settings == FakeContext.card.detection
     everything = finder.everything(cases[1])
     assert len(everything.scores) == len(cases[1].positions) + 1
 

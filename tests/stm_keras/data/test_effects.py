@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -207,6 +209,28 @@ def test_holes_are_flat_and_leave_the_rest():
     assert (changed[0, 0] != changed[1, 0]).any()
     # A waves' mean over a ring is near zero, and a single value in a disc.
     assert np.abs(measured[changed]).mean() < np.abs(clean()).mean()
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_impurities_are_blanked_where_asked(share):
+    ranges = only(holes_share=1, holes_per_px2=(0, 0), holes_px=(2.0, 2.0))
+    ranges = dataclasses.replace(ranges, blanked_share=share)
+    places = np.full((3, 4, 2), np.nan, np.float32)
+    places[1, :2] = (10.3, 5.8), (17.0, 12.4)
+    maps, ring = clean(), np.full((3, 4), 1.5, np.float32)
+    measured, _, kept = apply_effects(maps, ring, places, ranges, SEED)
+    np.testing.assert_array_equal(kept, places)
+    changed = np.abs(np.asarray(measured) - maps) > 1e-3
+    assert not changed[[0, 2]].any()
+    inside = np.zeros((24, 24), bool)
+    rows, cols = np.indices((24, 24))
+    for row, col in ((10, 6), (17, 12)):
+        inside |= np.hypot(rows - row, cols - col) <= 2
+    assert not changed[1][:, ~inside].any()
+    if share:
+        assert changed[1][:, inside].mean() > 0.9
+    else:
+        assert not changed.any()
 
 
 def test_a_surrogate_keeps_the_spectrum_and_loses_the_impurities():

@@ -1,13 +1,31 @@
 import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from stm_keras.analysis.detections import find_detections
 from stm_keras.analysis.novelty import Ground
+from stm_keras.analysis.peaks import find_peaks
+from stm_keras.analysis.thresholds import standardised
+from stm_keras.export.model_export import export_model, load_weights
 from stm_keras.export.saved_model import export_saved_model
-from stm_keras.model_card import ModelCard
+from stm_keras.model_card import ModelCard, read_card
 from stm_keras.nn.model import context, wang2020
+
+SHIPPED = Path(__file__).resolve().parents[3] / "saved_models"
+SIGNATURES = ("serving_default", "locate", "attention")
+
+# The shipped weights, exported by this version, beside two little models.
+MODELS = [
+    "little context",
+    "little wang2020",
+    pytest.param("context", marks=pytest.mark.slow),
+    pytest.param("wang2020", marks=pytest.mark.slow),
+]
 
 SMALL = {
     "filters": 4,
@@ -100,3 +118,79 @@ def stack():
         "ring_per_nm": ring,
         "pixel_nm": np.array([0.3, 0.25], np.float32),
     }
+
+
+@pytest.fixture
+def context_model_and_card(context_model):
+    return context_model, CARD
+
+
+@pytest.fixture
+def score_model_and_card(score_model):
+    return score_model, SCORE_CARD
+
+
+class Exported(NamedTuple):
+    """A model, and the same as a SavedModel."""
+
+    keras: Any
+    card: ModelCard
+    loaded: Any
+    names: frozenset[str]
+    least_px: int
+
+    def ask(self, signature, inputs):
+        tensors = {
+            k: tf.constant(v) for k, v in inputs.items() if k in self.names
+        }
+        named = self.loaded.signatures[signature](**tensors)
+        return {k: v.numpy() for k, v in named.items()}
+
+    def seen(self, maps):
+        """Where there is an answer, [B, H, W]."""
+        every = np.all if self.card.detection is None else np.any
+        return every(np.isfinite(maps), axis=1)
+
+    def score(self, inputs):
+        """S of the Keras model, [B, H, W]."""
+        if self.card.detection is None:
+            return np.array(self.keras(inputs["maps"]))
+        ring = inputs["ring_per_nm"] * inputs["pixel_nm"][:, None]
+        return np.array(self.keras(inputs["maps"], ring))[..., 0]
+
+    def positions(self, served, n_maps):
+        """What the package finds in the first frame of `serving_default`."""
+        score = served["score"][0]
+        if self.card.detection is not None:
+            parts = [score[..., None], served["offset"][0]]
+            output = np.concatenate([*parts, served["deviation"][0]], axis=-1)
+            threshold = self.card.detection["threshold"]
+            return find_detections(output, threshold).positions
+        nearest = min(
+            self.card.thresholds, key=lambda n: abs(np.log(n / n_maps))
+        )
+        threshold = self.card.thresholds[nearest]
+        return find_peaks(standardised(score), threshold=threshold).positions
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def exported(request, tmp_path_factory):
+    name = request.param
+    if name.startswith("little"):
+        kind = "context" if name.endswith("context") else "score"
+        network = request.getfixturevalue(f"{kind}_model")
+        saved = request.getfixturevalue(f"{kind}_saved")
+    else:
+        network = load_weights(SHIPPED / name)
+        out = tmp_path_factory.mktemp("exported")
+        (saved,) = export_model(SHIPPED / name, out, "saved-model")
+    card = read_card(saved / "assets")
+    loaded = tf.saved_model.load(str(saved))
+    _, inputs = loaded.signatures["locate"].structured_input_signature
+    least = 16 if card.detection is not None else card.reach_px + 1
+    return Exported(network, card, loaded, frozenset(inputs), least)
+
+
+@pytest.fixture(params=SIGNATURES)
+def signature(request):
+    return request.param

@@ -93,6 +93,18 @@ def test_a_threshold_and_a_rate_of_the_users_own():
     assert len(find(spots((3.0,)), false_discovery_rate=0.01).scores) == 0
 
 
+def test_who_is_left_out_for_the_rate_is_told():
+    # 0.88, 0.73 and 0.12: not even the first may be kept.
+    found = find(spots((5.0, 4.5, 3.0)))
+    assert len(found.scores) == 0
+    note = next(note for note in found.notes if "left out" in note)
+    assert "2 more" in note
+    assert "0.88" in note
+    assert not any("left out" in note for note in find(spots()).notes)
+    kept = find(spots((5.0, 4.5, 3.0)), threshold=0.5)
+    assert not any("left out" in note for note in kept.notes)
+
+
 def test_surrogates_of_lonely_spots_hold_nothing():
     found = find(spots())
     assert found.surrogates is not None
@@ -126,9 +138,9 @@ def test_large_frames_are_cut_without_a_trace():
 def test_nothing_is_found_where_no_map_was_measured():
     maps = spots()
     data = maps.data.copy()
-    data[:, 9:12] = np.nan
+    data[:, 24:27] = np.nan
     found = find(maps.with_data(data, "gap"), surrogates=0)
-    np.testing.assert_allclose(found.positions, [[25.5, 30]])
+    np.testing.assert_allclose(found.positions, [[10.5, 20]])
 
 
 def test_bad_input():

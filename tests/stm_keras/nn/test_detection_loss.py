@@ -29,6 +29,16 @@ def test_count_against_the_normal_distribution():
     np.testing.assert_allclose(loss, expected, rtol=1e-4)
 
 
+def test_a_stack_mistaken_for_empty_counts_for_no_more_than_it_must():
+    true = np.full((2, 21, 2), NAN, np.float32)
+    true[0] = 1.0
+    nothing = np.full((2, 32, 32), 1e-9, np.float32)
+    mistaken, right = np.asarray(count_loss(nothing, true))
+    assert 100 < mistaken < 5000
+    surer = np.asarray(count_loss(nothing / 1e3, true))
+    np.testing.assert_allclose(surer, (mistaken, right), rtol=1e-5)
+
+
 def test_places_against_the_mixture_written_out():
     output, true = outputs(), positions()
     expected = np.zeros(2)

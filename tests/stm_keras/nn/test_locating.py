@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from stm_keras.analysis.detections import find_detections
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.analysis.peaks import find_peaks
 from stm_keras.nn.locating import MOST, locate_detections, locate_peaks
+
+RATE = 0.3
 
 
 def answer(seed, spread=3.0, shape=(40, 30)):
@@ -30,12 +33,16 @@ def in_order(positions):
     seed=st.integers(0, 10_000),
     spread=st.sampled_from([1.0, 3.0, 9.0]),
     threshold=st.sampled_from([0.02, 0.3, 0.7]),
+    rate=st.sampled_from([0.05, 0.3, 0.99]),
 )
 @settings(max_examples=15)
-def test_detections_are_those_of_the_package(seed, spread, threshold):
+def test_detections_are_those_of_the_package(seed, spread, threshold, rate):
     output = answer(seed, spread)
     expected = find_detections(output, threshold)
-    found = locate_detections(tf.constant(output[None]), threshold)
+    least = least_kept(expected.probabilities, rate, threshold)
+    n = int((expected.probabilities >= least).sum())
+    expected = type(expected)(*(values[:n] for values in expected))
+    found = locate_detections(tf.constant(output[None]), threshold, rate)
     count = int(found.count[0])
     assert count == len(expected.positions)
     assert found.left_out[0] == 0
@@ -53,10 +60,12 @@ def test_detections_are_those_of_the_package(seed, spread, threshold):
 
 def test_stacks_are_located_by_themselves_and_padded():
     outputs = np.stack([answer(0), answer(1, spread=0.1), answer(2)])
-    found = locate_detections(tf.constant(outputs), 0.5)
+    found = locate_detections(tf.constant(outputs), 0.5, RATE)
     assert found.count[1] == 0
     for index in (0, 2):
-        alone = locate_detections(tf.constant(outputs[index : index + 1]), 0.5)
+        alone = locate_detections(
+            tf.constant(outputs[index : index + 1]), 0.5, RATE
+        )
         for values, others in zip(found, alone, strict=True):
             np.testing.assert_array_equal(values[index], others[0])
         count = int(found.count[index])
@@ -70,11 +79,11 @@ def test_stacks_are_located_by_themselves_and_padded():
 def test_nothing_measured_is_nothing_found():
     output = answer(0)
     output[..., 0] = -np.inf
-    assert locate_detections(tf.constant(output[None]), 0.1).count[0] == 0
+    assert locate_detections(tf.constant(output[None]), 0.1, RATE).count[0] == 0
 
 
 def test_an_empty_batch():
-    found = locate_detections(tf.zeros((0, 20, 20, 5)), 0.5)
+    found = locate_detections(tf.zeros((0, 20, 20, 5)), 0.5, RATE)
     assert found.positions.shape == (0, MOST, 2)
     assert found.count.shape == (0,)
 
@@ -84,7 +93,7 @@ def test_more_than_fit_is_told():
     logit[::2, ::2] = 5.0
     output = np.zeros((1, 80, 80, 5), np.float32)
     output[0, ..., 0], output[..., 3:] = logit, 0.1
-    found = locate_detections(tf.constant(output), 0.5)
+    found = locate_detections(tf.constant(output), 0.5, RATE)
     assert found.count[0] == MOST
     assert found.left_out[0] == 40 * 40 - MOST
 
@@ -120,6 +129,6 @@ def test_peaks_are_those_of_the_package(seed, gap):
 def test_a_frame_with_fewer_pixels_than_places(shape):
     output = answer(0, shape=shape)
     output[0, 0, 0] = 20.0
-    found = locate_detections(tf.constant(output[None]), 0.9)
+    found = locate_detections(tf.constant(output[None]), 0.9, RATE)
     assert found.positions.shape == (1, MOST, 2)
     assert found.count[0] >= 1

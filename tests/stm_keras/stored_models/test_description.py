@@ -52,7 +52,8 @@ def test_a_network_that_is_certain(store):
         "share 3",
         "seeds data 3, 3; weights, order and noise 4",
         "with or without their wave numbers; trained with 1, 2, 4, 8, 16",
-        "probability 0.622, from a false-discovery rate of 0.1",
+        "probability 0.622 at least, and of those kept in a stack 10% false by "
+        "expectation at most",
         "expected error of a probability 0.020; standard deviation of z-scores "
         "1.06; 4.50 found",
         "1 maps: network 6213 2565 0.361",

@@ -1,4 +1,4 @@
-"""Maps as a pursuit takes them: of one spread, and not too many."""
+"""Maps of one spread, and not too many of them."""
 
 import numpy as np
 from numpy.typing import ArrayLike

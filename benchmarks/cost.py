@@ -1,0 +1,78 @@
+"""How long does `context` take, and how much memory?
+
+One stack after the other through a loaded model, as `stmk predict` does it.
+Prints the median of several runs, the least and the greatest, and the largest
+size that the process ever had. The maps are noise: the time does not depend on
+what they show. Nothing else should run beside it. From the project's folder:
+
+    python benchmarks/cost.py --model saved_models/context
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import resource
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.saved_finder import load_finder
+from stm_keras.memory import keep_freed_memory
+
+STACKS = ((1, 80), (4, 80), (16, 80), (32, 80), (126, 80), (1, 512))
+"""Numbers of maps, and their sides [px]."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--model", type=Path, default=Path("saved_models/context")
+    )
+    parser.add_argument("--runs", type=int, default=7)
+    options = parser.parse_args()
+    keep_freed_memory()
+    started = time.perf_counter()
+    finder = load_finder(options.model)
+    loading = time.perf_counter() - started
+    if not isinstance(finder, DetectionFinder):
+        raise SystemExit("cost.py: give a model of the network `context`")
+    print(
+        f"{datetime.date.today()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start; "
+        f"{options.runs} runs each, after one that does not count; loaded in "
+        f"{loading:.1f} s\n"
+    )
+    print("| maps | px | seconds: median | least | greatest | GB so far |")
+    print("|---|---|---|---|---|---|")
+    for n_maps, side in STACKS:
+        taken = seconds(finder, n_maps, side, options.runs)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(
+            f"| {n_maps} | {side} x {side} | {statistics.median(taken):.3f} | "
+            f"{min(taken):.3f} | {max(taken):.3f} | {peak:.1f} |",
+            flush=True,
+        )
+
+
+def seconds(
+    finder: DetectionFinder, n_maps: int, side: int, runs: int
+) -> list[float]:
+    """What each run of one stack took [s]."""
+    rng = np.random.default_rng(0)
+    maps = rng.standard_normal((n_maps, side, side), np.float32)
+    ring = np.linspace(1.0, 1.6, n_maps, dtype=np.float32)
+    finder.detect(maps, ring)
+    taken = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        finder.detect(maps, ring)
+        taken.append(time.perf_counter() - started)
+    return taken
+
+
+if __name__ == "__main__":
+    main()

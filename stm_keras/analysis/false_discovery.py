@@ -1,0 +1,45 @@
+"""How many detections to keep, from how sure each of them is."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stm_keras.errors import InputError
+
+NOTHING = 1.0
+"""Threshold where nothing is sure enough."""
+
+
+def least_kept(
+    probabilities: ArrayLike, rate: float, floor: float = 0.0
+) -> float:
+    """The least probability at which few enough are expected to be false.
+
+    The surest are kept, as long as the mean of 1 - p over those kept, which
+    is the share of false ones to be expected, does not exceed the rate (M. A.
+    Newton et al., Biostatistics 5, 155 (2004), DOI
+    10.1093/biostatistics/5.2.155).
+
+    Args:
+        probabilities: of each detection in one stack to be true, float [n].
+        rate: the share of false ones among all kept, 0 to 1.
+        floor: none less probable is kept, whatever the rate allows: with many
+            sure detections it would allow guesses.
+
+    Returns:
+        The threshold, `NOTHING` where not even the surest may stay. Those of
+        at least this probability are to be kept.
+
+    Raises:
+        InputError: for a rate outside (0, 1).
+    """
+    if not 0 < rate < 1:
+        raise InputError(
+            f"A false-discovery rate lies between 0 and 1. Received: {rate}"
+        )
+    p = np.sort(np.asarray(probabilities, np.float64).ravel())[::-1]
+    p = p[p >= floor]
+    share = np.cumsum(1 - p) / np.arange(1, len(p) + 1)
+    # Equally probable ones stay or go together.
+    last = np.diff(p, append=-1.0) < 0
+    allowed = np.flatnonzero(last & (share <= rate))
+    return float(p[allowed[-1]]) if len(allowed) else NOTHING

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stm_keras.analysis.false_discovery import NOTHING, least_kept
+from stm_keras.errors import InputError
+
+PROBABILITIES = st.lists(st.floats(0.01, 0.999), max_size=40)
+
+
+@given(PROBABILITIES, st.floats(0.02, 0.5), st.floats(0, 0.8))
+def test_as_many_as_the_rate_allows(probabilities, rate, floor):
+    p = np.array(probabilities)
+    least = least_kept(p, rate, floor)
+    kept = p >= least
+    if not kept.any():
+        assert least == NOTHING
+    else:
+        assert (1 - p[kept]).mean() <= rate + 1e-12
+        assert least >= floor
+    left = p[~kept & (p >= floor)]
+    if len(left):  # with the next one there would be too many
+        more = p[p >= left.max()]
+        assert (1 - more).mean() > rate - 1e-12
+
+
+def test_what_is_kept_by_hand():
+    p = [0.6, 0.99, 0.9, 0.2]
+    assert least_kept(p, 0.1) == 0.9
+    assert least_kept(p, 0.2) == 0.6
+    assert least_kept(p, 0.4) == 0.2
+    assert least_kept(p, 0.4, floor=0.5) == 0.6
+    assert least_kept([0.6, 0.7], 0.1) == NOTHING
+    assert least_kept([], 0.1) == NOTHING
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -1.0, float("nan")])
+def test_a_rate_is_a_share(rate):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        least_kept([0.5], rate)
