@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.checksums import verify_checksums
 from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.prepared_maps import prepare_maps
@@ -105,18 +108,21 @@ def test_the_same_network_ships_and_one_that_sees_things_does_not(
     assert kept is start.ready
 
 
-def test_detections_are_counted_at_the_threshold(start, experiment):
+def test_detections_are_counted_as_predict_keeps_them(start, experiment):
     (stack,) = experiment.stacks
-    finder = finder_of(start.ready, start.card)
-    assert finder.threshold == start.ready.threshold
-    found = finder.detect(*stack).probabilities
-    guard = Guard(start, (1.0, 1.0), experiment)
+    found = finder_of(start.ready, start.card).detect(*stack).probabilities
     low = start.ready._replace(threshold=float(np.median(found)))
-    _, adaptation = guard.compare(low)
-    assert adaptation.after.detections == (found >= np.median(found)).sum()
-    assert (
-        adaptation.before.detections == (found >= start.ready.threshold).sum()
-    )
+    own = start.card.detection
+    for rate in (0.99, 0.3):
+        card = replace(
+            start.card, detection={**own, "false_discovery_rate": rate}
+        )
+        guard = Guard(start._replace(card=card), (1.0, 1.0), experiment)
+        _, adaptation = guard.compare(low)
+        least = least_kept(found, rate, low.threshold)
+        assert adaptation.after.detections == (found >= least).sum()
+        if rate == 0.99:  # allows any: the floor decides
+            assert adaptation.after.detections >= len(found) / 2 > 0
 
 
 def test_a_network_that_cannot_be_calibrated_is_not_shipped(
