@@ -14,7 +14,7 @@ FALSE_DISCOVERY_RATE = 0.2
 LEAST_PROBABILITY = 0.5
 """So many of what is kept may be false, by expectation in every stack, and
 nothing is that is more likely false than true. Of all stacks together fewer are
-false than in the worst of them: below one in ten."""
+false than in the worst of them: about one in ten."""
 
 SEED = 1_000_000
 """Of the effects on held-out fields; multiples of it for further runs."""
