@@ -69,13 +69,14 @@ def test_the_saved_model_answers_as_keras_does(context_model):
 
 def test_the_calibration_is_of_inference_alone(context_model):
     model = keras.saving.load_model(context_model / "model.keras")
-    slope, offset, factor = model.network.calibration[:3]
+    above, below, offset, factor = model.network.calibration[:4]
     maps = np.random.default_rng(1).normal(size=(1, 1, 20, 20))
     raw = model(maps.astype(np.float32), training=True).numpy()[..., :5]
     true = model(maps.astype(np.float32), training=False).numpy()
-    np.testing.assert_allclose(
-        true[..., 0], slope * raw[..., 0] + offset, rtol=1e-4, atol=1e-5
-    )
+    logit = raw[..., 0].astype(np.float64)
+    expected = above * np.logaddexp(0, logit) + offset
+    expected -= below * np.logaddexp(0, -logit)
+    np.testing.assert_allclose(true[..., 0], expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(true[..., 3:], factor * raw[..., 3:], rtol=1e-4)
 
 
