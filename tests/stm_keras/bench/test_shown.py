@@ -5,7 +5,11 @@ import pytest
 import tensorflow as tf
 
 from stm_keras.bench.case import Case, Found, Role
-from stm_keras.bench.networks import ContextFinder, Wang2020Finder
+from stm_keras.bench.networks import (
+    ContextDefaultFinder,
+    ContextFinder,
+    Wang2020Finder,
+)
 from stm_keras.bench.real import RING_RAD_PX, SURFACE, View, real_case
 from stm_keras.bench.shown import shown
 from stm_keras.finding.detection_finder import DetectionFinder
@@ -171,7 +175,7 @@ def test_context_sees_and_finds_what_predict_does(bounds, tmp_path):
     predicted = predict_maps(
         read_maps(path), finder, PredictOptions(SURFACE, surrogates=0)
     )
-    found = ContextFinder(finder).look(case, None).above(0.5)
+    found = ContextDefaultFinder(finder).find(case)
     np.testing.assert_array_equal(*told)
     np.testing.assert_array_equal(
         shown(case, finder.card).maps, predicted.maps.data
