@@ -153,8 +153,8 @@ def _pixels_of(positions: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """Which pixels [B, H, W] are nearest to one of the positions [B, n, 2]."""
     known = tf.math.is_finite(positions)
     nearest = tf.cast(tf.round(tf.where(known, positions, -1.0)), tf.int32)
-    row = tf.one_hot(nearest[..., 0], shape[2])
-    col = tf.one_hot(nearest[..., 1], shape[3])
+    first, second = tf.unstack(nearest, axis=-1)
+    row, col = tf.one_hot(first, shape[2]), tf.one_hot(second, shape[3])
     return tf.einsum("bnh,bnw->bhw", row, col) > 0
 
 

@@ -135,7 +135,8 @@ def held_out_loss(model: ImpurityFinder, batches: tf.data.Dataset) -> float:
     """
     copy = uncalibrated(model)
     copy.compile()
-    results: Any = copy.evaluate(batches, verbose=0, return_dict=True)
+    quiet: Any = 0  # the annotation knows its names alone
+    results: Any = copy.evaluate(batches, verbose=quiet, return_dict=True)
     return float(results["l0"])
 
 
@@ -164,7 +165,7 @@ def mean_entropy(model: ImpurityFinder, tiles: Iterable[np.ndarray]) -> float:
 def _count(finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray) -> int:
     found = finder.detect(maps, ring)
     row, col = found.pixels.T
-    measured = np.isfinite(maps).any(axis=0)[row, col]
+    measured = np.isfinite(maps[:, row, col]).any(axis=0)
     least = finder.least_kept(found.probabilities[measured])
     return int(((found.probabilities >= least) & measured).sum())
 

@@ -73,6 +73,7 @@ def test_an_experiment_is_shown_as_predict_shows_it(start, scan, experiment):
         read_maps(scan), start.card, PredictOptions("au111")
     )
     np.testing.assert_array_equal(stack.maps, prepared.ready.data)
+    assert prepared.ring_per_nm is not None
     ring = prepared.ring_per_nm * np.mean(prepared.ready.pixel_nm)
     np.testing.assert_allclose(stack.ring_rad_px, ring, rtol=1e-6)
     assert {tile.shape for tile in experiment.tiles} == {(4, 20, 20)}
@@ -102,7 +103,13 @@ def test_the_same_network_ships_and_one_that_sees_things_does_not(
     assert same.model is not start.ready.model
     kept, adaptation = guard.compare(with_surer_pixels(start, 20.0))
     assert kept is start.ready
-    assert adaptation.after.in_surrogates > adaptation.before.in_surrogates
+    more, false = (
+        adaptation.after.in_surrogates,
+        adaptation.before.in_surrogates,
+    )
+    assert more is not None
+    assert false is not None
+    assert more > false
     assert "phase surrogate" in adaptation.objections[0]
     worse = Guard(start, (30.0, 31.0), experiment)
     kept, adaptation = worse.compare(with_surer_pixels(start, 0.0))
@@ -121,9 +128,11 @@ def test_detections_are_counted_as_predict_keeps_them(start, experiment):
         guard = Guard(start._replace(card=card), (1.0, 1.0), experiment)
         _, adaptation = guard.compare(low)
         least = least_kept(found, rate, low.threshold)
-        assert adaptation.after.detections == (found >= least).sum()
+        counted = adaptation.after.detections
+        assert counted == (found >= least).sum()
         if rate == 0.99:  # allows any: the floor decides
-            assert adaptation.after.detections >= len(found) / 2 > 0
+            assert counted is not None
+            assert counted >= len(found) / 2 > 0
 
 
 def test_a_network_that_cannot_be_calibrated_is_not_shipped(
@@ -153,6 +162,8 @@ def test_the_start_takes_the_place_of_a_worse_network(
     )
     card = fit_context(config)
     told = card.adaptation
+    assert told is not None
+    assert card.detection is not None
     assert told["shipped"] == "start"
     assert "loss on held-out fields" in told["objections"][0]
     # What the start is, to the last weight and figure.
