@@ -146,6 +146,7 @@ def test_a_network_that_cannot_be_calibrated_is_not_shipped(
     assert adaptation.after.detections is None
 
 
+@pytest.mark.slow
 def test_the_start_takes_the_place_of_a_worse_network(
     start, scan, context_config, context_model, tmp_path, monkeypatch
 ):
