@@ -64,6 +64,21 @@ class Builder(SimulatedBuilder):
             n_examples=(16_000, 500, 500),
         ),
         ScatteringBuilderConfig(
+            name="crowded",
+            description="Molecules in clusters, in most of the fields.",
+            simulation=TrainingFieldConfig(
+                density_per_px2=(1e-3, 2e-2),
+                clustered_share=0.7,
+                cores=CoreRanges(
+                    amplitude=(0.0, 14.0),
+                    shift=(0.0, 0.4),
+                    anisotropy=(1.0, 1.6),
+                    alike_share=0.6,
+                ),
+            ),
+            n_examples=(12_000, 500, 500),
+        ),
+        ScatteringBuilderConfig(
             name="demo",
             description="24 x 24 px, 8 voltages, rings of the paper's maps.",
             simulation=TrainingFieldConfig(

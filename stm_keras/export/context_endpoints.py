@@ -1,6 +1,8 @@
 """What an exported `Context` can be asked."""
 
+import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -12,11 +14,11 @@ from stm_keras.export.endpoints import (
     RING,
     Endpoint,
     Named,
-    checked,
+    endpoints,
     in_nm,
     shares,
-    standardize,
 )
+from stm_keras.export.refusals import checked
 from stm_keras.nn.context import LEAST_FRAME_PX
 from stm_keras.nn.locating import locate_detections
 from stm_keras.nn.model import ImpurityFinder
@@ -43,43 +45,48 @@ def context_endpoints(
         ground: what the training fields look like to the network; None leaves
             `describe` out.
     """
-    network = model.network
-    public = MAPS, RING, PIXEL
-    inner = MAPS, _RING_PX, _MEASURED
+    answers = _ContextAnswers(model, detection)
+    public, tiles = (MAPS, RING, PIXEL), (MAPS, _RING_PX, _MEASURED)
+    every = endpoints(answers, model.network, public, tiles)
+    if ground is not None:
+        every.append(
+            Endpoint(
+                "describe",
+                functools.partial(answers.describe, ground),
+                (MAPS, _RING_PX),
+                "unlikeness to the training's maps",
+                internal=True,
+            )
+        )
+    return every
 
-    def usable(
-        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
-        return maps, ring * tf.expand_dims(pixel, -1)
 
-    def answer(
-        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps, ring_px = usable(maps, ring_per_nm, pixel_nm)
-        output = model(maps, ring_px, training=False)
-        return output, _seen(maps)
+@dataclass(frozen=True)
+class _ContextAnswers:
+    """See `stm_keras.export.endpoints.Answers`."""
+
+    model: ImpurityFinder
+    detection: Mapping[str, Any]
 
     def serve(
-        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+        self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        output, seen = answer(maps, ring_per_nm, pixel_nm)
+        output, seen = self._answer(maps, ring_per_nm, pixel_nm)
         named = _named(output)
         named["score"] = tf.where(seen, named["score"], float("nan"))
         named["probability"] = tf.where(seen, named["probability"], 0.0)
         return named
 
     def locate(
-        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+        self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        output, seen = answer(maps, ring_per_nm, pixel_nm)
+        output, seen = self._answer(maps, ring_per_nm, pixel_nm)
         logit, rest = tf.split(output, (1, 4), axis=-1)
         logit = tf.where(tf.expand_dims(seen, -1), logit, _NOWHERE)
-        output = tf.concat([logit, rest], axis=-1)
         found = locate_detections(
-            output,
-            float(detection["threshold"]),
-            float(detection["false_discovery_rate"]),
+            tf.concat([logit, rest], axis=-1),
+            float(self.detection["threshold"]),
+            float(self.detection["false_discovery_rate"]),
         )
         return {
             "positions_px": found.positions,
@@ -92,46 +99,38 @@ def context_endpoints(
         }
 
     def attention(
-        maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+        self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        maps, ring_px = usable(maps, ring_per_nm, pixel_nm)
+        maps, ring_px = _usable(maps, ring_per_nm, pixel_nm)
+        network = self.model.network
         weights = network(maps, ring_px, return_weights=True)[1]
         return shares(weights, _seen(maps))
 
     def score_tiles(
-        maps: tf.Tensor, ring: tf.Tensor, measured: tf.Tensor
+        self, maps: tf.Tensor, ring: tf.Tensor, measured: tf.Tensor
     ) -> Named:
+        network = self.model.network
         return _named(network(maps, ring, standardised=True, measured=measured))
 
-    def describe(maps: tf.Tensor, ring: tf.Tensor) -> Named:
-        assert ground is not None
-        away = network.describe(maps, ring) - ground.mean
+    def describe(
+        self, ground: Ground, maps: tf.Tensor, ring: tf.Tensor
+    ) -> Named:
+        away = self.model.network.describe(maps, ring) - ground.mean
         return {"unlikeness": tf.norm(away @ ground.whitening, axis=-1)}
 
-    endpoints = [
-        Endpoint("serving_default", serve, public, "certainty of every pixel"),
-        Endpoint("locate", locate, public, "positions of the impurities"),
-        Endpoint("attention", attention, public, "which maps counted"),
-        standardize(network),
-        Endpoint(
-            "score_tiles",
-            score_tiles,
-            inner,
-            "answer for tiles of standardised maps",
-            internal=True,
-        ),
-    ]
-    if ground is not None:
-        endpoints.append(
-            Endpoint(
-                "describe",
-                describe,
-                (MAPS, _RING_PX),
-                "unlikeness to the training's maps",
-                internal=True,
-            )
-        )
-    return endpoints
+    def _answer(
+        self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        maps, ring_px = _usable(maps, ring_per_nm, pixel_nm)
+        return self.model(maps, ring_px, training=False), _seen(maps)
+
+
+def _usable(
+    maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The maps as they should be, and 2k in rad/px."""
+    maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
+    return maps, ring * tf.expand_dims(pixel, -1)
 
 
 def _seen(maps: tf.Tensor) -> tf.Tensor:

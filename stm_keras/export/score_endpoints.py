@@ -1,5 +1,7 @@
 """What an exported network that gives the score S alone can be asked."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,11 +10,11 @@ from stm_keras.export.endpoints import (
     PIXEL,
     Endpoint,
     Named,
-    checked,
+    endpoints,
     in_nm,
     shares,
-    standardize,
 )
+from stm_keras.export.refusals import checked
 from stm_keras.model_card import ModelCard
 from stm_keras.nn.locating import locate_peaks
 from stm_keras.nn.model import ImpurityFinder
@@ -26,17 +28,19 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
         card: thresholds and floors by the number of maps, and the network's
             reach, which a frame must exceed.
     """
-    network = model.network
-    public = MAPS, PIXEL
+    answers = _ScoreAnswers(model, card)
+    return endpoints(answers, model.network, (MAPS, PIXEL), (MAPS,))
 
-    def answer(
-        maps: tf.Tensor, pixel_nm: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps, _ = checked(maps, pixel_nm, None, card.reach_px + 1)
-        return model(maps, training=False), _seen(maps)
 
-    def serve(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
-        score, seen = answer(maps, pixel_nm)
+@dataclass(frozen=True)
+class _ScoreAnswers:
+    """See `stm_keras.export.endpoints.Answers`."""
+
+    model: ImpurityFinder
+    card: ModelCard
+
+    def serve(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
+        score, seen = self._answer(maps, pixel_nm)
         highest = tf.reduce_max(
             # Not -inf: tf2onnx makes of a choice a sum of products.
             tf.where(seen, score, score.dtype.min),
@@ -52,15 +56,15 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
             "probability": tf.math.divide_no_nan(part, whole),
         }
 
-    def locate(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
-        score, seen = answer(maps, pixel_nm)
+    def locate(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
+        score, seen = self._answer(maps, pixel_nm)
         n_maps = tf.shape(maps)[1]
         height = _standardised(score, seen)
         found = locate_peaks(
             height,
             seen
-            & (height > _nearest(card.thresholds, n_maps))
-            & (score > _nearest(card.floors, n_maps)),
+            & (height > _nearest(self.card.thresholds, n_maps))
+            & (score > _nearest(self.card.floors, n_maps)),
             seen,
         )
         return {
@@ -71,24 +75,22 @@ def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
             "left_out": found.left_out,
         }
 
-    def attention(maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
-        maps, _ = checked(maps, pixel_nm, None, card.reach_px + 1)
-        weights = network(maps, return_weights=True)[1]
+    def attention(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
+        maps = self._usable(maps, pixel_nm)
+        weights = self.model.network(maps, return_weights=True)[1]
         return shares(weights, _seen(maps))
 
-    return [
-        Endpoint("serving_default", serve, public, "score of every pixel"),
-        Endpoint("locate", locate, public, "positions of the impurities"),
-        Endpoint("attention", attention, public, "which maps counted"),
-        standardize(network),
-        Endpoint(
-            "score_tiles",
-            lambda maps: {"score": network(maps, standardised=True)},
-            (MAPS,),
-            "score of tiles of standardised maps",
-            internal=True,
-        ),
-    ]
+    def score_tiles(self, maps: tf.Tensor) -> Named:
+        return {"score": self.model.network(maps, standardised=True)}
+
+    def _usable(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> tf.Tensor:
+        return checked(maps, pixel_nm, None, self.card.reach_px + 1)[0]
+
+    def _answer(
+        self, maps: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        maps = self._usable(maps, pixel_nm)
+        return self.model(maps, training=False), _seen(maps)
 
 
 def _seen(maps: tf.Tensor) -> tf.Tensor:

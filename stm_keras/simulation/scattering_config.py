@@ -29,6 +29,10 @@ class ScatteringConfig:
         density_per_px2: impurities per px^2, drawn log-uniformly.
         min_distance_px: no two impurities are closer, px.
         min_in_frame: least number of impurities in the field itself.
+        clustered_share: chance that a field's impurities gather in clusters
+            (`scene.Clusters`), as adsorbed molecules do.
+        cluster_size: mean number of impurities in a cluster.
+        cluster_spread_px: standard deviation of their places in it, px.
         delta_rad: |phase shift| at the middle energy, rad; the sign is
             random. pi/2 is the strongest scatterer.
         slope_rad: change of the phase shift from the middle energy to the
@@ -49,6 +53,9 @@ class ScatteringConfig:
     density_per_px2: Range = (5e-4, 1e-2)
     min_distance_px: float = 2.0
     min_in_frame: int = 1
+    clustered_share: float = 0.0
+    cluster_size: Range = (3.0, 10.0)
+    cluster_spread_px: Range = (2.0, 5.0)
     delta_rad: Range = (0.15, math.pi / 2)
     slope_rad: Range = (-0.5, 0.5)
     curvature_rad: Range = (-0.15, 0.15)
@@ -65,6 +72,8 @@ class ScatteringConfig:
         check_ranges(
             self,
             density_per_px2=(tiny, 1.0),
+            cluster_size=(1.0, 1e6),
+            cluster_spread_px=(tiny, 1e6),
             delta_rad=(0.0, math.pi / 2),
             slope_rad=(-10.0, 10.0),
             curvature_rad=(-10.0, 10.0),
@@ -93,6 +102,11 @@ class ScatteringConfig:
                     f"ScatteringConfig: `{name}` must be at least {low}. "
                     f"Received: {name}={getattr(self, name)}."
                 )
+        if not 0 <= self.clustered_share <= 1:
+            raise InputError(
+                "ScatteringConfig: `clustered_share` must lie between 0 and "
+                f"1. Received: {self.clustered_share}."
+            )
         if self.elastic_share + self.black_share > 1:
             raise InputError(
                 "ScatteringConfig: `elastic_share` and `black_share` must add "

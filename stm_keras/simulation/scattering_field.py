@@ -10,7 +10,7 @@ from stm_keras.simulation.ranges import Range, draw
 from stm_keras.simulation.scatterers import Scatterers, smooth_phase_shifts
 from stm_keras.simulation.scattering import ldos
 from stm_keras.simulation.scattering_config import ScatteringConfig
-from stm_keras.simulation.scene import draw_positions, in_frame
+from stm_keras.simulation.scene import Clusters, draw_positions, in_frame
 
 _MAX_REDRAWS = 1000
 
@@ -115,6 +115,7 @@ def _draw_positions(
             density=_draw_log(config.density_per_px2, rng),
             margin_px=config.margin_px,
             min_distance_px=config.min_distance_px,
+            clusters=_draw_clusters(config, rng),
         )
         if in_frame(positions, shape).sum() >= config.min_in_frame:
             return positions
@@ -122,4 +123,17 @@ def _draw_positions(
         f"ScatteringConfig: {_MAX_REDRAWS} draws gave no field with "
         f"{config.min_in_frame} impurities in the frame. Raise "
         "`density_per_px2`, or lower `min_in_frame`."
+    )
+
+
+def _draw_clusters(
+    config: ScatteringConfig, rng: np.random.Generator
+) -> Clusters | None:
+    # Nothing is drawn where none gather: the fields of a config without
+    # clusters stay what they were.
+    if config.clustered_share == 0 or rng.random() > config.clustered_share:
+        return None
+    return Clusters(
+        size=float(draw(config.cluster_size, rng)),
+        spread_px=float(draw(config.cluster_spread_px, rng)),
     )

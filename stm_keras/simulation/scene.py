@@ -1,6 +1,7 @@
 """Where impurities lie: random places that keep a distance."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist, squareform
@@ -13,6 +14,24 @@ MAX_BARREN_ROUNDS = 20
 _ROUND = (64, 1024)  # fewest and most places tried in a round
 
 
+class Clusters(NamedTuple):
+    """Impurities in clusters, with others between them.
+
+    A Thomas process: members lie around uniform centres, normally spread (M.
+    Thomas, Biometrika 36, 18 (1949), doi:10.1093/biomet/36.1-2.18).
+
+    Attributes:
+        size: mean number of members, 1 or more.
+        spread_px: standard deviation of a member's row and column, px.
+        lone_share: share of the impurities that belong to no cluster; above
+            zero, so that full clusters leave room for the others elsewhere.
+    """
+
+    size: float
+    spread_px: float
+    lone_share: float = 0.2
+
+
 def draw_positions(
     rng: np.random.Generator,
     *,
@@ -22,8 +41,9 @@ def draw_positions(
     margin_px: float = 0.0,
     min_distance_px: float = 0.0,
     on_grid: bool = False,
+    clusters: Clusters | None = None,
 ) -> np.ndarray:
-    """Draw impurities uniformly in a frame and the margin around it.
+    """Draw impurities in a frame and the margin around it.
 
     They are placed one after the other; one that comes too close to those
     before it is drawn again (random sequential adsorption). The frame spans
@@ -38,6 +58,7 @@ def draw_positions(
         margin_px: width of the margin on each side, px.
         min_distance_px: no two are closer than this, px.
         on_grid: whole rows and columns only, each place at most once.
+        clusters: how they gather; without it they are uniform.
 
     Returns:
         (row, col) of each, float64 [n, 2], px, in the order of placing;
@@ -60,10 +81,18 @@ def draw_positions(
     if on_grid:
         # Any smaller distance would let two take the same place.
         min_distance_px = max(min_distance_px, 1.0)
+    centres = np.empty((0, 2))
+    if clusters is not None:
+        number = max(1, round(n / clusters.size))
+        centres = _candidates(rng, number, shape, margin_px, on_grid)
     placed, barren = np.empty((0, 2)), 0
     while len(placed) < n and barren < MAX_BARREN_ROUNDS:
         tried = int(np.clip(2 * (n - len(placed)), *_ROUND))
         drawn = _candidates(rng, tried, shape, margin_px, on_grid)
+        if clusters is not None:
+            drawn = _gathered(rng, drawn, centres, clusters)
+            drawn = np.rint(drawn) if on_grid else drawn
+            drawn = drawn[_within(drawn, shape, margin_px)]
         kept = drawn[_apart(placed, drawn, min_distance_px)]
         barren = 0 if len(kept) else barren + 1
         placed = np.concatenate([placed, kept])[:n]
@@ -94,6 +123,28 @@ def _candidates(
     return rng.uniform(-0.5 - margin_px, high, (n, 2))
 
 
+def _gathered(
+    rng: np.random.Generator,
+    places: np.ndarray,
+    centres: np.ndarray,
+    clusters: Clusters,
+) -> np.ndarray:
+    """The places, most of them moved to around one of the centres."""
+    around = centres[rng.integers(len(centres), size=len(places))]
+    around = around + clusters.spread_px * rng.standard_normal(places.shape)
+    alone = rng.random(len(places)) < clusters.lone_share
+    return np.where(alone[:, None], places, around)
+
+
+def _within(
+    positions: np.ndarray, shape: tuple[int, int], margin_px: float
+) -> np.ndarray:
+    """Which positions lie in the frame or its margin; bool [n]."""
+    low, high = -0.5 - margin_px, np.array(shape) - 0.5 + margin_px
+    inside = (positions >= low) & (positions < high)
+    return np.asarray(inside.all(axis=1))
+
+
 def _apart(
     placed: np.ndarray, drawn: np.ndarray, min_distance_px: float
 ) -> np.ndarray:
@@ -117,5 +168,4 @@ def in_frame(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     Returns:
         bool [n].
     """
-    inside = (positions >= -0.5) & (positions < np.array(shape) - 0.5)
-    return np.asarray(inside.all(axis=1))
+    return _within(positions, shape, 0.0)

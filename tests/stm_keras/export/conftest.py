@@ -169,8 +169,11 @@ class Exported(NamedTuple):
         nearest = min(
             self.card.thresholds, key=lambda n: abs(np.log(n / n_maps))
         )
-        threshold = self.card.thresholds[nearest]
-        return find_peaks(standardised(score), threshold=threshold).positions
+        return find_peaks(
+            standardised(score),
+            threshold=self.card.thresholds[nearest],
+            exclude=score <= self.card.floors[nearest],
+        ).positions
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -82,6 +82,21 @@ def test_draws_stay_in_their_ranges_and_fill_them(fields):
     assert all(len(f.positions) / 28**2 < 1.1e-2 for f in fields)
 
 
+def test_clusters_are_drawn_for_a_share_of_the_fields():
+    config = ScatteringConfig(
+        size_px=24,
+        n_voltages=1,
+        margin_px=8.0,
+        density_per_px2=(1.5e-2, 1.5e-2),
+        clustered_share=0.5,
+        cluster_size=(8.0, 8.0),
+        cluster_spread_px=(2.0, 2.0),
+    )
+    near = [(pdist(f.positions) < 4).sum() for f in _many(60, config)]
+    # A handful of the 276 pairs by chance, a score where they gather.
+    assert 15 < (np.array(near) > 14).sum() < 45
+
+
 def test_strengths_are_of_all_kinds(fields):
     absorption = np.concatenate([f.absorption for f in fields])
     assert np.isinf(absorption).mean() == pytest.approx(0.15, abs=0.06)
@@ -167,6 +182,8 @@ def test_a_batch_is_filled_up_to_one_shape():
         ({"absorption": (-1.0, 1.0)}, "absorption"),
         ({"elastic_share": 0.7, "black_share": 0.5}, "add up to 1"),
         ({"black_share": -0.1}, "black_share"),
+        ({"clustered_share": 1.5}, "clustered_share"),
+        ({"cluster_size": (0.5, 2)}, "cluster_size"),
         ({"ring_rad_px": (0.6, 3.3)}, "ring_rad_px"),
         ({"ring_ratio": (1.0, 5.0)}, "3.666 or less"),
         ({"band_curvature": (-2.0, 0.0)}, "band_curvature"),

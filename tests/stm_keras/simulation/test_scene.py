@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from stm_keras.errors import InputError
-from stm_keras.simulation.scene import draw_positions, in_frame
+from stm_keras.simulation.scene import Clusters, draw_positions, in_frame
 
 
 def _rng(seed=0):
@@ -23,8 +23,11 @@ def _rng(seed=0):
     margin=st.floats(0, 10),
     distance=st.floats(0, 2.5),
     on_grid=st.booleans(),
+    clusters=st.sampled_from([None, Clusters(8.0, 2.0)]),
 )
-def test_number_bounds_and_distances(seed, n, margin, distance, on_grid):
+def test_number_bounds_and_distances(
+    seed, n, margin, distance, on_grid, clusters
+):
     positions = draw_positions(
         _rng(seed),
         shape=(20, 30),
@@ -32,6 +35,7 @@ def test_number_bounds_and_distances(seed, n, margin, distance, on_grid):
         margin_px=margin,
         min_distance_px=distance,
         on_grid=on_grid,
+        clusters=clusters,
     )
     assert positions.shape == (n, 2)
     low, high = -0.5 - margin, np.array([19.5, 29.5]) + margin
@@ -60,6 +64,25 @@ def test_places_are_uniform_up_to_the_rim():
     )
     # 125 a bin; a core drives a few more to the rim, far less than this.
     assert np.abs(counts - 125).max() < 5 * np.sqrt(125)
+
+
+def test_clusters_gather_as_a_thomas_process_does():
+    """Pairs closer than r: 1 - exp(-r^2 / 4 s^2) within a cluster."""
+    size, spread, r, lone = 6.0, 1.5, 3.0, 0.2
+    near = []
+    for seed in range(60):
+        positions = draw_positions(
+            _rng(seed),
+            shape=(200, 200),
+            n=120,
+            clusters=Clusters(size, spread, lone),
+        )
+        near.append(2 * (pdist(positions) < r).sum() / 120)
+    # Two of them share one of the 20 clusters with chance 0.8^2 / 20.
+    within = (1 - lone) ** 2 * 119 / 20 * -np.expm1(-((r / spread) ** 2) / 4)
+    by_chance = 119 * np.pi * r**2 / 200**2
+    error = np.std(near) / np.sqrt(len(near))
+    assert abs(np.mean(near) - within - by_chance) < 4 * error
 
 
 def test_every_place_of_a_grid_can_be_filled():
