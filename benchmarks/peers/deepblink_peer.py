@@ -13,6 +13,7 @@ the lowest validation loss find.
 
 import argparse
 import datetime
+import functools
 import tempfile
 import time
 from importlib.metadata import version
@@ -35,15 +36,12 @@ from deepblink.networks import unet  # pyright: ignore[reportMissingImports]
 from deepblink.optimizers import (  # pyright: ignore[reportMissingImports]
     amsgrad,
 )
+from peer_command import LEAST_SCORE, find_all, parser
 from peer_files import (
-    STACKS,
     TRAINING,
-    Detections,
     Stacks,
     forget_about,
     load_stacks,
-    read_about,
-    save_detections,
     write_about,
 )
 
@@ -52,8 +50,8 @@ CORNER = 0.5
 """Its pixels reach from i to i + 1, ours from i - 1/2 to i + 1/2."""
 
 WEIGHTS = "best.weights.h5"
-LEAST_SCORE = 0.02
-"""Detections below it are not written: far below any threshold tuned."""
+
+Found = tuple[np.ndarray, np.ndarray]
 
 
 def squares(stacks: Stacks, n: int | None) -> tuple[np.ndarray, list[Any]]:
@@ -168,48 +166,30 @@ def train(
     )
 
 
-def find(network: tf.keras.Model, path: Path, about: str) -> Detections:
-    """Let a network look at the stacks of a file.
-
-    Args:
-        network: trained.
-        path: of the stacks.
-        about: how it was trained.
-    """
-    stacks = load_stacks(path)
-    positions, scores = [], []
-    started = time.process_time()
-    for image in stacks.rms:
-        found = predict(image, network, probability=LEAST_SCORE)
-        positions.append(found[:, :2].astype(np.float64) - CORNER)
-        scores.append(found[:, 2].astype(np.float64))
-    seconds = (time.process_time() - started) / len(stacks.rms)
-    return Detections(positions, scores, stacks.digests, seconds, about)
+def look(network: tf.keras.Model, image: np.ndarray) -> Found:
+    """Positions [n, 2] [px] and scores [n] that a network sees in an image."""
+    found = predict(image, network, probability=LEAST_SCORE)
+    places = found[:, :2].astype(np.float64) - CORNER
+    return places, found[:, 2].astype(np.float64)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where export.py wrote")
-    parser.add_argument("--fields", type=int, help="of those exported; all")
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--cell", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--trained", action="store_true", help="find with the weights there"
-    )
-    options = parser.parse_args()
+    command = parser(__doc__, epochs=30, batch=2)
+    command.add_argument("--cell", type=int, default=2)
+    options = command.parse_args()
     tf.keras.utils.set_random_seed(options.seed)
     tf.keras.utils.disable_interactive_logging()
-    out = options.folder / PEER
-    model = out / "model"
+    model = options.folder / PEER / "model"
     if not options.trained:
         train(options.folder, model, options)
     network = network_of(options.cell)
     network.load_weights(str(model / WEIGHTS))
-    for path in sorted((options.folder / STACKS).glob("*.npz")):
-        save_detections(out / path.name, find(network, path, read_about(model)))
-        print(out / path.name)
+    find_all(
+        options.folder,
+        PEER,
+        functools.partial(look, network),
+        lambda stacks: stacks.rms,
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ of the epoch with the lowest validation loss find.
 
 import argparse
 import datetime
+import functools
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -18,20 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from peer_files import (
-    STACKS,
-    TRAINING,
-    Detections,
-    forget_about,
-    load_stacks,
-    read_about,
-    save_detections,
-    write_about,
-)
+from peer_command import LEAST_SCORE, find_all, parser
+from peer_files import TRAINING, forget_about, load_stacks, write_about
 
 PEER = "spotiflow"
-LEAST_SCORE = 0.02
-"""Detections below it are not written: far below any threshold tuned."""
 
 
 def make_importable() -> None:
@@ -93,41 +84,20 @@ def train(
     )
 
 
-def find(network: Any, path: Path, about: str) -> Detections:
-    """Let a network look at the stacks of a file.
-
-    Args:
-        network: trained.
-        path: of the stacks.
-        about: how it was trained.
-    """
-    stacks = load_stacks(path)
-    positions, scores = [], []
-    started = time.process_time()
-    for maps in stacks.maps:
-        places, details = network.predict(
-            np.moveaxis(maps, 0, -1),
-            prob_thresh=LEAST_SCORE,
-            device="cpu",
-            verbose=False,
-        )
-        positions.append(np.asarray(places, np.float64).reshape(-1, 2))
-        scores.append(np.asarray(details.prob, np.float64).reshape(-1))
-    seconds = (time.process_time() - started) / len(stacks.maps)
-    return Detections(positions, scores, stacks.digests, seconds, about)
+def look(network: Any, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions [n, 2] [px] and scores [n] that a network sees in a stack."""
+    places, details = network.predict(
+        np.moveaxis(maps, 0, -1),
+        prob_thresh=LEAST_SCORE,
+        device="cpu",
+        verbose=False,
+    )
+    places = np.asarray(places, np.float64).reshape(-1, 2)
+    return places, np.asarray(details.prob, np.float64).reshape(-1)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where export.py wrote")
-    parser.add_argument("--fields", type=int, help="of those exported; all")
-    parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--trained", action="store_true", help="find with the weights there"
-    )
-    options = parser.parse_args()
+    options = parser(__doc__, epochs=50, batch=8).parse_args()
     make_importable()
     from lightning import (  # pyright: ignore[reportMissingImports]
         seed_everything,
@@ -137,14 +107,16 @@ def main() -> None:
     )
 
     seed_everything(options.seed, workers=True)
-    out = options.folder / PEER
-    model = out / "model"
+    model = options.folder / PEER / "model"
     if not options.trained:
         train(options.folder, model, options)
     network = Spotiflow.from_folder(str(model), map_location="cpu")
-    for path in sorted((options.folder / STACKS).glob("*.npz")):
-        save_detections(out / path.name, find(network, path, read_about(model)))
-        print(out / path.name)
+    find_all(
+        options.folder,
+        PEER,
+        functools.partial(look, network),
+        lambda stacks: stacks.maps,
+    )
 
 
 if __name__ == "__main__":
