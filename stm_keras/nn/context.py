@@ -12,7 +12,6 @@ from stm_keras.nn.context_sizes import ContextSizes
 from stm_keras.nn.decoder import Decoder
 from stm_keras.nn.detection_loss import detection_loss
 from stm_keras.nn.detection_output import (
-    MOST_MAPS,
     UNCALIBRATED,
     as_calibration,
     detection_output,
@@ -21,8 +20,9 @@ from stm_keras.nn.explained import WAVES, Explained
 from stm_keras.nn.map_encoder import MapEncoder
 from stm_keras.nn.ring_embedding import RingEmbedding
 from stm_keras.nn.ring_templates import RingTemplates
+from stm_keras.nn.stacked import Stacked, stacked
 from stm_keras.nn.standardization import MapStandardization
-from stm_keras.nn.untyped import ops
+from stm_keras.nn.untyped import Tensor, ops
 
 LEAST_FRAME_PX = 16
 """In a smaller frame the network would see little but its edge."""
@@ -184,45 +184,54 @@ class Context(layers.Layer):
         training: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """What the decoder starts from, the first look's answer, and c."""
-        batch, voltages, height, width = ops.shape(maps)
-        if ring is None:
-            ring = ops.zeros((batch, voltages))
-        n = batch * voltages
-        embedding = self.embedding(ring)
-        embedding = ops.reshape(embedding, (n, embedding.shape[-1]))
-        flat = ops.reshape(maps, (n, height, width))
-        own = ops.reshape(ring, (n,))
-        held = ops.reshape(measured, (n, height, width, 1))
-        answers = self.templates(flat, own)
-        shown = [ops.reshape(maps, (n, height, width, 1)), held, answers]
+        stack = stacked(maps, measured, ring)
+        embedding = self.embedding(stack.ring)
+        features, seen, first = self._first_look(stack, embedding)
+        total, weights = self._second_look(
+            stack, embedding, features, seen, first, training
+        )
+        joined = ops.concatenate([total, seen, stack.many(seen)], axis=-1)
+        return joined, first, weights
+
+    def _first_look(
+        self, stack: Stacked, embedding: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Features of each map, what they say together, and its answer."""
+        answers = self.templates(stack.maps, stack.ring)
+        shown = [ops.expand_dims(stack.maps, -1), stack.held, answers]
         features = self.encoder(ops.concatenate(shown, axis=-1), embedding)
+        mean = ops.mean(stack.by_map(self.seen(features)), axis=1)
+        shown = [mean, stack.many(mean)]
+        seen, first = self.first(ops.concatenate(shown, axis=-1))
+        return features, seen, first
 
-        by_map = batch, voltages, height, width
-        seen = self.seen(features)
-        mean = ops.mean(ops.reshape(seen, (*by_map, seen.shape[-1])), axis=1)
-        count = ops.minimum(ops.cast(voltages, "float32"), float(MOST_MAPS))
-        many = ops.log(count) * ops.ones_like(mean[..., :1])
-        seen, first = self.first(ops.concatenate([mean, many], axis=-1))
-
+    def _second_look(
+        self,
+        stack: Stacked,
+        embedding: tf.Tensor,
+        features: tf.Tensor,
+        seen: tf.Tensor,
+        first: Tensor,
+        training: bool | None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Features of all maps, rings taken off, joined; and c."""
         chance = ops.sigmoid(first[..., :1])
         told = self.told(ops.concatenate([seen, chance], axis=-1))
-        known = [features, _for_every(told, voltages)]
+        known = [features, stack.for_every(told)]
         left = self.explained(
-            flat,
-            own,
+            stack.maps,
+            stack.ring,
             ops.concatenate(known, axis=-1),
-            _for_every(chance, voltages),
+            stack.for_every(chance),
         )
-        shown = ops.concatenate([*known, held, left], axis=-1)
+        shown = ops.concatenate([*known, stack.held, left], axis=-1)
         features = self.second(shown, embedding)
         query, key, value = (
-            ops.reshape(layer(features), (*by_map, layer.filters))
+            stack.by_map(layer(features))
             for layer in (self.query, self.key, self.value)
         )
         total, weights = self.attention(query, key, value, training=training)
-        total /= ops.cast(voltages, "float32")
-        joined = ops.concatenate([total, seen, many], axis=-1)
-        return joined, first, weights
+        return total / ops.cast(stack.shape[1], "float32"), weights
 
     def answer(
         self, maps: tf.Tensor, ring: tf.Tensor | None, training: bool | None
@@ -253,11 +262,3 @@ class Context(layers.Layer):
         """Arguments of `__init__`."""
         calibration = {"calibration": self.calibration}
         return {**super().get_config(), **self.sizes, **calibration}
-
-
-def _for_every(joint: tf.Tensor, voltages: Any) -> tf.Tensor:
-    """[B, H, W, c] repeated for the maps of each stack, [B V, H, W, c]."""
-    batch, height, width, channels = ops.shape(joint)
-    each = batch, voltages, height, width, channels
-    repeated = ops.broadcast_to(ops.expand_dims(joint, 1), each)
-    return ops.reshape(repeated, (batch * voltages, *each[2:]))

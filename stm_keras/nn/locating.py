@@ -4,25 +4,19 @@ What `stm_keras.analysis.detections` and `stm_keras.analysis.peaks` do with
 NumPy, for programs that have nothing but the SavedModel.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+from stm_keras.nn.peak_shift import NEAR, peak_shift
+from stm_keras.nn.untyped import Tensor
 
 MOST = 512
 """Impurities that one answer can hold."""
 
 _REACH_PX = 1.0
 """As in `stm_keras.analysis.detections`."""
-
-_MAX_SHIFT_PX = 0.5
-"""As in `stm_keras.analysis.peaks`."""
-
-_NEAR = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1)]
-
-
-Tensor = Any
-"""`tf.Tensor`, whose annotations know no ellipsis and few operators."""
 
 
 class Located(NamedTuple):
@@ -120,22 +114,7 @@ def locate_peaks(
     pixels, exists, left_out = _surest(score, (score >= highest) & allowed)
     inside = tf.cast(measured, tf.float32)
     patch = _around(tf.stack([score, inside], -1), pixels)
-    values = patch[..., 0] - patch[..., 4:5, 0]
-    whole = tf.reduce_all(patch[..., 1] > 0, axis=-1)
-    shift = tf.where(
-        tf.expand_dims(whole, -1),
-        _quadratic_maximum(values),
-        # At the border: each axis by itself.
-        tf.stack(
-            [
-                _parabola_maximum(values, patch[..., 1], 1, 7),
-                _parabola_maximum(values, patch[..., 1], 3, 5),
-            ],
-            axis=-1,
-        ),
-    )
-    shift = tf.clip_by_value(shift, -_MAX_SHIFT_PX, _MAX_SHIFT_PX)
-    place = tf.cast(pixels, tf.float32) + shift
+    place = tf.cast(pixels, tf.float32) + peak_shift(patch)
     unknown = tf.fill(tf.shape(place), np.float32(np.nan))
     found = _packed(place, patch[..., 4, 0], unknown, exists, left_out)
     return _padded(found)
@@ -169,7 +148,7 @@ def _around(layers: Tensor, pixels: Tensor) -> Tensor:
     flat = tf.reshape(padded, (shape[0], -1, layers.shape[-1]))
     steps = [
         (pixels[..., 0] + 1 + row) * shape[2] + pixels[..., 1] + 1 + col
-        for row, col in _NEAR
+        for row, col in NEAR
     ]
     return tf.gather(flat, tf.stack(steps, axis=-1), batch_dims=1)
 
@@ -226,32 +205,3 @@ def _padded(found: Located) -> Located:
         certainty=tf.where(exists, found.certainty, 0.0),
         deviations=tf.where(tf.expand_dims(exists, -1), found.deviations, nan),
     )
-
-
-def _quadratic_maximum(values: Tensor) -> Tensor:
-    """Maximum of the fit to each 3 x 3 [..., 9], or 0 where it has none."""
-    row, col = np.array(_NEAR, np.float64).T
-    design = np.stack([np.ones(9), row, col, row**2, row * col, col**2], axis=1)
-    fit = tf.linalg.matmul(values, np.linalg.pinv(design).T.astype(np.float32))
-    _, row, col, row_row, row_col, col_col = tf.unstack(fit, axis=-1)
-    determinant = 4 * row_row * col_col - row_col**2
-    scale = tf.reduce_max(tf.abs(values), axis=-1)
-    # Rounding of a fit that is flat along one direction is no maximum.
-    peaked = (row_row + col_col < 0) & (determinant > 1e-6 * scale**2)
-    shift = tf.stack(
-        [row_col * col - 2 * col_col * row, row_col * row - 2 * row_row * col],
-        axis=-1,
-    )
-    shift = tf.math.divide_no_nan(shift, tf.expand_dims(determinant, -1))
-    return tf.where(tf.expand_dims(peaked, -1), shift, 0.0)
-
-
-def _parabola_maximum(
-    values: Tensor, inside: Tensor, before: int, after: int
-) -> Tensor:
-    """Maximum of the parabola through a pixel's two neighbours, and it."""
-    both = (inside[..., before] > 0) & (inside[..., after] > 0)
-    down, up = values[..., before], values[..., after]
-    peaked = both & (down + up < 0)
-    shift = tf.math.divide_no_nan(down - up, 2 * (down + up))
-    return tf.where(peaked, shift, 0.0)

@@ -1,6 +1,6 @@
-"""Keras's operations without its annotations.
+"""Operations and tensors without their annotations.
 
-Those name the tensors of every backend at once, and None besides, so that no
+Keras's name the tensors of every backend at once, and None besides, so that no
 type checker can follow a chain of them. Signatures of our own say
 `tf.Tensor`.
 """
@@ -10,3 +10,6 @@ from typing import Any
 import keras
 
 ops: Any = keras.ops
+
+Tensor = Any
+"""`tf.Tensor`, whose annotations know no ellipsis and few operators."""
