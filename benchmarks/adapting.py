@@ -127,7 +127,9 @@ class Adapter:
         with tempfile.TemporaryDirectory() as directory:
             log = TrainingLog(Path(directory), {}, CHECKPOINT_STEPS)
             model = train(config, log, self._start, experiment)
-        trained = self._calibrated(model, config, log.best["val_l0"])
+        trained = self._calibrated(
+            model, config, log.kept(config.keep)["val_l0"]
+        )
         print(f"trained in {time.monotonic() - started:.0f} s", file=sys.stderr)
         return trained
 

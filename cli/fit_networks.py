@@ -24,6 +24,7 @@ _OF_ONE = {
         "decoder_filters",
         "surrogate_share",
         "sizes",
+        "keep",
     ),
 }
 """Options that only one of the networks has."""
@@ -94,7 +95,7 @@ def _fit_context(given: Mapping[str, Any]) -> ModelCard:
     config = ContextFitConfig(
         data=data,
         **_training(given, PAPER_ALPHA),
-        **_known(given, "steps", "init"),
+        **_known(given, "steps", "init", "keep"),
         batches=drawn if share is None else drawn.with_surrogates(share),
         network=_known(given, "filters", "decoder_filters"),
     )

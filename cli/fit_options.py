@@ -138,6 +138,14 @@ Sizes = Annotated[
         show_default=False,
     ),
 ]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        help="context: checkpoint that ships: best on held-out fields "
+        "(default), or last.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of weights, order, noise.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a stopped training.")

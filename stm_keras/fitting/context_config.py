@@ -8,6 +8,7 @@ from typing import Any
 from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.errors import InputError
 from stm_keras.fitting.options import check_entropy, check_learning_rate
+from stm_keras.fitting.training_log import FILES, Keep
 from stm_keras.nn.context import Context
 
 CHECKPOINT_STEPS = 100
@@ -32,6 +33,9 @@ class ContextFitConfig:
         experiment: files, or one prepared data set, for the entropy loss.
         surface: material of the experiment's files; None measures the ring.
         alpha: weight of the entropy loss.
+        keep: the network of the checkpoint with the lowest loss on held-out
+            fields, "best", or of the last one, for which the learning rate
+            fell to 0, "last".
         held_out_batches: for each number of voltages, to calibrate on and,
             others, to test on.
         batches: batch size, numbers of voltages, effects and seed.
@@ -47,6 +51,7 @@ class ContextFitConfig:
     experiment: tuple[Path, ...] = ()
     surface: str | None = None
     alpha: float = 0.0
+    keep: Keep = "best"
     held_out_batches: int = 40
     batches: ContextBatchConfig = field(default_factory=ContextBatchConfig)
     network: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +64,11 @@ class ContextFitConfig:
             raise InputError(
                 f"`steps` must be a multiple of {CHECKPOINT_STEPS}, from "
                 f"which checkpoints are written. Received: {self.steps}"
+            )
+        if self.keep not in FILES:
+            raise InputError(
+                f"Unknown checkpoint to keep: {self.keep!r}. Known: "
+                f"{', '.join(FILES)}."
             )
         try:
             Context(**self.network)
@@ -73,7 +83,7 @@ class ContextFitConfig:
     def course(self) -> dict[str, Any]:
         """The options that decide how the training goes, as plain values."""
         fields = dataclasses.asdict(self)
-        del fields["out"], fields["command"]
+        del fields["out"], fields["command"], fields["keep"]
         fields["data"] = [[str(path), share] for path, share in self.data]
         fields["init"] = str(self.init) if self.init else None
         fields["experiment"] = [str(path) for path in self.experiment]

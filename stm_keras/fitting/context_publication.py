@@ -69,7 +69,7 @@ def publish_context(
     split is looked at once, afterwards.
 
     Args:
-        model: the network with its best weights.
+        model: the network of the checkpoint to keep.
         config: of its training.
         log: of its training.
         choose: calibrates an adapted network, or puts another in its place;
@@ -200,7 +200,8 @@ def _card(
         training={
             **config.course(),
             "steps_per_checkpoint": log.steps_per_epoch,
-            "best": log.best,
+            "keep": config.keep,
+            "best": log.kept(config.keep),
         },
         tile_px=max(config.batches.sizes_px),
         reach_px=model.network.reach_px,

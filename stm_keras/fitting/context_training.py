@@ -23,7 +23,7 @@ from stm_keras.fitting.context_start import Start, read_start, uncalibrated
 from stm_keras.fitting.directory import is_finished, training_directory
 from stm_keras.fitting.experiment import Experiment, read_experiment
 from stm_keras.fitting.training import KERAS_VERBOSE, Verbosity
-from stm_keras.fitting.training_log import BEST, TrainingLog
+from stm_keras.fitting.training_log import FILES, TrainingLog
 from stm_keras.model_card import ModelCard, read_card
 from stm_keras.nn.model import ImpurityFinder, context
 from stm_keras.progress import Progress, no_progress
@@ -69,13 +69,13 @@ def fit_context(
         return read_card(config.out)
     directory = training_directory(config.out, resume, overwrite)
     log = TrainingLog(directory, config.course(), CHECKPOINT_STEPS)
-    best = train(config, log, start, experiment, resume, verbosity)
+    kept = train(config, log, start, experiment, resume, verbosity)
     choose = None
     if start is not None and experiment is not None:
         loss = held_out_loss(start.ready.model, validation_batches(config))
-        losses = loss, log.best["val_l0"]
+        losses = loss, log.kept(config.keep)["val_l0"]
         choose = Guard(start, losses, experiment).choose
-    return publish_context(best, config, log, choose=choose, progress=progress)
+    return publish_context(kept, config, log, choose=choose, progress=progress)
 
 
 def train(
@@ -97,7 +97,7 @@ def train(
         verbosity: Keras's progress bar, its lines, or nothing.
 
     Returns:
-        The network with its best weights, not calibrated.
+        The network of the checkpoint to keep, not calibrated.
 
     Raises:
         InputError: where the training diverged.
@@ -105,15 +105,16 @@ def train(
     model = (log.resume() if resume else None) or _new_model(config, start)
     with reading(config.data[0][0]):
         _run(model, config, log, experiment, verbosity)
-    if not np.isfinite(log.best["val_l0"]):
+    if not np.isfinite(log.kept(config.keep)["val_l0"]):
         raise InputError(
             "The training diverged: its loss is no number. Start anew with "
             "--overwrite and a smaller --learning-rate."
         )
     # Without the optimizer, whose state is twice as large as the weights.
-    best = keras.saving.load_model(log.directory / BEST, compile=False)
-    assert isinstance(best, ImpurityFinder)
-    return best
+    path = log.directory / FILES[config.keep]
+    kept = keras.saving.load_model(path, compile=False)
+    assert isinstance(kept, ImpurityFinder)
+    return kept
 
 
 def _check_data(path: Path, config: ContextFitConfig) -> None:

@@ -4,7 +4,7 @@ import csv
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -13,6 +13,10 @@ from stm_keras.files import atomic_file
 
 LAST = "last.keras"
 BEST = "best.keras"
+
+Keep = Literal["best", "last"]
+FILES: dict[Keep, str] = {"best": BEST, "last": LAST}
+"""Checkpoints that a network may be made of."""
 _STATE = "state.json"
 _CSV = "log.csv"
 
@@ -39,6 +43,10 @@ class TrainingLog(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.history: list[dict[str, float]] = []
         self._epoch_start = time.monotonic()
+
+    def kept(self, keep: Keep) -> dict[str, float]:
+        """The row of the checkpoint that is to be kept."""
+        return self.best if keep == "best" else self.history[-1]
 
     @property
     def best(self) -> dict[str, float]:

@@ -11,8 +11,10 @@ from stm_keras.checksums import verify_checksums
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.saved_finder import load_finder
-from stm_keras.fitting.context_training import fit_context
+from stm_keras.fitting.context_config import CHECKPOINT_STEPS
+from stm_keras.fitting.context_training import fit_context, train
 from stm_keras.fitting.publication import report
+from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.model_card import read_card
 from stm_keras.model_evaluation import evaluate_model
 
@@ -99,6 +101,24 @@ def test_a_stopped_training_goes_on(context_config, context_model, tmp_path):
         assert json.dumps(getattr(card, name)) == json.dumps(
             getattr(same, name)
         )
+
+
+def test_the_last_checkpoint_can_be_kept(
+    context_config, context_model, tmp_path
+):
+    training = tmp_path / "training"
+    shutil.copytree(context_model / "training", training)
+    (training / "best.keras").unlink()
+    config = context_config(tmp_path, keep="last")
+    log = TrainingLog(training, config.course(), CHECKPOINT_STEPS)
+    kept = train(config, log, None, None, resume=True).get_weights()
+    assert log.kept("last")["epoch"] == 2
+    last = keras.saving.load_model(training / "last.keras").get_weights()
+    assert len(kept) == len(last)
+    for mine, its in zip(kept, last, strict=True):
+        np.testing.assert_array_equal(mine, its)
+    with pytest.raises(InputError, match="Unknown checkpoint to keep: 'all'"):
+        context_config(tmp_path, keep="all")
 
 
 def test_another_seed_is_not_resumed(context_config, context_model, tmp_path):
