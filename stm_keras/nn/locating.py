@@ -188,10 +188,10 @@ def _packed(
 
 def _few_false(found: Located, rate: float) -> Located:
     """The surest, as long as few enough of them are expected to be false."""
-    place = tf.range(MOST)
-    share = tf.cumsum(1 - found.certainty, axis=-1)
-    share /= tf.cast(place + 1, tf.float32)
-    kept = (share <= rate) & (place < found.count[:, None])
+    # Axis 1, not -1, of which TensorFlow.js makes another sum.
+    allowed = np.float32(rate) * np.arange(1, MOST + 1, dtype=np.float32)
+    kept = tf.cumsum(1 - found.certainty, axis=1) <= allowed
+    kept &= tf.range(MOST) < found.count[:, None]
     count = tf.reduce_sum(tf.cast(kept, tf.int32), axis=-1)
     return found._replace(count=count)
 
