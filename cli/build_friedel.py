@@ -19,7 +19,7 @@ from cli.quiet import quiet_imports
 def friedel(
     out: DataOut = DEFAULT_DATA,
     config: Annotated[
-        str, typer.Option(help="Variant: au111, demo or bench32.")
+        str, typer.Option(help="Variant: au111, context, demo or bench32.")
     ] = "au111",
     size: Annotated[int | None, typer.Option(help="Side L [px].")] = None,
     voltages: Annotated[int | None, typer.Option(help="Maps a field.")] = None,

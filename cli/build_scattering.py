@@ -19,7 +19,10 @@ from cli.quiet import quiet_imports
 def scattering(
     out: DataOut = DEFAULT_DATA,
     config: Annotated[
-        str, typer.Option(help="Variant: default, demo or tiny.")
+        str,
+        typer.Option(
+            help="Variant: default, context, molecules, crowded, demo or tiny."
+        ),
     ] = "default",
     examples: Annotated[
         str | None, typer.Option(help="Train,validation,test fields.")
