@@ -53,7 +53,7 @@ class EffectRanges:
     drift_px: Range = (0.0, 0.7)
     gain: Range = (0.7, 1.4)
     missing_share: float = 0.15
-    holes_share: float = 0.2
+    holes_share: float = 0.3
     holes_per_px2: Range = (0.002, 0.03)
     holes_px: Range = (0.5, 2.5)
     blanked_share: float = 0.5
