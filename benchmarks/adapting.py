@@ -66,8 +66,6 @@ CONDITIONS = {
 80 x 80 px of Au(111), or eight fields of 32 x 32 px."""
 
 SIZE_PX = 32
-HELD_OUT_FIELDS = 500
-"""At least, of all numbers of maps together, to calibrate on."""
 
 
 class Trained(NamedTuple):
@@ -150,7 +148,7 @@ class Adapter:
             init=options.model,
             experiment=(Path("of the bench"),) if alpha else (),
             alpha=alpha,
-            held_out_batches=-(-HELD_OUT_FIELDS // len(voltages) // size),
+            held_out_batches=1,  # as many as the calibration needs
             batches=ContextBatchConfig(
                 size, voltages, (SIZE_PX,), seed=options.seed
             ),

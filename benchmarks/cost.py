@@ -1,9 +1,10 @@
 """How long does `context` take, and how much memory?
 
-One stack after the other through a loaded model, as `stmk predict` does it.
-Prints the median of several runs, the least and the greatest, and the largest
-size that the process ever had. The maps are noise: the time does not depend on
-what they show. Nothing else should run beside it. From the project's folder:
+One stack after the other through a loaded model. Prints the median of several
+runs, the least and the greatest; the median with what `stmk predict` adds by
+default, the look at five surrogates and at the ground; and the largest size
+that the process ever had. The maps are noise: the time does not depend on what
+they show. Nothing else should run beside it. From the project's folder:
 
     python benchmarks/cost.py --model saved_models/context
 """
@@ -15,12 +16,16 @@ import platform
 import resource
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from stm_keras.finding.by_probability import find_by_probability
 from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.saved_finder import load_finder
+from stm_keras.io.maps import ConductanceMaps
 from stm_keras.memory import keep_freed_memory
 
 STACKS = ((1, 80), (4, 80), (16, 80), (32, 80), (126, 80), (1, 512))
@@ -46,30 +51,45 @@ def main() -> None:
         f"{options.runs} runs each, after one that does not count; loaded in "
         f"{loading:.1f} s\n"
     )
-    print("| maps | px | seconds: median | least | greatest | GB so far |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| maps | px | seconds: median | least | greatest | with surrogates "
+        "and ground | GB so far |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for n_maps, side in STACKS:
-        taken = seconds(finder, n_maps, side, options.runs)
+        taken, whole = seconds(finder, n_maps, side, options.runs)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(
             f"| {n_maps} | {side} x {side} | {statistics.median(taken):.3f} | "
-            f"{min(taken):.3f} | {max(taken):.3f} | {peak:.1f} |",
+            f"{min(taken):.3f} | {max(taken):.3f} | "
+            f"{statistics.median(whole):.3f} | {peak:.1f} |",
             flush=True,
         )
 
 
 def seconds(
     finder: DetectionFinder, n_maps: int, side: int, runs: int
-) -> list[float]:
-    """What each run of one stack took [s]."""
+) -> tuple[list[float], list[float]]:
+    """What each run of one stack took [s], alone and as `stmk predict`."""
     rng = np.random.default_rng(0)
-    maps = rng.standard_normal((n_maps, side, side), np.float32)
+    data = rng.standard_normal((n_maps, side, side), np.float32)
+    maps = ConductanceMaps(
+        data, np.linspace(-0.2, 0.2, n_maps), (0.3 * side, 0.3 * side)
+    )
     ring = np.linspace(1.0, 1.6, n_maps, dtype=np.float32)
-    finder.detect(maps, ring)
+    options = PredictOptions()
+    return (
+        _timed(lambda: finder.detect(data, ring), runs),
+        _timed(lambda: find_by_probability(maps, ring, finder, options), runs),
+    )
+
+
+def _timed(find: Callable[[], object], runs: int) -> list[float]:
+    find()
     taken = []
     for _ in range(runs):
         started = time.perf_counter()
-        finder.detect(maps, ring)
+        find()
         taken.append(time.perf_counter() - started)
     return taken
 

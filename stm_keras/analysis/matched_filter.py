@@ -110,6 +110,7 @@ def find_rings(
     radius_px: float,
     threshold: float | None = None,
     max_peaks: int | None = None,
+    refine: bool = True,
 ) -> Peaks:
     """Find the centres of rings.
 
@@ -120,6 +121,7 @@ def find_rings(
         threshold: the least energy that counts, in standard deviations of
             the frame's energy above its mean.
         max_peaks: see `find_peaks`.
+        refine: place them between the pixels, see `find_peaks`.
 
     Returns:
         The centres; their scores are in the unit of `threshold`.
@@ -131,7 +133,8 @@ def find_rings(
         >>> row, col = np.mgrid[:40, :40]
         >>> r = np.hypot(row - 12, col - 25)
         >>> maps = [np.cos(2 * k * r + k) / (r + 1) for k in (0.7, 0.8)]
-        >>> find_rings(maps, (0.7, 0.8), radius_px=9, max_peaks=1).positions
+        >>> found = find_rings(maps, (0.7, 0.8), radius_px=9, max_peaks=1)
+        >>> found.positions.round(1)
         array([[12., 25.]])
     """
     energy = ring_energy(maps, wave_numbers, radius_px=radius_px)
@@ -139,7 +142,7 @@ def find_rings(
         standardised(energy),
         threshold=threshold,
         max_peaks=max_peaks,
-        refine=False,
+        refine=refine,
     )
 
 
@@ -152,6 +155,8 @@ def tune_rings(
     radii_px: Sequence[float] = RADII_PX,
 ) -> RingSettings:
     """Choose reach and threshold by the pooled Jaccard index of training maps.
+
+    Centres are taken on whole pixels, as the paper's score has them.
 
     Args:
         maps_list: stacks [V, H, W].
@@ -171,7 +176,7 @@ def tune_rings(
     trials = []
     for radius in radii_px:
         found = [
-            find_rings(maps, k, radius_px=radius)
+            find_rings(maps, k, radius_px=radius, refine=False)
             for maps, k in zip(maps_list, wave_numbers_list, strict=True)
         ]
         best = best_threshold(found, truth, tolerance=tolerance)

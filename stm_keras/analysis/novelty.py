@@ -13,6 +13,9 @@ FILE = "ground.npz"
 QUANTILE = 0.99
 _SHRINKAGE = 0.05
 
+FIELDS_A_FEATURE = 4
+"""The fewest that tell how features scatter."""
+
 
 class Ground(NamedTuple):
     """The ground that a network stands on: its features on held-out fields.
@@ -48,10 +51,10 @@ def fit_ground(features: ArrayLike) -> Ground:
             that are not finite.
     """
     seen = np.asarray(features, np.float64)
-    if seen.ndim != 2 or len(seen) < 4 * seen.shape[1]:
+    if seen.ndim != 2 or len(seen) < FIELDS_A_FEATURE * seen.shape[1]:
         raise InputError(
-            "The ground needs features [n, f] with n >= 4 f. Received the "
-            f"shape {seen.shape}."
+            f"The ground needs features [n, f] with n >= {FIELDS_A_FEATURE} f. "
+            f"Received the shape {seen.shape}."
         )
     if not np.isfinite(seen).all():
         raise InputError("The network's features are not finite.")

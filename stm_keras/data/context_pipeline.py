@@ -54,6 +54,17 @@ class ContextBatchConfig:
     equation_3: EffectRanges = EQUATION_3
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name, values in (
+            ("batch_size", (self.batch_size,)),
+            ("voltages", self.voltages),
+            ("sizes_px", self.sizes_px),
+        ):
+            if not values or min(values) < 1:
+                raise InputError(f"`{name}` must be >= 1. Received: {values}")
+        if self.seed < 0:
+            raise InputError(f"`seed` must be >= 0. Received: {self.seed}")
+
     def with_surrogates(self, share: float) -> "ContextBatchConfig":
         """The same with another share of samples without an impurity.
 

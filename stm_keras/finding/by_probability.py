@@ -44,23 +44,24 @@ def find_by_probability(
             surrogates not among them.
     """
     maps = ready.data
-    _check(ready)
+    _check(ready, finder, options)
     output = finder.answer(maps, ring_rad_px, progress)
     # Nothing is found where no map has a measurement.
-    output[~np.isfinite(maps).any(axis=0), 0] = -np.inf
+    output[~ready.measured, 0] = -np.inf
     found = find_detections(output, LEAST_PROBABILITY)
     rule = _rule(finder, options)
     threshold = rule(found.probabilities)
     kept = found.probabilities >= threshold
     score = output[..., 0].copy()
-    score[~ready.mask] = np.nan
+    score[~ready.measured] = np.nan
     surrogates = _surrogates(ready, ring_rad_px, finder, options, rule)
     n_found = int(kept.sum())
     notes = _notes(maps, ring_rad_px, finder)
     if options.threshold is None:
         notes += _left_out(found.probabilities[~kept], finder)
     if surrogates is not None:
-        notes += _doubts(n_found, surrogates, finder)
+        rate = options.false_discovery_rate or finder.false_discovery_rate
+        notes += _doubts(n_found, surrogates, rate)
     return Found(
         score,
         found.positions[kept],
@@ -69,12 +70,20 @@ def find_by_probability(
         deviations=found.deviations[kept],
         expected_false=float((1 - found.probabilities[kept]).sum()),
         surrogates=surrogates,
+        needs_every_map=False,
         notes=notes,
     )
 
 
-def _check(ready: ConductanceMaps) -> None:
-    """Refuse a frame in which the network would see little but its edge."""
+def _check(
+    ready: ConductanceMaps, finder: DetectionFinder, options: PredictOptions
+) -> None:
+    """Refuse a frame of little but edge, and the other kind's options."""
+    if options.tiling != "overlap":
+        raise InputError(
+            f"--tiling {options.tiling}: the model {finder.card.name} is not "
+            "cut into the paper's tiles; leave the option out."
+        )
     _, height, width = ready.shape
     if min(height, width) < LEAST_FRAME_PX:
         raise InputError(
@@ -147,11 +156,11 @@ def _left_out(
 
 
 def _doubts(
-    n_found: int, surrogates: np.ndarray, finder: DetectionFinder
+    n_found: int, surrogates: np.ndarray, rate: float
 ) -> tuple[str, ...]:
     """Whether the maps' own spectrum makes the finder see things."""
     mean = surrogates.mean()
-    allowed = _MANY_FALSE * finder.false_discovery_rate * n_found
+    allowed = _MANY_FALSE * rate * n_found
     if mean <= max(1 / len(surrogates), allowed):
         return ()
     return (

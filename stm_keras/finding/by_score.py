@@ -30,9 +30,15 @@ def find_by_score(
         progress: told the number of tiles scored and of all tiles.
 
     Raises:
-        InputError: where the frame is smaller than the network's reach.
+        InputError: where the frame is smaller than the network's reach, or a
+            false-discovery rate is asked for.
     """
     card = finder.card
+    if options.false_discovery_rate is not None:
+        raise InputError(
+            f"--false-discovery-rate: the model {card.name} gives no "
+            "probabilities; move --threshold instead."
+        )
     n_maps, height, width = ready.shape
     if min(height, width) <= card.reach_px:
         raise InputError(

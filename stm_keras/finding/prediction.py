@@ -80,13 +80,14 @@ class Prediction:
     def measured(self) -> np.ndarray:
         """Pixels of `file_maps` that were looked at, bool [H, W].
 
-        Those of the part that are measured in every map and were not taken
-        out as noise.
+        Those of the part that are measured, and were not taken out as noise,
+        in every map; for a network that bears gaps, in any map.
         """
         _, height, width = self.levelled.shape
         row, col = self.origin_px
         seen = np.zeros(self.file_maps.shape[1:], dtype=bool)
-        seen[row : row + height, col : col + width] = self.levelled.mask
+        looked_at = self.found.looked_at(self.levelled)
+        seen[row : row + height, col : col + width] = looked_at
         return seen
 
 
@@ -134,15 +135,20 @@ def predict_maps(
         deviations_px=None if deviations is None else deviations * ready.scale,
         options=options,
         card=finder.card,
-        notes=(*ready.ready.provenance, *found.notes, *_gaps(ready.ready)),
+        notes=(
+            *ready.ready.provenance,
+            *found.notes,
+            *_gaps(found, ready.ready),
+        ),
     )
 
 
-def _gaps(ready: ConductanceMaps) -> list[str]:
-    missing = 1 - ready.mask.mean()
+def _gaps(found: Found, ready: ConductanceMaps) -> list[str]:
+    missing = 1 - found.looked_at(ready).mean()
     if not missing:
         return []
+    where = "every" if found.needs_every_map else "any"
     return [
-        f"warning: {missing:.1%} of the frame is not measured in every map; "
+        f"warning: {missing:.1%} of the frame is not measured in {where} map; "
         "nothing is found there"
     ]

@@ -94,7 +94,7 @@ def _frame(ready: PreparedMaps) -> dict[str, object]:
         "file_px_per_px": ready.scale.tolist(),
         "bias_v": maps.bias_v.tolist(),
         "position_in_file_px": "(px + 0.5) * file_px_per_px - 0.5 + origin_px",
-        "position_in_file_nm": "positions_nm + origin_px * file_pixel_nm",
+        "position_in_file_nm": "(position_in_file_px + 0.5) * file_pixel_nm",
     }
 
 

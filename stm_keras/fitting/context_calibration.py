@@ -1,10 +1,16 @@
 """Make the probabilities of a trained network `context` true."""
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from stm_keras.analysis.calibration import fit_calibration
-from stm_keras.analysis.novelty import Ground, fit_ground
+from stm_keras.analysis.novelty import (
+    FIELDS_A_FEATURE,
+    Ground,
+    fit_ground,
+)
+from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.fitting.context_config import ContextFitConfig
 from stm_keras.fitting.detection_run import HeldOut, run_held_out
 from stm_keras.nn.detection_output import UNCALIBRATED
@@ -80,6 +86,14 @@ def held_out(
         config.data,
         batches,
         split=split,
-        n_batches=config.held_out_batches,
+        n_batches=max(config.held_out_batches, _enough(model, config.batches)),
         seed=seed,
     )
+
+
+def _enough(model: ImpurityFinder, batches: ContextBatchConfig) -> int:
+    """Batches for each number of maps that give the ground its fields."""
+    own = model.network.own
+    features = 2 * own.decoder_filters + own.first_filters + 1
+    fields = batches.batch_size * len(set(batches.voltages))
+    return math.ceil(FIELDS_A_FEATURE * features / fields)

@@ -36,10 +36,10 @@ class ContextFitConfig:
         keep: the network of the checkpoint with the lowest loss on held-out
             fields, "best", or of the last one, for which the learning rate
             fell to 0, "last".
-        held_out_batches: for each number of voltages, to calibrate on and,
-            others, to test on.
+        held_out_batches: for each number of voltages, at least, to calibrate
+            on and, others, to test on.
         batches: batch size, numbers of voltages, effects and seed.
-        network: sizes of `Context`; with `init` those of that model.
+        network: sizes of `Context`; none with `init`, whose own they are.
         command: what the user typed, for the card.
     """
 
@@ -69,6 +69,11 @@ class ContextFitConfig:
             raise InputError(
                 f"Unknown checkpoint to keep: {self.keep!r}. Known: "
                 f"{', '.join(FILES)}."
+            )
+        if self.init is not None and self.network:
+            raise InputError(
+                f"The sizes of the network are those of {self.init}: leave "
+                f"out {', '.join(self.network)}."
             )
         try:
             Context(**self.network)

@@ -65,7 +65,8 @@ def fit_context(
         _check_data(path, config)
     start = read_start(config.init) if config.init else None
     experiment = experiment_of(config)
-    if resume and is_finished(config.out, config.course()):
+    asked = {**config.course(), "keep": config.keep}
+    if resume and is_finished(config.out, asked):
         return read_card(config.out)
     directory = training_directory(config.out, resume, overwrite)
     log = TrainingLog(directory, config.course(), CHECKPOINT_STEPS)

@@ -12,6 +12,7 @@ from stm_keras.analysis.calibration import Neighbourhoods
 from stm_keras.analysis.detections import find_detections, joined_logits
 from stm_keras.analysis.matching import match
 from stm_keras.data.context_pipeline import ContextBatchConfig, context_batches
+from stm_keras.nn.detection_output import MOST_MAPS
 from stm_keras.nn.model import ImpurityFinder
 
 TOLERANCE_PX = 1.0
@@ -113,7 +114,7 @@ def _results(
         z[pairs[:, 0]] = error / found.deviations[pairs[:, 0]]
         seen = Neighbourhoods(
             joined_logits(output, found.pixels),
-            np.full(len(correct), np.log2(n_maps)),
+            np.full(len(correct), np.log2(min(n_maps, MOST_MAPS))),
             correct,
             z,
         )

@@ -78,6 +78,11 @@ class ConductanceMaps:
         """Pixels that are measured in every map, bool [H, W]."""
         return np.asarray(~np.isnan(self.data).any(axis=0))
 
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Pixels that are measured in at least one map, bool [H, W]."""
+        return np.asarray(~np.isnan(self.data).all(axis=0))
+
     def with_data(
         self,
         data: ArrayLike,

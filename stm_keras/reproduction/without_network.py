@@ -68,7 +68,12 @@ def score_without_network(experiments: Experiments) -> list[Row]:
         blobs = [find_blobs_log(d.maps, sigma_px=log.sigma_px) for d in draws]
         whole = [p._replace(positions=p.positions.round()) for p in blobs]
         centres = [
-            find_rings(d.maps, d.wave_numbers, radius_px=rings.radius_px)
+            find_rings(
+                d.maps,
+                d.wave_numbers,
+                radius_px=rings.radius_px,
+                refine=False,
+            )
             for d in draws
         ]
         for method, every, threshold in (

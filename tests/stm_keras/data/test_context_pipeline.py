@@ -60,3 +60,19 @@ def test_shares(scattering):
     for paths in ([], [(scattering, 0)]):
         with pytest.raises(InputError, match="at least one data set"):
             take(paths, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"batch_size": -3},
+        {"voltages": ()},
+        {"voltages": (1, 0)},
+        {"sizes_px": (0,)},
+        {"seed": -1},
+    ],
+)
+def test_bad_batches(wrong):
+    with pytest.raises(InputError, match="must be >="):
+        ContextBatchConfig(**wrong)

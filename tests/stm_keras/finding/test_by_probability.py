@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from stm_keras.errors import InputError
-from stm_keras.finding.by_probability import find_by_probability
+from stm_keras.finding.by_probability import _doubts, find_by_probability
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.preparation import to_known_pixel, told_rings
@@ -143,7 +143,29 @@ def test_nothing_is_found_where_no_map_was_measured():
     np.testing.assert_allclose(found.positions, [[10.5, 20]])
 
 
+def test_a_gap_in_one_of_the_maps_is_looked_at():
+    maps = spots()
+    data = maps.data.copy()
+    data[0, 24:27] = np.nan
+    gap = maps.with_data(data, "gap in one map")
+    found = find(gap, surrogates=0, threshold=0.1)
+    assert found.looked_at(gap).all()
+    assert np.isfinite(found.score).all()
+    data[1, 24] = np.nan
+    beyond = found.looked_at(maps.with_data(data, "a line of both"))
+    assert not beyond[24].any()
+    assert beyond[25:].all()
+
+
+def test_few_false_ones_asked_for_make_the_warning_sharper():
+    assert _doubts(10, np.array([1.5, 2.5]), 0.2) == ()
+    (note,) = _doubts(10, np.array([1.5, 2.5]), 0.05)
+    assert "2 detections each" in note
+
+
 def test_bad_input():
+    with pytest.raises(InputError, match="--tiling paper"):
+        find(spots(), tiling="paper")
     with pytest.raises(InputError, match="gives probabilities"):
         find(spots(), threshold=3.0)
     with pytest.raises(InputError, match="only 10 x 12 px"):

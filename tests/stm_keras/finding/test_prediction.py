@@ -230,6 +230,15 @@ def test_options_are_checked_at_once(wrong, message):
         PredictOptions(**wrong)
 
 
+def test_a_network_without_probabilities_has_no_rate():
+    with pytest.raises(InputError, match="--false-discovery-rate: the model"):
+        predict_maps(
+            blobs(TRUTH),
+            finder(),
+            PredictOptions("au111", RAW, false_discovery_rate=0.1),
+        )
+
+
 def test_unknown_tiling():
     with pytest.raises(InputError, match=r"'mosaic'\. Known: overlap, paper"):
         PredictOptions(tiling="mosaic")  # pyright: ignore[reportArgumentType]

@@ -156,6 +156,7 @@ def test_the_start_takes_the_place_of_a_worse_network(
     config = context_config(
         out,
         init=context_model,
+        network={},
         experiment=(scan,),
         surface="au111",
         alpha=0.03,

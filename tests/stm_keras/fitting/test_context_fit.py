@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -7,16 +8,21 @@ import pytest
 import tensorflow as tf
 
 from stm_keras import __version__
+from stm_keras.analysis.novelty import fit_ground
 from stm_keras.checksums import verify_checksums
+from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.saved_finder import load_finder
+from stm_keras.fitting.context_calibration import held_out
 from stm_keras.fitting.context_config import CHECKPOINT_STEPS
 from stm_keras.fitting.context_training import fit_context, train
+from stm_keras.fitting.directory import is_finished
 from stm_keras.fitting.publication import report
 from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.model_card import read_card
 from stm_keras.model_evaluation import evaluate_model
+from stm_keras.nn.model import context
 
 
 def test_a_model_directory_is_complete(context_model):
@@ -121,6 +127,23 @@ def test_the_last_checkpoint_can_be_kept(
         context_config(tmp_path, keep="all")
 
 
+def test_what_another_checkpoint_gave_is_not_the_answer(
+    context_config, context_model
+):
+    course = context_config(context_model).course()
+    assert is_finished(context_model, {**course, "keep": "best"})
+    assert not is_finished(context_model, {**course, "keep": "last"})
+
+
+def test_small_batches_are_enough_to_know_the_ground(context_config, tmp_path):
+    small = ContextBatchConfig(2, voltages=(4,), sizes_px=(20,))
+    config = context_config(tmp_path, held_out_batches=1, batches=small)
+    model = context(0.0, **config.network)
+    seen = held_out(model, config, "validation", 5)
+    assert len(seen.features) >= 4 * seen.features.shape[1]
+    assert fit_ground(seen.features)
+
+
 def test_another_seed_is_not_resumed(context_config, context_model, tmp_path):
     out = tmp_path / "model"
     shutil.copytree(context_model, out)
@@ -134,7 +157,11 @@ def test_another_seed_is_not_resumed(context_config, context_model, tmp_path):
 def test_it_starts_from_another_model(context_config, context_model, tmp_path):
     start = keras.saving.load_model(context_model / "model.keras")
     config = context_config(
-        tmp_path / "more", init=context_model, steps=100, learning_rate=1e-9
+        tmp_path / "more",
+        init=context_model,
+        steps=100,
+        learning_rate=1e-9,
+        network={},
     )
     fit_context(config)
     after = keras.saving.load_model(tmp_path / "more/training/last.keras")
@@ -158,6 +185,7 @@ def test_it_scores_the_held_out_fields(context_model, friedel):
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"alpha": 0.03}, "there is none"),
         ({"network": {"filters": 0}}, "filters"),
+        ({"init": Path("x"), "network": {"filters": 8}}, "those of x: leave"),
     ],
 )
 def test_bad_options(context_config, tmp_path, changes, message):
@@ -169,15 +197,15 @@ def test_bad_options(context_config, tmp_path, changes, message):
 def test_bad_starts(context_config, model, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(InputError, match=r"holds no model\.keras"):
-        fit_context(context_config(out, init=tmp_path))
+        fit_context(context_config(out, init=tmp_path, network={}))
     with pytest.raises(InputError, match="is a model of Wang2020"):
-        fit_context(context_config(out, init=model))
+        fit_context(context_config(out, init=model, network={}))
     (tmp_path / "model.keras").write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"is damaged.*an unknown stm-keras"):
-        fit_context(context_config(out, init=tmp_path))
+        fit_context(context_config(out, init=tmp_path, network={}))
     shutil.copy(model / "model_card.json", tmp_path)
     with pytest.raises(InputError, match=rf"stm-keras {__version__} made it"):
-        fit_context(context_config(out, init=tmp_path))
+        fit_context(context_config(out, init=tmp_path, network={}))
     assert not out.exists()
 
 

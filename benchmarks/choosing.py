@@ -1,0 +1,117 @@
+"""Which of several networks `context` should ship?
+
+Compares them on the tuning stacks of the bench, never on the test stacks:
+Jaccard index at 1 px as `stmk predict` keeps detections, and the detections in
+surrogates of one map (see `surrogates.py`). From the project's folder:
+
+    python benchmarks/choosing.py saved_models/mine saved_models/context
+"""
+
+import argparse
+import datetime
+import functools
+import operator
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+from surrogates import DENSITY, DIFFICULTIES, SEED, sure
+
+from stm_keras.analysis.metrics import score_positions
+from stm_keras.bench.case import TOLERANCE_PX, Case, Role
+from stm_keras.bench.suites import all_cells
+from stm_keras.bench.virtual import virtual_make
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.saved_finder import load_finder
+from stm_keras.finding.surrogates import phase_surrogate
+
+CELLS = (
+    "eq3/eta 0.5",
+    "virtual/hard, sparse, 1 map",
+    "virtual/hard, medium, 1 map",
+    "virtual/hard, medium, 4 maps",
+    "virtual/hard, medium, 32 maps",
+    "virtual/hard, dense, 4 maps",
+    "virtual/hard, dense, 32 maps",
+)
+N_SURROGATES = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+")
+    parser.add_argument("--fields", type=int, default=20, help="of Eq. 3")
+    parser.add_argument("--experiments", type=int, default=6)
+    parser.add_argument("--cache", type=Path, default=None)
+    options = parser.parse_args()
+    finders = [_loaded(path) for path in options.models]
+    print(
+        f"{datetime.date.today()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}; tuning stacks, seed {SEED}: {options.fields} "
+        f"fields of Eq. 3, {options.experiments} experiments a cell; "
+        f"{N_SURROGATES} surrogates of each of these with one map\n"
+    )
+    print(" | ".join(("| ", *(path.name for path in options.models))) + " |")
+    print("|---" * (1 + len(finders)) + "|")
+    cells = {
+        cell.label: cell
+        for cell in all_cells(("eq3", "virtual"), cache=options.cache)
+    }
+    for label in CELLS:
+        eq3 = label.startswith("eq3")
+        count = options.fields if eq3 else options.experiments
+        cases = [
+            cells[label].make(Role.TUNE, SEED, number)
+            for number in range(count)
+        ]
+        values = [f"{jaccard(finder, cases):.3f}" for finder in finders]
+        print(" | ".join((f"| {label}", *values)) + " |", flush=True)
+    for difficulty in DIFFICULTIES:
+        make = virtual_make(DENSITY, difficulty, 1, options.cache)
+        cases = [
+            make(Role.TUNE, SEED, number)
+            for number in range(options.experiments)
+        ]
+        values = [f"{false_ones(finder, cases):.2f}" for finder in finders]
+        name = f"| in a surrogate, {difficulty}"
+        print(" | ".join((name, *values)) + " |", flush=True)
+
+
+def _loaded(path: Path) -> DetectionFinder:
+    finder = load_finder(path)
+    if not isinstance(finder, DetectionFinder):
+        raise SystemExit(f"choosing.py: {path} is no model of `context`")
+    return finder
+
+
+def jaccard(finder: DetectionFinder, cases: list[Case]) -> float:
+    """Of all cases together."""
+    scores = (
+        score_positions(
+            sure(finder, *shown(case)), case.positions, tolerance=TOLERANCE_PX
+        )
+        for case in cases
+    )
+    return functools.reduce(operator.add, scores).jaccard
+
+
+def false_ones(finder: DetectionFinder, cases: list[Case]) -> float:
+    """Mean number of detections in a surrogate; the same ones for all."""
+    rng = np.random.default_rng(1)
+    counts = []
+    for case in cases:
+        maps, ring = shown(case)
+        for _ in range(N_SURROGATES):
+            counts.append(len(sure(finder, phase_surrogate(maps, rng), ring)))
+    return float(np.mean(counts))
+
+
+def shown(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Maps and 2k of each [rad/px]."""
+    ring = 2 * case.told_wave_numbers
+    return case.maps.astype(np.float32), ring.astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()
