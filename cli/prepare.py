@@ -1,5 +1,8 @@
 """`stmk prepare`: a file as the tensors of an exported model."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from cli.options import DEFAULT_MODEL, Channel, Surface, number_range, numbers
@@ -7,13 +10,33 @@ from cli.predict_options import (
     Bias,
     Direction,
     ExtentNm,
-    Files,
     Level,
     Model,
-    Out,
-    Stack,
 )
 from cli.quiet import quiet_imports
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        help="A file of any known format; with --stack those of one frame.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        help="Directory for the tensors. Other files in it stay.",
+        show_default=False,
+    ),
+]
+Stack = Annotated[
+    bool,
+    typer.Option(
+        "--stack",
+        help="All files are maps of one frame at several biases: stmk prepare "
+        "di*.sxm --stack --out tensors",
+    ),
+]
 
 
 def prepare(
@@ -33,7 +56,8 @@ def prepare(
     Cleaned and at the network's pixel as `stmk predict` has it: maps.npy,
     pixel_nm.npy and, for context, ring_per_nm.npy, for programs that load the
     SavedModel or its TFLite files; inputs.json, the same as a request to
-    TensorFlow Serving; frame.json, the way back to the file's pixels.
+    TensorFlow Serving; frame.json, the way back to the file's pixels, and all
+    that was done.
 
     Example: stmk prepare scan.sxm --surface cu111 --model
     saved_models/context --out tensors
@@ -54,4 +78,7 @@ def prepare(
         PredictOptions(surface, CleaningOptions(level, level != "none")),
         stack=stack,
     )
-    typer.echo(write_tensors(files, model, out, options))
+    warnings = write_tensors(files, model, out, options)
+    for warning in warnings:
+        typer.echo(warning, err=True)
+    typer.echo(out)

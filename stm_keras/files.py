@@ -3,11 +3,16 @@
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from stm_keras.errors import InputError
+
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError)
+"""What reading a damaged zip archive raises, .npz and .keras among them."""
 
 
 def writable_directory(path: str | Path) -> Path:

@@ -84,8 +84,14 @@ class ModelCard:
         return self.thresholds[_nearest(self.thresholds, n_maps)]
 
     def noise_floor(self, n_maps: int) -> float:
-        """S that white noise reaches once in a frame; nearest as above."""
-        return self.floors[_nearest(self.floors, n_maps)]
+        """S that white noise reaches once in a frame; nearest as above.
+
+        S is a sum over the maps: beyond the most maps of the training it
+        grows with their number.
+        """
+        nearest = _nearest(self.floors, n_maps)
+        beyond = max(1.0, n_maps / max(self.floors))
+        return self.floors[nearest] * beyond
 
 
 def _nearest(counts: Mapping[int, float], n_maps: int) -> int:
@@ -140,9 +146,13 @@ def _typed(fields: dict[str, Any]) -> dict[str, Any]:
     typed = {**fields, "ring_rad_px": (float(low), float(high))}
     for name in ("thresholds", "floors"):
         typed[name] = {int(n): float(s) for n, s in fields[name].items()}
-        needed = not fields.get("detection")
+        needed = fields.get("detection") is None
         if needed and (not typed[name] or min(typed[name]) < 1):
             raise ValueError(f"{name} name no number of maps")
+    if fields.get("detection") is not None:
+        for name in ("threshold", "false_discovery_rate"):
+            if not 0 < float(fields["detection"][name]) < 1:
+                raise ValueError(f"detection: {name} is no share")
     return typed
 
 

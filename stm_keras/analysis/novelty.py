@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file
+from stm_keras.files import BROKEN_ZIP, atomic_file
 
 FILE = "ground.npz"
 QUANTILE = 0.99
@@ -91,7 +91,7 @@ def read_ground(directory: str | Path) -> Ground | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return Ground(stored["mean"], stored["whitening"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, *BROKEN_ZIP) as error:
         raise InputError(
             f"{path} is damaged ({str(error)[:160]}). Restore it or train the "
             "model again."

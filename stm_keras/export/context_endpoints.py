@@ -27,6 +27,9 @@ _NOWHERE = -1e9
 """A logit of probability 0. Not infinite: tf2onnx makes of a choice a sum of
 products, and 0 times infinity is no number."""
 
+_LEAST_RING_RAD_PX = 1e-6
+"""A ring of a smaller 2k is none: no frame shows that it turns."""
+
 _RING_PX = tf.TensorSpec((None, None), tf.float32, name="ring")
 _MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
 
@@ -130,7 +133,9 @@ def _usable(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The maps as they should be, and 2k in rad/px."""
     maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
-    return maps, ring * tf.expand_dims(pixel, -1)
+    ring_px = ring * tf.expand_dims(pixel, -1)
+    # Templates that do not turn would be scaled by nothing, to NaN.
+    return maps, tf.where(ring_px < _LEAST_RING_RAD_PX, 0.0, ring_px)
 
 
 def _seen(maps: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ from stm_keras.errors import InputError
 from stm_keras.export.saved_model import export_saved_model
 from stm_keras.export.tflite import PRECISIONS, export_tflite
 from stm_keras.export.warmup import warmup_possible, write_warmup
-from stm_keras.files import atomic_file, writable_directory
+from stm_keras.files import BROKEN_ZIP, atomic_file, writable_directory
 from stm_keras.model_card import CARD_NAME, read_card
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
@@ -45,8 +45,8 @@ def export_model(
         What was written.
 
     Raises:
-        InputError: for an unknown form, a directory that holds no model, or
-            one that cannot be written to.
+        InputError: for an unknown form, a directory that holds no model, one
+            that cannot be written to, or the model's own.
     """
     if form not in FORMATS:
         raise InputError(
@@ -54,6 +54,11 @@ def export_model(
         )
     card = read_card(directory)
     model = load_weights(directory)
+    if Path(out).resolve() == Path(directory).resolve():
+        raise InputError(
+            f"--out {out} is the model itself: --in-place writes its "
+            "SavedModel anew; or name another directory."
+        )
     out = writable_directory(out)
     saved_model = out / SAVED_MODEL
     precisions = () if form == "saved-model" else PRECISIONS
@@ -132,7 +137,7 @@ def load_weights(directory: str | Path) -> ImpurityFinder:
         model: Any = keras.saving.load_model(
             path, compile=False, safe_mode=True
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, *BROKEN_ZIP) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{path} is damaged, or of a network that this version no longer "

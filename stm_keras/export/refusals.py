@@ -5,9 +5,12 @@ import tensorflow as tf
 
 from stm_keras.export.endpoints import INPUTS
 
-_RING_RAD_PX = 0.3, np.pi
+RING_RAD_PX = 0.3, np.pi
 """Between these must lie the largest 2k of a frame, wider than any training's;
 what does not is in another unit. Near a band's edge others may be smaller."""
+
+_LARGEST = 1e30
+"""Sums of larger values are no number in float32."""
 
 
 def checked(
@@ -109,8 +112,13 @@ def _wrong_values(given: list[tf.Tensor]) -> list[tf.Operation | None]:
             "maps [B, V, H, W]: a map holds no number, others of its frame "
             "do; leave it out.",
         ),
+        (
+            ~tf.math.is_finite(maps) | (tf.abs(maps) <= _LARGEST),
+            f"maps [B, V, H, W]: a value is beyond {_LARGEST:g}; if it marks "
+            "what was not measured, give NaN in its place.",
+        ),
     ]
-    least, most = _RING_RAD_PX
+    least, most = RING_RAD_PX
     for ring in ring_per_nm:
         unknown = (ring == 0) | tf.math.is_nan(ring)
         known_px = tf.where(unknown, 0.0, ring * tf.expand_dims(pixel_nm, -1))

@@ -7,8 +7,10 @@ from pathlib import Path
 import tensorflow as tf
 
 from stm_keras.analysis.novelty import Ground
+from stm_keras.errors import InputError
 from stm_keras.export.context_endpoints import context_endpoints
-from stm_keras.export.endpoints import OUTPUTS, Endpoint
+from stm_keras.export.description import described
+from stm_keras.export.endpoints import Endpoint
 from stm_keras.export.score_endpoints import score_endpoints
 from stm_keras.files import atomic_directory
 from stm_keras.model_card import CARD_NAME, ModelCard, write_card
@@ -50,17 +52,20 @@ def export_saved_model(
         module.weights = [variable.value for variable in model.variables]
         endpoints = endpoints_of(model, card, ground)
         functions = signatures_of(model, card, ground)
-        write_card(card, scratch)
-        about = Path(scratch) / SIGNATURES_NAME
-        about.write_text(json.dumps(_about(endpoints), indent=2) + "\n")
-        module.assets = [
-            tf.saved_model.Asset(str(Path(scratch) / CARD_NAME)),
-            tf.saved_model.Asset(str(about)),
-        ]
         signatures = {
             name: function.get_concrete_function()
             for name, function in functions.items()
         }
+        write_card(card, scratch)
+        about = Path(scratch) / SIGNATURES_NAME
+        outputs = {n: s.structured_outputs for n, s in signatures.items()}
+        about.write_text(
+            json.dumps(described(endpoints, outputs, card), indent=2) + "\n"
+        )
+        module.assets = [
+            tf.saved_model.Asset(str(Path(scratch) / CARD_NAME)),
+            tf.saved_model.Asset(str(about)),
+        ]
         tf.saved_model.save(module, str(temporary), signatures=signatures)
 
 
@@ -69,7 +74,12 @@ def endpoints_of(
 ) -> list[Endpoint]:
     """What a model can be asked; see `export_saved_model`."""
     if isinstance(model.network, Context):
-        assert card.detection is not None
+        if card.detection is None:
+            raise InputError(
+                f"The card of {card.name} has no `detection`, from which a "
+                "network `context` keeps positions. Restore it or train the "
+                "model again."
+            )
         return context_endpoints(model, card.detection, ground)
     return score_endpoints(model, card)
 
@@ -90,11 +100,3 @@ def _function(endpoint: Endpoint) -> tf.types.experimental.PolymorphicFunction:
         input_signature=endpoint.inputs,
         autograph=False,
     )
-
-
-def _about(endpoints: list[Endpoint]) -> dict[str, object]:
-    public = [endpoint for endpoint in endpoints if not endpoint.internal]
-    return {
-        "signatures": {e.name: e.documented for e in public},
-        "outputs": OUTPUTS,
-    }

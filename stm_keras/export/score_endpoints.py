@@ -64,7 +64,7 @@ class _ScoreAnswers:
             height,
             seen
             & (height > _nearest(self.card.thresholds, n_maps))
-            & (score > _nearest(self.card.floors, n_maps)),
+            & (score > self._noise_floor(n_maps)),
             seen,
         )
         return {
@@ -82,6 +82,12 @@ class _ScoreAnswers:
 
     def score_tiles(self, maps: tf.Tensor) -> Named:
         return {"score": self.model.network(maps, standardised=True)}
+
+    def _noise_floor(self, n_maps: tf.Tensor) -> tf.Tensor:
+        """See `ModelCard.noise_floor`."""
+        most = float(max(self.card.floors))
+        beyond = tf.maximum(1.0, tf.cast(n_maps, tf.float32) / most)
+        return _nearest(self.card.floors, n_maps) * beyond
 
     def _usable(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> tf.Tensor:
         return checked(maps, pixel_nm, None, self.card.reach_px + 1)[0]

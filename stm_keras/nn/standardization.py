@@ -31,6 +31,8 @@ class MapStandardization(layers.Layer):
         maps = measured * (maps - _masked_sum(maps, measured) / count)
         largest = ops.max(ops.abs(maps), axis=(-2, -1), keepdims=True)
         maps = ops.divide_no_nan(maps, largest)
+        # What rounding left of a constant map is all alike, and goes now.
+        maps = measured * (maps - _masked_sum(maps, measured) / count)
         variance = _masked_sum(maps * maps, measured) / count
         return ops.divide_no_nan(maps, ops.sqrt(variance))
 

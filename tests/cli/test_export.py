@@ -69,6 +69,72 @@ def test_what_is_prepared_is_what_predict_finds(stmk, scan, model, tmp_path):
     )
 
 
+def test_what_else_is_in_the_folder_stays(stmk, scan, model, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    shutil.copy(scan, folder)
+    (folder / "thesis.txt").write_text("all of it")
+    (folder / "ring_per_nm.npy").write_text("of another model")
+    told = ("--model", model, "--surface", "au111", "--out")
+    assert stmk("prepare", folder / scan.name, *told, folder)[0] == 0
+    assert {p.name for p in folder.iterdir()} == {
+        *("maps.npy", "pixel_nm.npy", "inputs.json", "frame.json"),
+        *(scan.name, "thesis.txt"),
+    }
+
+
+def test_oblong_pixels_are_told_and_mended(stmk, model, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "oblong.npz",
+        maps=rng.normal(size=(4, 160, 160)),
+        bias_v=[0.05, 0.1, 0.15, 0.2],
+        extent_nm=[40.0, 39.28],
+    )
+    code, out, error = stmk(
+        *("prepare", "oblong.npz", "--surface", "cu111"),
+        *("--model", model, "--out", "tensors"),
+    )
+    assert code == 0
+    assert out.strip() == "tensors"
+    assert "nm off; make them of positions_px" in error
+    frame = json.loads((tmp_path / "tensors/frame.json").read_text())
+    assert error.strip() in frame["provenance"]
+    maps = np.load(tmp_path / "tensors/maps.npy")
+    corner = np.array(maps.shape[2:]) - 0.5  # of the frame, in px of the maps
+    in_file = (corner + 0.5) * frame["file_px_per_px"] - 0.5
+    in_nm = (in_file + 0.5) * frame["file_pixel_nm"]
+    np.testing.assert_allclose(in_nm, [40.0, 39.28], rtol=1e-6)
+
+
+def test_a_frame_too_small_for_the_model_is_refused(stmk, model, tmp_path):
+    np.savez(
+        tmp_path / "small.npz",
+        maps=np.random.default_rng(0).normal(size=(1, 40, 40)),
+        bias_v=[0.1],
+        extent_nm=[0.3, 0.3],
+    )
+    code, _, error = stmk(
+        *("prepare", "small.npz", "--surface", "cu111"),
+        *("--model", model, "--out", "tensors"),
+    )
+    assert code == 2
+    assert "give a larger frame" in error
+    assert not (tmp_path / "tensors").exists()
+
+
+def test_one_flipped_byte_is_told(stmk, model, tmp_path):
+    shutil.copytree(model, tmp_path / "mine")
+    path = tmp_path / "mine/model.keras"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    code, _, error = stmk("export", "--model", "mine")
+    assert code == 2
+    assert "model.keras is damaged" in error
+    assert "Traceback" not in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -79,6 +145,10 @@ def test_what_is_prepared_is_what_predict_finds(stmk, scan, model, tmp_path):
         (
             ("export", "--model", "{model}", "--in-place", "--out", "o"),
             "leave --out",
+        ),
+        (
+            ("export", "--model", "{model}", "--out", "{model}"),
+            "is the model itself",
         ),
     ],
 )

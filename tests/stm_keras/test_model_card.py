@@ -79,3 +79,24 @@ def test_what_is_no_card(tmp_path, text):
     (tmp_path / "model_card.json").write_text(text)
     with pytest.raises(InputError, match="is damaged"):
         read_card(tmp_path)
+
+
+def test_the_floor_grows_with_maps_beyond_the_trainings(card):
+    read = read_card(card(floors={"1": 4.0, "16": 10.0}))
+    assert read.noise_floor(1) == 4.0
+    assert read.noise_floor(12) == 10.0
+    assert read.noise_floor(64) == 40.0
+
+
+@pytest.mark.parametrize(
+    "detection",
+    [
+        {"a": 1},
+        {"threshold": "x", "false_discovery_rate": 0.2},
+        {"threshold": 0.5, "false_discovery_rate": 2},
+        [],
+    ],
+)
+def test_a_broken_detection_is_told(card, detection):
+    with pytest.raises(InputError, match="is damaged"):
+        read_card(card(form=2, detection=detection))

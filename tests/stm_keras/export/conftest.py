@@ -166,13 +166,10 @@ class Exported(NamedTuple):
             output = np.concatenate([*parts, served["deviation"][0]], axis=-1)
             threshold = self.card.detection["threshold"]
             return find_detections(output, threshold).positions
-        nearest = min(
-            self.card.thresholds, key=lambda n: abs(np.log(n / n_maps))
-        )
         return find_peaks(
             standardised(score),
-            threshold=self.card.thresholds[nearest],
-            exclude=score <= self.card.floors[nearest],
+            threshold=self.card.threshold(n_maps),
+            exclude=score <= self.card.noise_floor(n_maps),
         ).positions
 
 

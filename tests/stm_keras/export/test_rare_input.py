@@ -38,6 +38,26 @@ def test_an_empty_frame_changes_nothing_of_another(exported, signature, stack):
         )
 
 
+@pytest.mark.parametrize("height", [0.1, 0.3, 1e7, -2e-12])
+def test_a_constant_map_is_as_one_of_zeros(exported, stack, height):
+    ones = np.ones_like(stack["maps"])
+    flat = exported.ask("serving_default", stack | {"maps": height * ones})
+    zeros = exported.ask("serving_default", stack | {"maps": 0 * ones})
+    np.testing.assert_array_equal(flat["score"], zeros["score"])
+
+
+def test_a_ring_wider_than_any_frame_is_an_unknown_one(exported, stack):
+    if "ring_per_nm" not in exported.names:
+        pytest.skip("the model does not take it")
+    ring = stack["ring_per_nm"].copy()
+    ring[:, 1] = 0
+    unknown = exported.ask("locate", stack | {"ring_per_nm": ring})
+    ring[:, 1] = 1e-30
+    tiny = exported.ask("locate", stack | {"ring_per_nm": ring})
+    for name, values in unknown.items():
+        np.testing.assert_array_equal(tiny[name], values, err_msg=name)
+
+
 def test_infinite_is_not_measured_either(exported, signature, stack):
     gaps = np.where(np.isnan(stack["maps"]), -np.inf, stack["maps"])
     infinite = exported.ask(signature, stack | {"maps": gaps})

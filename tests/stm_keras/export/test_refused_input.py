@@ -23,7 +23,18 @@ def one_map_of_nothing(stack):
     return {"maps": maps}
 
 
+def one_value_of(number):
+    def changed(stack):
+        maps = stack["maps"].copy()
+        maps[0, 1, 3, 4] = number
+        return {"maps": maps}
+
+    return changed
+
+
 REFUSED = {
+    "a mark of no data": (one_value_of(3.4e38), "a value is beyond 1e"),
+    "its opposite": (one_value_of(-1e31), "a value is beyond 1e"),
     "no map": (without_maps, "V is 0"),
     "no pixel": (lambda s: {"maps": s["maps"][:, :, :0]}, "at least"),
     "a pixel of none": (pixel_times(0), "a side above 0"),

@@ -132,7 +132,9 @@ def test_card_units_and_shapes_travel_along(context_saved):
         signature = module.signatures[name]
         _, inputs = signature.structured_input_signature
         assert set(documented["inputs"]) == set(inputs)
-        assert set(signature.structured_outputs) <= set(about["outputs"])
+        assert set(documented["outputs"]) == set(signature.structured_outputs)
+    assert about["limits"]["K"].startswith("512 ")
+    assert about["limits"]["H, W"].startswith("16 px")
 
 
 _ALONE = """
