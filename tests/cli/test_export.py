@@ -112,7 +112,7 @@ def test_a_frame_too_small_for_the_model_is_refused(stmk, model, tmp_path):
         tmp_path / "small.npz",
         maps=np.random.default_rng(0).normal(size=(1, 40, 40)),
         bias_v=[0.1],
-        extent_nm=[0.3, 0.3],
+        extent_nm=[0.8, 0.8],
     )
     code, _, error = stmk(
         *("prepare", "small.npz", "--surface", "cu111"),
