@@ -11,24 +11,6 @@ import tensorflow as tf
 
 from stm_keras.export.model_export import export_model
 from stm_keras.export.tflite import export_tflite
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory):
-    """A file of eight virtual maps."""
-    whole = simulate_virtual(
-        named_virtual("medium", "typical"), np.random.default_rng(5)
-    )
-    path = tmp_path_factory.mktemp("scan") / "scan.npz"
-    np.savez(
-        path,
-        maps=whole.maps[::16],
-        bias_v=whole.bias_v[::16],
-        extent_nm=[37.5, 37.5],
-    )
-    return path
 
 
 def tensors(folder):
@@ -36,16 +18,18 @@ def tensors(folder):
     return {name: np.load(folder / f"{name}.npy") for name in names}
 
 
-def test_what_is_prepared_is_what_predict_finds(stmk, scan, model, tmp_path):
+def test_what_is_prepared_is_what_predict_finds(
+    stmk, virtual_scan, model, tmp_path
+):
     """A file, its tensors, the SavedModel: the positions of `stmk predict`."""
     told = ("--model", model, "--surface", "au111")
-    code, out, error = stmk("prepare", scan, *told, "--out", "tensors")
+    code, out, error = stmk("prepare", virtual_scan, *told, "--out", "tensors")
     assert code == 0, error
     assert out.strip() == "tensors"
     inputs = tensors(tmp_path / "tensors")
     assert set(inputs) == {"maps", "pixel_nm"}
     assert inputs["maps"].shape[:2] == (1, 8)
-    code, _, error = stmk("predict", scan, *told, "--out", "found")
+    code, _, error = stmk("predict", virtual_scan, *told, "--out", "found")
     assert code == 0, error
     listed = json.loads((tmp_path / "found/positions.json").read_text())
     module = tf.saved_model.load(str(model))
@@ -69,17 +53,17 @@ def test_what_is_prepared_is_what_predict_finds(stmk, scan, model, tmp_path):
     )
 
 
-def test_what_else_is_in_the_folder_stays(stmk, scan, model, tmp_path):
+def test_what_else_is_in_the_folder_stays(stmk, virtual_scan, model, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
-    shutil.copy(scan, folder)
+    shutil.copy(virtual_scan, folder)
     (folder / "thesis.txt").write_text("all of it")
     (folder / "ring_per_nm.npy").write_text("of another model")
     told = ("--model", model, "--surface", "au111", "--out")
-    assert stmk("prepare", folder / scan.name, *told, folder)[0] == 0
+    assert stmk("prepare", folder / virtual_scan.name, *told, folder)[0] == 0
     assert {p.name for p in folder.iterdir()} == {
         *("maps.npy", "pixel_nm.npy", "inputs.json", "frame.json"),
-        *(scan.name, "thesis.txt"),
+        *(virtual_scan.name, "thesis.txt"),
     }
 
 
@@ -152,8 +136,8 @@ def test_one_flipped_byte_is_told(stmk, model, tmp_path):
         ),
     ],
 )
-def test_bad_input(stmk, scan, model, tmp_path, arguments, message):
-    filled = [str(a).format(scan=scan, model=model) for a in arguments]
+def test_bad_input(stmk, virtual_scan, model, tmp_path, arguments, message):
+    filled = [str(a).format(scan=virtual_scan, model=model) for a in arguments]
     code, _, error = stmk(*filled)
     assert code == 2
     assert message in error

@@ -13,8 +13,6 @@ import pytest
 from benchmarks.parity.serving import TOOLS, rest_api
 from benchmarks.parity.tensorflow_tools import c_api
 from benchmarks.parity.tool import ROOT, run
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
 
 COPPER = ROOT.parent / "shared/data/cu111_co/Topo102.sxm"
 CONTEXT = ("--model", ROOT / "saved_models/context")
@@ -39,19 +37,9 @@ def stmk(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def virtual(tmp_path_factory):
-    """A file of eight virtual maps, and its surface."""
-    whole = simulate_virtual(
-        named_virtual("medium", "typical"), np.random.default_rng(5)
-    )
-    path = tmp_path_factory.mktemp("scan") / "scan.npz"
-    np.savez(
-        path,
-        maps=whole.maps[::16],
-        bias_v=whole.bias_v[::16],
-        extent_nm=[37.5, 37.5],
-    )
-    return path, "--surface", "au111"
+def virtual(virtual_scan):
+    """A file of virtual maps, and its surface."""
+    return virtual_scan, "--surface", "au111"
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ so that a small file cannot fill the memory.
 
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file
+from stm_keras.files import BROKEN_ZIP, atomic_file
 from stm_keras.io.formats.arrays.bare import stack_recording
 from stm_keras.io.formats.arrays.npy_format import (
     REAL_KINDS,
@@ -31,9 +30,7 @@ _LONGEST_REASON = 80
 # Deflate unpacks in bounded steps; the module's other methods do not.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNPACKING_FAULTS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
+    *BROKEN_ZIP,
     NotImplementedError,  # a zip version or feature Python does not know
     RuntimeError,  # an encrypted member
     ValueError,  # an offset outside the file
