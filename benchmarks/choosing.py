@@ -16,14 +16,13 @@ import platform
 from pathlib import Path
 
 import numpy as np
-from surrogates import DENSITY, DIFFICULTIES, SEED, sure
+from detecting import SEED, detector, shown, stacks, sure
+from surrogates import DENSITY, DIFFICULTIES
 
 from stm_keras.analysis.metrics import score_positions
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
-from stm_keras.bench.suites import all_cells
 from stm_keras.bench.virtual import virtual_make
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.saved_finder import load_finder
 from stm_keras.finding.surrogates import phase_surrogate
 
 CELLS = (
@@ -45,7 +44,7 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=6)
     parser.add_argument("--cache", type=Path, default=None)
     options = parser.parse_args()
-    finders = [_loaded(path) for path in options.models]
+    finders = [detector(path) for path in options.models]
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "
         f"{platform.machine()}; tuning stacks, seed {SEED}: {options.fields} "
@@ -54,17 +53,14 @@ def main() -> None:
     )
     print(" | ".join(("| ", *(path.name for path in options.models))) + " |")
     print("|---" * (1 + len(finders)) + "|")
-    cells = {
-        cell.label: cell
-        for cell in all_cells(("eq3", "virtual"), cache=options.cache)
-    }
-    for label in CELLS:
-        eq3 = label.startswith("eq3")
-        count = options.fields if eq3 else options.experiments
-        cases = [
-            cells[label].make(Role.TUNE, SEED, number)
-            for number in range(count)
-        ]
+    drawn = stacks(
+        CELLS,
+        Role.TUNE,
+        fields=options.fields,
+        experiments=options.experiments,
+        cache=options.cache,
+    )
+    for label, cases in drawn:
         values = [f"{jaccard(finder, cases):.3f}" for finder in finders]
         print(" | ".join((f"| {label}", *values)) + " |", flush=True)
     for difficulty in DIFFICULTIES:
@@ -76,13 +72,6 @@ def main() -> None:
         values = [f"{false_ones(finder, cases):.2f}" for finder in finders]
         name = f"| in a surrogate, {difficulty}"
         print(" | ".join((name, *values)) + " |", flush=True)
-
-
-def _loaded(path: Path) -> DetectionFinder:
-    finder = load_finder(path)
-    if not isinstance(finder, DetectionFinder):
-        raise SystemExit(f"choosing.py: {path} is no model of `context`")
-    return finder
 
 
 def jaccard(finder: DetectionFinder, cases: list[Case]) -> float:
@@ -105,12 +94,6 @@ def false_ones(finder: DetectionFinder, cases: list[Case]) -> float:
         for _ in range(N_SURROGATES):
             counts.append(len(sure(finder, phase_surrogate(maps, rng), ring)))
     return float(np.mean(counts))
-
-
-def shown(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Maps and 2k of each [rad/px]."""
-    ring = 2 * case.told_wave_numbers
-    return case.maps.astype(np.float32), ring.astype(np.float32)
 
 
 if __name__ == "__main__":

@@ -16,19 +16,16 @@ import platform
 from pathlib import Path
 
 import numpy as np
+from detecting import SEED, detector, shown, sure
 
 from stm_keras.analysis.metrics import score_positions
 from stm_keras.bench.case import Role
 from stm_keras.bench.virtual import virtual_make
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.saved_finder import load_finder
 from stm_keras.finding.surrogates import phase_surrogate
 
 DIFFICULTIES = ("clean", "typical", "hard")
 N_MAPS = (1, 4, 16)
 DENSITY = "medium"
-SEED = 0
-"""Of the bench: the experiments of its suite `virtual`."""
 
 
 def main() -> None:
@@ -40,9 +37,7 @@ def main() -> None:
     parser.add_argument("--surrogates", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=None)
     options = parser.parse_args()
-    finder = load_finder(options.model)
-    if not isinstance(finder, DetectionFinder):
-        raise SystemExit("surrogates.py: give a model of the network `context`")
+    finder = detector(options.model)
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "
         f"{platform.machine()}; {options.experiments} experiments of density "
@@ -58,8 +53,7 @@ def main() -> None:
             false, found, true = [], 0, 0
             for number in range(options.experiments):
                 case = make(Role.TEST, SEED, number)
-                ring = (2 * case.told_wave_numbers).astype(np.float32)
-                maps = case.maps.astype(np.float32)
+                maps, ring = shown(case)
                 score = score_positions(
                     sure(finder, maps, ring), case.positions, tolerance=1.0
                 )
@@ -77,16 +71,6 @@ def main() -> None:
                 f"[{low:.2f}, {high:.2f}] | {found / true:.3f} |",
                 flush=True,
             )
-
-
-def sure(
-    finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray
-) -> np.ndarray:
-    """Positions of what `stmk predict` would keep, [n, 2]."""
-    found = finder.detect(maps, ring)
-    return found.positions[
-        found.probabilities >= finder.least_kept(found.probabilities)
-    ]
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ def inspect(
     surface: Annotated[
         str | None,
         typer.Option(
-            help="Check the rings against this one: au111, cu111 or ag111.",
+            help="Check the rings against this one: au111, cu111, ag111, or "
+            "m*/m_e and E0 [eV] of another: 0.38,-0.44.",
             show_default=False,
         ),
     ] = None,

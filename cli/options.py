@@ -32,8 +32,9 @@ BeamOptions = Annotated[
 Surface = Annotated[
     str | None,
     typer.Option(
-        help="Material of the files: au111, cu111 or ag111. Its k(V) sets the "
-        "scale. Without it, the ring in the Fourier transform is measured.",
+        help="Material of the files: au111, cu111, ag111, or m*/m_e and E0 "
+        "[eV] of another: 0.38,-0.44. Its k(V) sets the scale. Without it, the "
+        "ring in the Fourier transform is measured.",
         show_default=False,
     ),
 ]

@@ -33,6 +33,7 @@ from cli.predict_options import (
     Stack,
     Streaks,
     Surrogates,
+    TellRings,
     Threshold,
     Tiling,
     TipJumps,
@@ -65,6 +66,7 @@ def predict(
     threshold: Threshold = None,
     false_discovery_rate: FalseDiscoveryRate = None,
     surrogates: Surrogates = 5,
+    tell_rings: TellRings = True,
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
 ) -> None:
@@ -114,6 +116,7 @@ def predict(
             number_range(bias_range, "--bias-range"),
             false_discovery_rate,
             surrogates,
+            tell_rings,
         ),
         OutputOptions(words(export), mask_radius_nm),
         stack,

@@ -167,6 +167,15 @@ Surrogates = Annotated[
         "time.",
     ),
 ]
+TellRings = Annotated[
+    bool,
+    typer.Option(
+        "--tell-rings/--no-tell-rings",
+        help="context: tell the network the wave number of every map. Without, "
+        "it does with the maps alone, for surfaces whose k(V) nobody knows; a "
+        "ring that is seen still sets the pixel.",
+    ),
+]
 MaskRadius = Annotated[
     float,
     typer.Option(help="Of the disc around each impurity in the mask [nm]."),

@@ -12,6 +12,7 @@ from cli.predict_options import (
     ExtentNm,
     Level,
     Model,
+    TellRings,
 )
 from cli.quiet import quiet_imports
 
@@ -50,6 +51,7 @@ def prepare(
     extent_nm: ExtentNm = None,
     stack: Stack = False,
     level: Level = "plane",
+    tell_rings: TellRings = True,
 ) -> None:
     """Write what an exported model takes in for a file.
 
@@ -75,7 +77,11 @@ def prepare(
             bias_v=numbers(bias, "--bias"),
             extent_nm=number_range(extent_nm, "--extent-nm"),
         ),
-        PredictOptions(surface, CleaningOptions(level, level != "none")),
+        PredictOptions(
+            surface,
+            CleaningOptions(level, level != "none"),
+            tell_rings=tell_rings,
+        ),
         stack=stack,
     )
     warnings = write_tensors(files, model, out, options)

@@ -11,8 +11,8 @@ from stm_keras.errors import InputError
 from stm_keras.finding.preparation import (
     level,
     network_pixel_nm,
-    ring_wave_numbers,
 )
+from stm_keras.finding.rings import ring_wave_numbers
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.io.resampling import resample
@@ -54,7 +54,7 @@ def read_experiment(
     Args:
         sources: files of one frame, each with maps at one or more biases.
         bound_state: file with the map of the bound states in that frame.
-        surface: a key of `stm_keras.surfaces.SURFACES`; None measures the
+        surface: see `stm_keras.surfaces.surface`; None measures the
             ring in the maps.
         ring_rad_px: least and greatest 2k that the network is trained on
             [rad/px]; None takes those of the paper.

@@ -59,22 +59,46 @@ SURFACES: dict[str, Surface] = {
 """Surfaces by the name that the command line takes."""
 
 
+_MASSES = 0.01, 10.0
+_EDGES_EV = -5.0, 5.0
+
+
 def surface(name: str) -> Surface:
-    """Look a surface up by name.
+    """Look a surface up by name, or make one of its two numbers.
 
     Args:
         name: a key of `SURFACES`; case, blanks and brackets do not count, so
-            "Au(111)" is "au111".
+            "Au(111)" is "au111". Or m*/m_e and E0 [eV] of one that is not
+            known here: "0.38,-0.44".
 
     Raises:
         InputError: for an unknown name; the message lists the known ones.
     """
+    if "," in name:
+        return _own_surface(name)
     key = "".join(c for c in name.lower() if c.isalnum())
     if key not in SURFACES:
         raise InputError(
-            f"Unknown surface: {name!r}. Known: {', '.join(SURFACES)}."
+            f"Unknown surface: {name!r}. Known: {', '.join(SURFACES)}; of "
+            "another give m*/m_e and E0 [eV], such as 0.38,-0.44."
         )
     return SURFACES[key]
+
+
+def _own_surface(text: str) -> Surface:
+    try:
+        mass, edge = (float(part) for part in text.split(","))
+    except ValueError:
+        mass = edge = np.nan
+    (lightest, heaviest), (lowest, highest) = _MASSES, _EDGES_EV
+    if not (lightest <= mass <= heaviest and lowest <= edge <= highest):
+        raise InputError(
+            f"A surface by its numbers is m*/m_e from {lightest:g} to "
+            f"{heaviest:g} and E0 from {lowest:g} to {highest:g} eV, such as "
+            f"0.38,-0.44. Received: {text!r}"
+        )
+    name = f"m* = {mass:g} m_e, E0 = {edge:g} eV"
+    return Surface(name, mass, edge, "as given")
 
 
 # The paper's Au(111) measurement (arXiv:2006.15898, appendix).

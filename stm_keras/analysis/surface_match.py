@@ -17,7 +17,7 @@ class Deviation:
     """How far measured rings lie from those of a surface.
 
     Attributes:
-        name: key of `SURFACES`.
+        name: key of `SURFACES`, or as the user gave its numbers.
         surface: the surface.
         relative: mean of (measured - expected) / expected, no unit.
         relative_sigma: its standard deviation.
@@ -45,11 +45,18 @@ def deviations_from_surfaces(rings: Rings) -> list[Deviation]:
     Args:
         rings: one or more.
     """
-    found = [_deviation(name, s, rings) for name, s in SURFACES.items()]
+    found = [deviation_from(name, s, rings) for name, s in SURFACES.items()]
     return sorted(found, key=lambda d: (d.n_below_edge, d.typical))
 
 
-def _deviation(name: str, surface: Surface, rings: Rings) -> Deviation:
+def deviation_from(name: str, surface: Surface, rings: Rings) -> Deviation:
+    """Compare rings with one surface.
+
+    Args:
+        name: of the surface, see `Deviation`.
+        surface: the surface.
+        rings: one or more.
+    """
     above = rings.bias_v > surface.band_edge_ev
     below = int((~above).sum())
     if not above.any():

@@ -31,13 +31,18 @@ def find_by_score(
 
     Raises:
         InputError: where the frame is smaller than the network's reach, or a
-            false-discovery rate is asked for.
+            option of a network that gives probabilities is asked for.
     """
     card = finder.card
     if options.false_discovery_rate is not None:
         raise InputError(
             f"--false-discovery-rate: the model {card.name} gives no "
             "probabilities; move --threshold instead."
+        )
+    if not options.tell_rings:
+        raise InputError(
+            f"--no-tell-rings: the model {card.name} is never told the wave "
+            "numbers; leave the option out."
         )
     n_maps, height, width = ready.shape
     if min(height, width) <= card.reach_px:

@@ -19,8 +19,8 @@ class PredictOptions:
     """How to find impurities.
 
     Attributes:
-        surface: a key of `SURFACES`, whose k(V) sets the pixel; None measures
-            the ring.
+        surface: whose k(V) sets the pixel, see `surfaces.surface`; None
+            measures the ring.
         cleaning: what is done to the maps before the network sees them.
         tiling: "overlap" blends large tiles that share a border; "paper" puts
             tiles of the training's size edge to edge (arXiv:2006.15898).
@@ -34,6 +34,7 @@ class PredictOptions:
             among all that are kept; None takes the card's threshold.
         surrogates: with `context`, how many maps without an impurity are made
             of the user's own to count what is found in them.
+        tell_rings: with `context`, tell it the wave number of every map.
     """
 
     surface: str | None = None
@@ -44,6 +45,7 @@ class PredictOptions:
     bias_range_v: tuple[float, float] | None = None
     false_discovery_rate: float | None = None
     surrogates: int = 5
+    tell_rings: bool = True
 
     def __post_init__(self) -> None:
         if self.tiling not in TILINGS:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stm_keras import surfaces
-from stm_keras.analysis.ring import measure_ring
 from stm_keras.errors import InputError
+from stm_keras.finding.rings import ring_wave_numbers, seen_rings
 from stm_keras.io.cleaning.cleaning import clean
 from stm_keras.io.cleaning.cleaning_options import CleaningOptions, Level
 from stm_keras.io.maps import ConductanceMaps
@@ -17,10 +16,6 @@ _MIDDLE_RAD_PX = 1.2
 
 _SQUARE = 0.02
 """Largest relative difference of the sides of a pixel that counts as square."""
-
-_AGREEMENT = 0.25
-"""Rings of one stack lie so near to their median, as a ratio: those of
-Au(111) from -0.2 to +0.2 V do; what lies beyond is something else."""
 
 
 def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
@@ -35,44 +30,6 @@ def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
     """
     masked = levelling != "none"
     return clean(maps, CleaningOptions(levelling, mask_lines=masked))
-
-
-def ring_wave_numbers(
-    maps: ConductanceMaps, surface: str | None
-) -> tuple[np.ndarray, str]:
-    """Wave number 2k of the ring in every map.
-
-    Args:
-        maps: levelled maps.
-        surface: a key of `SURFACES`, whose k(V) then counts; None measures
-            the ring in the maps.
-
-    Returns:
-        2k [rad/nm], float64 [V], and how it was had, for `provenance`.
-
-    Raises:
-        InputError: for an unknown surface, a bias below its band edge, or
-            where no surface is given and no map shows a ring.
-    """
-    if surface is not None:
-        chosen = surfaces.surface(surface)
-        try:
-            ring = 2 * chosen.wave_number(maps.bias_v)
-        except InputError as error:
-            raise InputError(f"{maps.source}: {error}") from error
-        return ring, f"ring 2k(V) of {chosen.name}"
-    rings = [measure_ring(image, maps.pixel_nm) for image in maps.data]
-    seen = [ring.q_per_nm for ring in rings if ring is not None]
-    if not seen:
-        raise InputError(
-            f"{maps.source}: no ring of standing waves stands out in the "
-            "Fourier transform, so the pixel cannot be chosen. Name the "
-            f"surface: --surface {'|'.join(surfaces.SURFACES)}."
-        )
-    # A wrong ring in one map must not drag the rest with it.
-    q = float(np.median(seen))
-    note = f"ring 2k = {q:.3g}/nm measured in {len(seen)} of {len(rings)} maps"
-    return np.full(len(rings), q), note
 
 
 def to_network_pixel(
@@ -142,25 +99,40 @@ def to_known_pixel(
     return to_network_pixel(maps, (middle, middle), surface)
 
 
-def told_rings(maps: ConductanceMaps, surface: str | None) -> np.ndarray:
-    """What a network is told of the wave numbers.
+def to_likely_pixel(
+    maps: ConductanceMaps,
+    ring_rad_px: tuple[float, float],
+    surface: str | None,
+) -> ConductanceMaps:
+    """Resample for a network that is not told the wave numbers.
 
     Args:
         maps: levelled maps.
-        surface: a key of `SURFACES`; None takes what is seen in each map,
-            where it agrees with the others.
+        ring_rad_px: see `to_known_pixel`.
+        surface: see `ring_wave_numbers`.
 
     Returns:
-        2k of each map [rad/nm], float64 [V]; 0 where it is not known.
+        As of `to_known_pixel`; where no ring is seen and no surface named,
+        the maps at their own pixel, made square, with a warning.
+
+    Raises:
+        InputError: see `to_network_pixel`.
     """
-    if surface is not None:
-        return ring_wave_numbers(maps, surface)[0]
-    rings = [measure_ring(image, maps.pixel_nm) for image in maps.data]
-    q = np.array([ring.q_per_nm if ring else np.nan for ring in rings])
-    if not np.isfinite(q).any():
-        return np.zeros(len(q))
-    agrees = np.abs(q / np.nanmedian(q) - 1) < _AGREEMENT
-    return np.where(agrees, q, 0.0)
+    note = "the network is not told the wave numbers"
+    maps = maps.with_data(maps.data, note)
+    if surface is not None or seen_rings(maps):
+        return to_known_pixel(maps, ring_rad_px, surface)
+    down, right = maps.pixel_nm
+    if abs(down - right) > _SQUARE * right:
+        maps = resample(maps, float(np.sqrt(down * right)))
+    low, high = (2 * np.pi / q for q in reversed(ring_rad_px))
+    return maps.with_data(
+        maps.data,
+        "warning: no ring of standing waves stands out, so the maps stay at "
+        "their pixel; what is found is not to be trusted unless their waves "
+        f"(half a wavelength of the electrons) are {low:.2g} to {high:.2g} px "
+        "long",
+    )
 
 
 def network_pixel_nm(

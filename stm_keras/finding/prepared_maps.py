@@ -7,9 +7,10 @@ import numpy as np
 from stm_keras.finding.predict_options import Companions, PredictOptions
 from stm_keras.finding.preparation import (
     to_known_pixel,
+    to_likely_pixel,
     to_network_pixel,
-    told_rings,
 )
+from stm_keras.finding.rings import told_rings
 from stm_keras.io.cleaning.cleaning import clean
 from stm_keras.io.cropping import crop, keep_biases
 from stm_keras.io.maps import ConductanceMaps
@@ -78,6 +79,10 @@ def prepare_maps(
     if card.detection is None:
         ready = to_network_pixel(levelled, card.ring_rad_px, options.surface)
         return PreparedMaps(origin, part, levelled, ready, None)
+    if not options.tell_rings:
+        ready = to_likely_pixel(levelled, card.ring_rad_px, options.surface)
+        untold = np.zeros(ready.shape[0])
+        return PreparedMaps(origin, part, levelled, ready, untold)
     ready = to_known_pixel(levelled, card.ring_rad_px, options.surface)
     ring = told_rings(levelled, options.surface)
     return PreparedMaps(origin, part, levelled, ready, ring)

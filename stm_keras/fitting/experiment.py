@@ -14,8 +14,8 @@ from stm_keras.finding.preparation import (
     tiles_of,
     to_known_pixel,
     to_network_pixel,
-    told_rings,
 )
+from stm_keras.finding.rings import told_rings
 from stm_keras.io.reader import read_maps
 
 

@@ -103,7 +103,7 @@ def inspect_file(
         path: the file.
         options: channel and direction; bias and extent in place of the
             file's own.
-        surface: a key of `SURFACES` to check the rings against.
+        surface: to check the rings against, see `surfaces.surface`.
 
     Raises:
         InputError: for a file that cannot be read, a channel, direction or

@@ -14,6 +14,7 @@ from stm_keras.analysis.dispersion import (
 from stm_keras.analysis.ring import Ring
 from stm_keras.analysis.surface_match import (
     Deviation,
+    deviation_from,
     deviations_from_surfaces,
 )
 from stm_keras.errors import InputError
@@ -51,7 +52,7 @@ def compare_with_surfaces(
 
     Args:
         frames: for each frame, bias [V] and ring of its maps.
-        surface: a key of `SURFACES` to compare with in any case.
+        surface: to compare with in any case, see `surfaces.surface`.
 
     Returns:
         None where there is no ring.
@@ -74,5 +75,5 @@ def compare_with_surfaces(
     asked = None
     if surface is not None:
         wanted = surfaces.surface(surface)
-        asked = next(d for d in deviations if d.surface == wanted)
+        asked = deviation_from(surface, wanted, rings)
     return KnownSurfaces(rings, dispersion, no_fit, deviations, asked)

@@ -69,7 +69,7 @@ class VirtualConfig:
         size_px: side of the square frame [px].
         extent_nm: the same [nm].
         bias_v: bias of each map [V].
-        surface: a key of `stm_keras.surfaces.SURFACES`.
+        surface: see `stm_keras.surfaces.surface`.
         temperature_k: of tip and sample [K].
         margin_px: width of the border with impurities that scatter into the
             frame [px].

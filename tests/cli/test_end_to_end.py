@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stm_keras.analysis.metrics import score_positions
 from stm_keras.analysis.positions_file import read_positions, write_positions
 from stm_keras.outputs.options import EXPORTS
 from stm_keras.outputs.result_folder import FILES
@@ -98,6 +99,29 @@ def test_two_files_and_a_shipped_model(tmp_path):
         found = read_positions(folder / "positions.csv").positions_px
         assert int(row["found"]) == len(found) > 0
         assert (row["rows"], row["width_nm"]) == ("60", "28")
+
+
+@pytest.mark.parametrize(
+    "how", [("--surface", "0.26,-0.52"), ("--no-tell-rings",)]
+)
+def test_a_surface_that_nobody_listed(tmp_path, virtual_scan, how):
+    """By its numbers as by its name; without any, most is found, too."""
+    found = {}
+    for out, options in (("named", ("--surface", "au111")), ("own", how)):
+        stmk(
+            *("predict", virtual_scan, "--out", out, *options),
+            *("--model", ROOT / "saved_models/context", "--surrogates", 0),
+            cwd=tmp_path,
+        )
+        table = read_positions(tmp_path / out / "positions.csv")
+        found[out] = table.positions_px
+    if "--surface" in how:
+        np.testing.assert_array_equal(found["own"], found["named"])
+    written = json.loads((tmp_path / "own/positions.json").read_text())
+    told = not any("not told" in note for note in written["provenance"])
+    assert told == ("--surface" in how)
+    score = score_positions(found["own"], found["named"], tolerance=1.0)
+    assert score.jaccard > 0.7
 
 
 def test_a_part_of_a_stack_in_a_folder(tmp_path):

@@ -65,6 +65,9 @@ def test_a_virtual_experiment_is_recognised(gold, tmp_path):
 def test_a_surface_can_be_asked_for(gold):
     assert "Cu(111) does not fit" in run(gold, "--surface", "cu111")
     assert "Au(111) fits" in run(gold, "--surface", "Au(111)")
+    own = "m* = 0.26 m_e, E0 = -0.52 eV fits"
+    assert own in run(gold, "--surface", "0.26,-0.52")
+    assert "does not fit" in run(gold, "--surface", "0.5,-0.52")
 
 
 def test_several_files_make_one_fit(tmp_path):

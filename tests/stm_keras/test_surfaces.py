@@ -46,3 +46,20 @@ def test_names_are_taken_as_people_write_them():
     assert surface("AG 111") is SURFACES["ag111"]
     with pytest.raises(InputError, match=r"'pt111'. Known: au111, cu111"):
         surface("pt111")
+
+
+def test_a_surface_by_its_numbers():
+    own = surface("0.38,-0.44")
+    np.testing.assert_allclose(
+        own.wave_number([0.0, 0.1]), SURFACES["cu111"].wave_number([0.0, 0.1])
+    )
+    assert own.name == "m* = 0.38 m_e, E0 = -0.44 eV"
+    assert surface(" 0.5, 0.1").band_edge_ev == 0.1
+
+
+@pytest.mark.parametrize(
+    "text", ["0.38,", "0.38,a", "-0.38,-0.44", "0.3,-9", "nan,0", "1,2,3", ","]
+)
+def test_numbers_that_are_no_surface(text):
+    with pytest.raises(InputError, match=r"such as 0\.38,-0\.44"):
+        surface(text)

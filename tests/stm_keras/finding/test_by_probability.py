@@ -8,7 +8,8 @@ from stm_keras.errors import InputError
 from stm_keras.finding.by_probability import _doubts, find_by_probability
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.predict_options import PredictOptions
-from stm_keras.finding.preparation import to_known_pixel, told_rings
+from stm_keras.finding.preparation import to_known_pixel
+from stm_keras.finding.rings import told_rings
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_card import ModelCard
 

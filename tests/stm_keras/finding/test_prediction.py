@@ -239,6 +239,15 @@ def test_a_network_without_probabilities_has_no_rate():
         )
 
 
+def test_a_network_that_is_never_told_rings_cannot_do_without():
+    with pytest.raises(InputError, match="--no-tell-rings: the model"):
+        predict_maps(
+            blobs(TRUTH),
+            finder(),
+            PredictOptions("au111", RAW, tell_rings=False),
+        )
+
+
 def test_unknown_tiling():
     with pytest.raises(InputError, match=r"'mosaic'\. Known: overlap, paper"):
         PredictOptions(tiling="mosaic")  # pyright: ignore[reportArgumentType]

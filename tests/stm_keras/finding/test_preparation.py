@@ -4,10 +4,11 @@ import pytest
 from stm_keras.errors import InputError
 from stm_keras.finding.preparation import (
     level,
-    ring_wave_numbers,
     tiles_of,
+    to_likely_pixel,
     to_network_pixel,
 )
+from stm_keras.finding.rings import ring_wave_numbers
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.surfaces import SURFACES
 
@@ -52,6 +53,33 @@ def test_without_a_surface_the_ring_is_measured():
     ring, note = ring_wave_numbers(maps, None)
     assert ring[0] == pytest.approx(2.0, rel=0.02)
     assert "measured in 1 of 1 maps" in note
+
+
+def test_a_surface_that_is_not_known_is_told_by_its_numbers():
+    bias = [-0.2, 0.0]
+    ring, note = ring_wave_numbers(stack(noise(2), bias), "0.26,-0.52")
+    np.testing.assert_allclose(ring, 2 * SURFACES["au111"].wave_number(bias))
+    assert "m* = 0.26 m_e, E0 = -0.52 eV" in note
+
+
+@pytest.mark.parametrize("surface", [None, "au111"])
+def test_a_network_that_is_told_nothing_sees_its_scale_all_the_same(surface):
+    maps = stack(rings(1.0), extent=(60.0, 60.0))
+    ready = to_likely_pixel(maps, (0.6, 2.2), surface)
+    q = 2.0 if surface is None else 2 * SURFACES["au111"].wave_number(0.0)
+    assert 0.6 <= q * np.mean(ready.pixel_nm) <= 2.2
+    assert any("not told" in note for note in ready.provenance)
+    assert not any("warning" in note for note in ready.provenance)
+
+
+def test_told_nothing_and_no_ring_the_pixel_stays_with_a_warning():
+    maps = stack(noise(size=96), extent=(20.0, 40.0))
+    ready = to_likely_pixel(maps, (0.6, 2.2), None)
+    down, right = ready.pixel_nm
+    assert down == pytest.approx(right, rel=0.02)
+    assert ready.extent_nm == maps.extent_nm
+    warning = next(n for n in ready.provenance if n.startswith("warning"))
+    assert "2.9 to 10 px" in warning
 
 
 def test_no_ring_and_no_surface():

@@ -1,0 +1,62 @@
+"""What the benchmarks of the network `context` share."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stm_keras.bench.case import Case, Role
+from stm_keras.bench.suites import all_cells
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.saved_finder import load_finder
+
+SEED = 0
+"""Of the bench."""
+
+
+def detector(path: Path) -> DetectionFinder:
+    """A model of `context`; ends the program where it is another's."""
+    finder = load_finder(path)
+    if not isinstance(finder, DetectionFinder):
+        raise SystemExit(f"{path} is no model of the network `context`")
+    return finder
+
+
+def sure(
+    finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray
+) -> np.ndarray:
+    """Positions of what `stmk predict` would keep, [n, 2]."""
+    found = finder.detect(maps, ring)
+    return found.positions[
+        found.probabilities >= finder.least_kept(found.probabilities)
+    ]
+
+
+def shown(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Maps and 2k of each [rad/px]."""
+    ring = 2 * case.told_wave_numbers
+    return case.maps.astype(np.float32), ring.astype(np.float32)
+
+
+def stacks(
+    labels: Sequence[str],
+    role: Role,
+    *,
+    fields: int,
+    experiments: int,
+    cache: Path | None,
+) -> Iterator[tuple[str, list[Case]]]:
+    """Cells of the bench with their stacks.
+
+    Args:
+        labels: of the cells, "suite/name".
+        role: tuning or test stacks.
+        fields: of Eq. 3 in each of its cells.
+        experiments: in each other cell.
+        cache: of the bench.
+    """
+    cells = {c.label: c for c in all_cells(("eq3", "virtual"), cache=cache)}
+    for label in labels:
+        count = fields if label.startswith("eq3") else experiments
+        make = cells[label].make
+        yield label, [make(role, SEED, number) for number in range(count)]
