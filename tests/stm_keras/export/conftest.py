@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from stm_keras.analysis.detections import find_detections
+from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.analysis.novelty import Ground
 from stm_keras.analysis.peaks import find_peaks
 from stm_keras.analysis.thresholds import standardised
@@ -165,7 +166,10 @@ class Exported(NamedTuple):
             parts = [score[..., None], served["offset"][0]]
             output = np.concatenate([*parts, served["deviation"][0]], axis=-1)
             threshold = self.card.detection["threshold"]
-            return find_detections(output, threshold).positions
+            rate = self.card.detection["false_discovery_rate"]
+            found = find_detections(output, threshold)
+            least = least_kept(found.probabilities, rate, threshold)
+            return found.positions[found.probabilities >= least]
         return find_peaks(
             standardised(score),
             threshold=self.card.threshold(n_maps),
