@@ -1,11 +1,7 @@
 """The model that a training of `context` starts from."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import keras
-import numpy as np
 
 from stm_keras.analysis.novelty import read_ground
 from stm_keras.errors import InputError
@@ -57,27 +53,10 @@ def read_start(directory: Path) -> Start:
 def uncalibrated(model: ImpurityFinder, alpha: float = 0.0) -> ImpurityFinder:
     """A copy of a model with `Context`, ready for training.
 
-    One of before the sums over the maps (`ContextSizes.joint`) gets them: it
-    goes on from what it can, with nothing learnt of them yet.
-
     Args:
         model: whose sizes and weights it has.
         alpha: see `ImpurityFinder`.
     """
-    copy = context(alpha, **{**model.network.sizes, "joint": True})
-    known = {_place(weight): weight.numpy() for weight in model.weights}
-    for weight in copy.weights:
-        if _place(weight) in known:
-            weight.assign(_widened(known[_place(weight)], weight.shape))
+    copy = context(alpha, **model.network.sizes)
+    copy.set_weights(model.get_weights())
     return copy
-
-
-def _place(weight: keras.Variable) -> str:
-    """Of a weight in its network, whatever the model around it is called."""
-    return weight.path.rpartition("context/")[2]
-
-
-def _widened(value: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """New inputs come last, and count for nothing."""
-    lacking = zip(value.shape, shape, strict=True)
-    return np.pad(value, [(0, wanted - had) for had, wanted in lacking])

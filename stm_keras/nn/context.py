@@ -10,7 +10,7 @@ from keras import layers
 from stm_keras.nn.attention import VoltageAttention
 from stm_keras.nn.context_sizes import ContextSizes
 from stm_keras.nn.decoder import Decoder
-from stm_keras.nn.detecting import DetectingNetwork
+from stm_keras.nn.detection_loss import detection_loss
 from stm_keras.nn.detection_output import (
     UNCALIBRATED,
     as_calibration,
@@ -19,7 +19,6 @@ from stm_keras.nn.detection_output import (
 from stm_keras.nn.explained import WAVES, Explained
 from stm_keras.nn.map_encoder import MapEncoder
 from stm_keras.nn.ring_embedding import RingEmbedding
-from stm_keras.nn.ring_power import RingPower
 from stm_keras.nn.ring_templates import RingTemplates
 from stm_keras.nn.stacked import Stacked, stacked
 from stm_keras.nn.standardization import MapStandardization
@@ -28,9 +27,12 @@ from stm_keras.nn.untyped import Tensor, ops
 LEAST_FRAME_PX = 16
 """In a smaller frame the network would see little but its edge."""
 
+_FIRST_LOOK_SHARE = 0.3
+"""Weight of the first look's loss beside the last one's."""
+
 
 @keras.saving.register_keras_serializable("stm_keras")
-class Context(DetectingNetwork):
+class Context(layers.Layer):
     """From maps to impurities: probability, place and their deviations.
 
     It looks twice. A light encoder, shared over the voltages and told the wave
@@ -87,7 +89,7 @@ class Context(DetectingNetwork):
             own.first_filters, own.first_dilations, name="first"
         )
         self.told = layers.Conv2D(own.told_filters, 1, name="told")
-        self.explained = Explained(own.joint, name="explained")
+        self.explained = Explained(name="explained")
         self.second = MapEncoder(
             own.filters, own.second_dilations, name="second"
         )
@@ -104,8 +106,7 @@ class Context(DetectingNetwork):
         """How far away [px] a pixel can be to count for an output."""
         rings = self.templates.radius_px
         first = rings + self.encoder.reach_px
-        again = self.first.reach_px + self.second.reach_px
-        again += self.explained.reach_px
+        again = self.first.reach_px + 2 * rings + self.second.reach_px
         return first + again + self.decoder.reach_px
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -120,8 +121,7 @@ class Context(DetectingNetwork):
         self.encoder.build((*any_image, 2 + answers), embedding)
         self.seen.build(encoded)
         # The mean over the voltages, and how many they were.
-        sums = len(self.templates.templates) if own.joint else 0
-        self.first.build((*any_image, own.first_filters + 1 + sums))
+        self.first.build((*any_image, own.first_filters + 1))
         self.told.build((*any_image, own.first_filters + 1))
         known = own.filters + own.told_filters
         self.explained.build((*any_image, known))
@@ -129,8 +129,7 @@ class Context(DetectingNetwork):
         self.second.build((*any_image, shown), embedding)
         for layer in (self.query, self.key, self.value):
             layer.build(encoded)
-        sums += RingPower.channels * len(WAVES) if own.joint else 0
-        joined = own.decoder_filters + own.first_filters + 1 + sums
+        joined = own.decoder_filters + own.first_filters + 1
         self.decoder.build((*any_image, joined))
         self.built = True
 
@@ -169,7 +168,7 @@ class Context(DetectingNetwork):
 
         Returns:
             Means over the frame of what the decoder starts from and of what
-            it ends with, [B, c].
+            it ends with, [B, 2 decoder_filters + first_filters + 1].
         """
         measured = ops.cast(ops.logical_not(ops.isnan(maps)), "float32")
         maps = self.standardization(maps)
@@ -187,28 +186,24 @@ class Context(DetectingNetwork):
         """What the decoder starts from, the first look's answer, and c."""
         stack = stacked(maps, measured, ring)
         embedding = self.embedding(stack.ring)
-        features, seen, first, power = self._first_look(stack, embedding)
-        total, weights, alone = self._second_look(
+        features, seen, first = self._first_look(stack, embedding)
+        total, weights = self._second_look(
             stack, embedding, features, seen, first, training
         )
-        shown = [total, seen, stack.many(seen), *power, *alone]
-        return ops.concatenate(shown, axis=-1), first, weights
+        joined = ops.concatenate([total, seen, stack.many(seen)], axis=-1)
+        return joined, first, weights
 
     def _first_look(
         self, stack: Stacked, embedding: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Features of each map, what they say together, its answer, sums."""
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Features of each map, what they say together, and its answer."""
         answers = self.templates(stack.maps, stack.ring)
         shown = [ops.expand_dims(stack.maps, -1), stack.held, answers]
         features = self.encoder(ops.concatenate(shown, axis=-1), embedding)
         mean = ops.mean(stack.by_map(self.seen(features)), axis=1)
-        power = []
-        if self.own.joint:
-            sizes = answers[..., -len(self.templates.templates) :]
-            power = [stack.power(ops.square(sizes))]
-        shown = [mean, stack.many(mean), *power]
+        shown = [mean, stack.many(mean)]
         seen, first = self.first(ops.concatenate(shown, axis=-1))
-        return features, seen, first, power
+        return features, seen, first
 
     def _second_look(
         self,
@@ -218,17 +213,16 @@ class Context(DetectingNetwork):
         seen: tf.Tensor,
         first: Tensor,
         training: bool | None,
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Features of all maps, rings taken off, joined; c; sums."""
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Features of all maps, rings taken off, joined; and c."""
         chance = ops.sigmoid(first[..., :1])
         told = self.told(ops.concatenate([seen, chance], axis=-1))
         known = [features, stack.for_every(told)]
-        left, alone = self.explained(
+        left = self.explained(
             stack.maps,
             stack.ring,
             ops.concatenate(known, axis=-1),
             stack.for_every(chance),
-            stack.held,
         )
         shown = ops.concatenate([*known, stack.held, left], axis=-1)
         features = self.second(shown, embedding)
@@ -237,9 +231,27 @@ class Context(DetectingNetwork):
             for layer in (self.query, self.key, self.value)
         )
         total, weights = self.attention(query, key, value, training=training)
-        total = total / ops.cast(stack.shape[1], "float32")
-        power = [] if alone is None else [stack.power(alone)]
-        return total, weights, power
+        return total / ops.cast(stack.shape[1], "float32"), weights
+
+    def answer(
+        self, maps: tf.Tensor, ring: tf.Tensor | None, training: bool | None
+    ) -> tf.Tensor:
+        """The output of a batch, see the class."""
+        return self(maps, ring, training=training)
+
+    def loss(self, output: tf.Tensor, data: dict[str, tf.Tensor]) -> tf.Tensor:
+        """-ln of the likelihood of `data["positions"]`, [B], in nat."""
+        positions = data["positions"]
+        if output.shape[-1] == 5:
+            return detection_loss(output, positions)
+        last, first = (
+            detection_loss(part, positions) for part in ops.split(output, 2, -1)
+        )
+        return last + _FIRST_LOOK_SHARE * first
+
+    def score(self, output: tf.Tensor) -> tf.Tensor:
+        """S, the logit of the probability, [B, H, W]."""
+        return ops.take(output, 0, axis=-1)
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -250,8 +262,3 @@ class Context(DetectingNetwork):
         """Arguments of `__init__`."""
         calibration = {"calibration": self.calibration}
         return {**super().get_config(), **self.sizes, **calibration}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Context":
-        """Undo `get_config`; older networks knew no `joint`."""
-        return cls(**{"joint": False, **config})

@@ -22,9 +22,6 @@ class ContextSizes:
         embedding_units: features of a map's wave number.
         bank: factors of the told 2k whose ring templates' answers the first
             encoder is given beside the map, see `RingTemplates`.
-        joint: whether both looks at all maps together are given the sums of
-            the templates' answers over them, see `Explained`. Models of
-            before version 9 are not.
     """
 
     filters: int = 16
@@ -38,12 +35,11 @@ class ContextSizes:
     attention_filters: int = 8
     embedding_units: int = 24
     bank: tuple[float, ...] = (0.93, 1.0, 1.07)
-    joint: bool = True
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             sizes = value if isinstance(value, list | tuple) else (value,)
-            if name != "joint" and not min(sizes, default=0) > 0:
+            if not min(sizes, default=0) > 0:
                 raise ValueError(
                     f"`{name}` must be positive. Received: {name}={value}"
                 )

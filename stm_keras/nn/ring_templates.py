@@ -5,17 +5,20 @@ import operator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from stm_keras.nn.ring_basis import (
-    RADIUS_PX,
-    SIDE_PX,
-    RingBasis,
-    mixed,
-    seen_through,
-)
 from stm_keras.nn.untyped import ops
+
+_CUTOFF_PX = 1.0
+_RADIUS_PX = 8
+_SIDE_PX = 2 * _RADIUS_PX + 1
+_RANK = 10
+"""Of the space in which all templates lie, but for 1 % of their norm."""
+
+_RINGS_RAD_PX = np.linspace(0.45, 2.65, 80)
+_DECAYS = (1.0, 2.0)
 
 
 @keras.saving.register_keras_serializable("stm_keras")
@@ -48,22 +51,27 @@ class RingTemplates(layers.Layer):
         sizes of unit mean square.
     """
 
-    radius_px = RADIUS_PX
+    radius_px = _RADIUS_PX
 
     def __init__(
         self, templates: tuple[tuple[float, float], ...], **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.templates = tuple((scale, decay) for scale, decay in templates)
-        self.basis = RingBasis()
-        # Their rows as channels: three times as fast as one channel out.
-        turned = self.basis.kernels.transpose(1, 0, 2)[None]
-        self._synthesis = turned.transpose(0, 1, 3, 2).astype("float32")
+        self._radii, self._counts, image = _rings_of_pixels()
+        self._basis = _radial_basis(self._radii, self._counts)
+        kernels = np.where(image[..., None] >= 0, self._basis[image], 0)
+        # Their rows as channels: three times as fast as one channel in or out.
+        self._analysis = kernels.transpose(1, 0, 2)[None].astype(np.float32)
+        self._synthesis = self._analysis.transpose(0, 1, 3, 2)
 
     def call(self, maps: tf.Tensor, ring: tf.Tensor) -> tf.Tensor:
         """See the class."""
-        seen = seen_through(maps, self.basis.kernels)
-        answers = mixed(seen, self.basis.factors(ring, self.templates))
+        height = ops.shape(maps)[1]
+        rows = ops.pad(maps, ((0, 0), (_RADIUS_PX, _RADIUS_PX), (0, 0)))
+        rows = [rows[:, i : i + height] for i in range(_SIDE_PX)]
+        seen = ops.conv(ops.stack(rows, -1), self._analysis, padding="same")
+        answers = _mixed(seen, self._factors(ring))
         squares = ops.square(answers)
         count = len(self.templates)
         size = ops.sqrt(squares[..., :count] + squares[..., count:] + 1e-6)
@@ -82,18 +90,78 @@ class RingTemplates(layers.Layer):
         Returns:
             [N, H, W]; 0 where 2k is unknown.
         """
-        factors = ops.transpose(
-            self.basis.factors(ring, self.templates), (0, 2, 1)
-        )
-        whole = mixed(amplitudes, factors)
+        factors = ops.transpose(self._factors(ring), (0, 2, 1))
+        mixed = _mixed(amplitudes, factors)
         # The kernels are even: convolution and correlation are the same.
-        rows = ops.conv(whole, self._synthesis, padding="same")
+        rows = ops.conv(mixed, self._synthesis, padding="same")
         height = ops.shape(rows)[1]
-        around = (RADIUS_PX, RADIUS_PX)
+        around = (_RADIUS_PX, _RADIUS_PX)
         rows = ops.pad(rows, ((0, 0), around, (0, 0), (0, 0)))
-        shifted = [rows[:, i : i + height, :, i] for i in range(SIDE_PX)]
+        shifted = [rows[:, i : i + height, :, i] for i in range(_SIDE_PX)]
         return functools.reduce(operator.add, shifted)
+
+    def _factors(self, ring: tf.Tensor) -> tf.Tensor:
+        """Of each map's templates in the basis, [N, rank, 2 templates]."""
+        known = ops.cast(ring > 0, "float32")  # NaN is not
+        ring = ops.where(ring > 0, ring, ops.ones_like(ring))
+        scales, decays = np.array(self.templates, np.float32).T
+        phase = ring[:, None, None] * scales * self._radii[:, None]
+        # cos x as sin(x + pi/2): one way to all templates.
+        waves = ops.concatenate(
+            [ops.sin(phase + np.float32(np.pi / 2)), ops.sin(phase)], axis=-1
+        )
+        envelope = _envelope(self._radii[:, None], np.tile(decays, 2))
+        waves = waves * envelope
+        # A map's mean and slow background must not answer.
+        counts = self._counts[:, None]
+        mean = ops.sum(waves * counts, axis=1, keepdims=True)
+        waves -= mean / (envelope * counts).sum(0) * envelope
+        factors = ops.matmul((self._basis * counts).T, waves)
+        # Two quadratures share the mean square.
+        norm = ops.sqrt(2 * ops.sum(ops.square(factors), 1, keepdims=True))
+        return ops.stop_gradient(factors / norm * known[:, None, None])
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         return {**super().get_config(), "templates": self.templates}
+
+
+def _mixed(images: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Channels [N, H, W, c] of each image mixed by its own [N, c, d]."""
+    n, height, width, channels = ops.shape(images)
+    flat = ops.reshape(images, (n, height * width, channels))
+    mixed = ops.matmul(flat, factors)
+    # The number is known, and the tools that convert a model need it.
+    return ops.reshape(mixed, (n, height, width, factors.shape[-1]))
+
+
+def _envelope(radius: np.ndarray, decay: np.ndarray) -> np.ndarray:
+    return ((radius + _CUTOFF_PX) ** -decay).astype(np.float32)
+
+
+def _rings_of_pixels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Radii that occur, how often, and which one each pixel has (-1: none)."""
+    axis = np.arange(-_RADIUS_PX, _RADIUS_PX + 1)
+    square = axis[:, None] ** 2 + axis[None] ** 2
+    inside = square <= _RADIUS_PX**2
+    values, counts = np.unique(square[inside], return_counts=True)
+    image = np.where(inside, np.searchsorted(values, square), -1)
+    return np.sqrt(values).astype(np.float32), counts.astype(np.float32), image
+
+
+def _radial_basis(radii: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Orthonormal over the pixels, [radii, rank]."""
+    r, decay = radii[:, None, None], np.array(_DECAYS)
+    envelope = _envelope(r, decay)
+    family = [
+        wave(_RINGS_RAD_PX[:, None] * r) * envelope for wave in (np.cos, np.sin)
+    ]
+    # The envelopes too: what takes their mean off a template.
+    templates = np.concatenate(
+        [w.reshape(len(radii), -1) for w in (*family, envelope)], axis=1
+    )
+    root = np.sqrt(counts)[:, None]
+    templates = templates * root
+    templates /= np.linalg.norm(templates, axis=0)
+    basis = np.linalg.svd(templates, full_matrices=False)[0][:, :_RANK]
+    return (basis / root).astype(np.float32)

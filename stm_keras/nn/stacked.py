@@ -33,14 +33,6 @@ class Stacked(NamedTuple):
         repeated = ops.broadcast_to(ops.expand_dims(joint, 1), each)
         return ops.reshape(repeated, (each[0] * each[1], *each[2:]))
 
-    def power(self, squares: tf.Tensor) -> tf.Tensor:
-        """ln(1 + mean over the maps of a stack), [B, H, W, c].
-
-        Args:
-            squares: of answers to each map, [N, H, W, c].
-        """
-        return ops.log1p(ops.mean(self.by_map(squares), axis=1))
-
     def many(self, like: Tensor) -> tf.Tensor:
         """Logarithm of the number of maps at every pixel, [B, H, W, 1].
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from stm_keras.nn.explained import Explained
 from stm_keras.nn.model import context
 from stm_keras.nn.ring_templates import RingTemplates
 
@@ -134,6 +135,21 @@ def _at_centre():
         one = np.zeros((1, SIZE, SIZE, 2), np.float32)
         one[0, 20, 20, quadrature] = 1
         yield one
+
+
+def test_explained_takes_nothing_off_where_nothing_is_likely():
+    layer = Explained()
+    layer.build((None, None, None, 3))
+    rng = np.random.default_rng(2)
+    maps = rng.standard_normal((2, 12, 14)).astype(np.float32)
+    features = rng.standard_normal((2, 12, 14, 3)).astype(np.float32)
+    told = np.array([1.0, 2.0], np.float32)
+    likely = np.ones((2, 12, 14, 1), np.float32)
+    unlikely = np.asarray(layer(maps, told, features, 0 * likely))
+    np.testing.assert_array_equal(unlikely[..., 0], maps)
+    assert unlikely.shape[-1] == layer.channels
+    taken = np.asarray(layer(maps, told, features, likely))[..., 0]
+    assert np.abs(taken - maps).max() > 1e-3
 
 
 def test_a_network_takes_any_stack_and_stores_it(tmp_path):
