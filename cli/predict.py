@@ -21,6 +21,7 @@ from cli.predict_options import (
     ExtentNm,
     FalseDiscoveryRate,
     Files,
+    FitRings,
     Level,
     MaskLines,
     MaskRadius,
@@ -67,6 +68,7 @@ def predict(
     false_discovery_rate: FalseDiscoveryRate = None,
     surrogates: Surrogates = 5,
     tell_rings: TellRings = True,
+    fit_rings: FitRings = True,
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
 ) -> None:
@@ -117,6 +119,7 @@ def predict(
             false_discovery_rate,
             surrogates,
             tell_rings,
+            fit_rings,
         ),
         OutputOptions(words(export), mask_radius_nm),
         stack,

@@ -176,6 +176,15 @@ TellRings = Annotated[
         "ring that is seen still sets the pixel.",
     ),
 ]
+FitRings = Annotated[
+    bool,
+    typer.Option(
+        "--fit-rings/--no-fit-rings",
+        help="context: fit the rings of what the network finds to all maps, "
+        "and use it where what the fit leaves is white noise. Without, "
+        "positions are those of the SavedModel's `locate`.",
+    ),
+]
 MaskRadius = Annotated[
     float,
     typer.Option(help="Of the disc around each impurity in the mask [nm]."),

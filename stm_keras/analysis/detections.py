@@ -78,7 +78,7 @@ def find_detections(output: ArrayLike, threshold: float) -> Detections:
     deviation = np.sqrt((weights * inner).sum(axis=1))
     order = np.argsort(-joint, kind="stable")
     order = order[joint[order] >= threshold]
-    kept = order[_distinct(place[order])]
+    kept = order[distinct(place[order])]
     return Detections(place[kept], joint[kept], deviation[kept], pixels[kept])
 
 
@@ -132,8 +132,15 @@ def _around(layer: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return padded[pixels[:, :1] + row, pixels[:, 1:] + col]
 
 
-def _distinct(places: np.ndarray) -> np.ndarray:
-    """Places with no earlier one nearer than `_REACH_PX`, bool [n]."""
+def distinct(places: np.ndarray) -> np.ndarray:
+    """Which places have no earlier one nearer than 1 px.
+
+    Args:
+        places: row and column, the surest first, float [n, 2] [px].
+
+    Returns:
+        bool [n].
+    """
     kept = np.ones(len(places), dtype=bool)
     if len(places):
         near = np.nextafter(_REACH_PX, 0)

@@ -161,8 +161,33 @@ class RingFit:
             if np.abs(step).max(initial=0.0) < tolerance:
                 break
 
+    def deviations(self) -> np.ndarray:
+        """Standard deviations of the positions, were the model right.
+
+        From the curvature of chi^2, amplitudes and offsets eliminated: the
+        Cramer-Rao bound in white noise.
+
+        Returns:
+            Of row and column, float64 [n, 2] [px].
+        """
+        if not len(self.positions):
+            return np.zeros((0, 2))
+        curvature, _ = self._curvature(np.arange(len(self.positions)))
+        variances = np.diag(np.linalg.pinv(curvature, hermitian=True))
+        return np.sqrt(np.maximum(variances, 0)).reshape(-1, 2)
+
     def _step(self, which: np.ndarray, damping: float) -> np.ndarray:
         """One step of the positions, float64 [m, 2] [px]."""
+        curvature, slope = self._curvature(which)
+        residual = self._residual / self.noise[:, None].astype(np.float32)
+        slant = np.einsum("vap,vp->a", slope, residual)
+        diagonal = np.maximum(np.diag(curvature), 1e-9)
+        curvature = curvature + damping * np.diag(diagonal)
+        step = np.linalg.lstsq(curvature, slant)[0]
+        return np.clip(step, -MAX_STEP_PX, MAX_STEP_PX).reshape(-1, 2)
+
+    def _curvature(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of chi^2 / 2, [2m, 2m] [1/px^2], and the maps' slopes [V, 2m, P]."""
         rows = _rows(which)
         slope = position_slopes(
             self._columns[:, rows],
@@ -173,16 +198,11 @@ class RingFit:
         )
         slope = slope.reshape(len(slope), -1, slope.shape[-1])
         slope /= self.noise.astype(np.float32)[:, None, None]
-        residual = self._residual / self.noise[:, None].astype(np.float32)
         cross = (self._used() @ slope.swapaxes(1, 2)).astype(np.float64)
         curvature = (slope @ slope.swapaxes(1, 2)).sum(axis=0)
         explained = solve_normal(self._gram, cross)
-        curvature = curvature - np.tensordot(cross, explained, ((0, 1), (0, 1)))
-        slant = np.einsum("vap,vp->a", slope, residual)
-        diagonal = np.maximum(np.diag(curvature), 1e-9)
-        curvature = curvature + damping * np.diag(diagonal)
-        step = np.linalg.lstsq(curvature, slant)[0]
-        return np.clip(step, -MAX_STEP_PX, MAX_STEP_PX).reshape(-1, 2)
+        tied = np.tensordot(cross, explained, ((0, 1), (0, 1)))
+        return curvature - tied, slope
 
     def elimination(self) -> tuple[np.ndarray, np.ndarray]:
         """Take the least needed impurity out, again and again.

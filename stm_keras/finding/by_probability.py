@@ -6,6 +6,7 @@ import numpy as np
 
 from stm_keras.analysis.detections import find_detections
 from stm_keras.analysis.false_discovery import least_kept
+from stm_keras.analysis.ring_refit import refit_rings
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import (
     LEAST_PROBABILITY,
@@ -49,6 +50,9 @@ def find_by_probability(
     # Nothing is found where no map has a measurement.
     output[~ready.measured, 0] = -np.inf
     found = find_detections(output, LEAST_PROBABILITY)
+    fit = refit_rings(maps, ring_rad_px, found) if options.fit_rings else None
+    if fit is not None:
+        found = fit.detections
     rule = _rule(finder, options)
     threshold = rule(found.probabilities)
     kept = found.probabilities >= threshold
@@ -57,6 +61,8 @@ def find_by_probability(
     surrogates = _surrogates(ready, ring_rad_px, finder, options, rule)
     n_found = int(kept.sum())
     notes = _notes(maps, ring_rad_px, finder)
+    if fit is not None:
+        notes = (*notes, fit.verdict)
     if options.threshold is None:
         notes += _left_out(found.probabilities[~kept], finder)
     if surrogates is not None:
@@ -122,7 +128,7 @@ def _surrogates(
     counts = []
     for _ in range(options.surrogates):
         maps = phase_surrogate(ready.data, rng)
-        found = finder.detect(maps, ring_rad_px)
+        found = finder.detect(maps, ring_rad_px, fit_rings=options.fit_rings)
         sure = found.probabilities >= rule(found.probabilities)
         counts.append(float(sure.sum()))
     return np.array(counts)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from stm_keras.analysis.detections import Detections, find_detections
 from stm_keras.analysis.false_discovery import least_kept
+from stm_keras.analysis.ring_refit import refit_rings
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.finding.few_maps import few_maps
 from stm_keras.model_card import ModelCard
@@ -111,14 +112,19 @@ class DetectionFinder:
             progress=progress,
         )
 
-    def detect(self, maps: np.ndarray, ring: np.ndarray) -> Detections:
+    def detect(
+        self, maps: np.ndarray, ring: np.ndarray, *, fit_rings: bool = True
+    ) -> Detections:
         """Impurities down to a low probability.
 
         Args:
             maps: see `answer`.
             ring: see `answer`.
+            fit_rings: let a fit of rings to all maps have its say where it
+                may be believed, see `refit_rings`.
         """
-        return find_detections(self.answer(maps, ring), LEAST_PROBABILITY)
+        found = find_detections(self.answer(maps, ring), LEAST_PROBABILITY)
+        return refit_rings(maps, ring, found).detections if fit_rings else found
 
     def unlikeness(self, maps: np.ndarray, ring: np.ndarray) -> float | None:
         """How unlike the training's the maps are; above 1 is off ground.

@@ -35,6 +35,8 @@ class PredictOptions:
         surrogates: with `context`, how many maps without an impurity are made
             of the user's own to count what is found in them.
         tell_rings: with `context`, tell it the wave number of every map.
+        fit_rings: with `context`, let a fit of rings to all maps have its
+            say where it may be believed.
     """
 
     surface: str | None = None
@@ -46,6 +48,7 @@ class PredictOptions:
     false_discovery_rate: float | None = None
     surrogates: int = 5
     tell_rings: bool = True
+    fit_rings: bool = True
 
     def __post_init__(self) -> None:
         if self.tiling not in TILINGS:

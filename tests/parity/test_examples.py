@@ -52,13 +52,13 @@ def copper():
 
 @pytest.fixture(scope="module")
 def predicted(stmk, tmp_path_factory):
-    """Positions (y, x) [nm] of `stmk predict`, once for each file."""
+    """Positions (y, x) [nm] of `stmk predict` by the network alone."""
     known = {}
 
     def predict(*told):
         if told not in known:
             out = tmp_path_factory.mktemp("found") / "out"
-            more = ("--surrogates", 0, "--out", out)
+            more = ("--surrogates", 0, "--no-fit-rings", "--out", out)
             run(stmk, "predict", *told, *CONTEXT, *more)
             listed = json.loads((out / "positions.json").read_text())
             known[told] = [(p["y_nm"], p["x_nm"]) for p in listed["positions"]]
