@@ -15,18 +15,18 @@ from numpy.typing import ArrayLike
 from stm_keras.analysis.detections import Detections, distinct
 from stm_keras.analysis.joined_maps import joined, standardised_maps
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
+from stm_keras.analysis.ring_template import EQ3, SCATTERING
 
 TEMPLATES = EQ3, SCATTERING
 """The waves that are tried; what leaves least is taken."""
 
 WHITE = 0.08
-"""What is left is taken for white up to this correlation of neighbours. Of
-maps with white noise it is 0.05 at most, of virtual experiments 0.4 or more."""
+"""What is left is taken for white up to this correlation of neighbours. Eq. 3
+in white noise stays below, virtual experiments are far above."""
 
 HOPELESS = 0.3
-"""Where more is left before positions are refined, refining does not help: it
-takes seconds, and the correlation of virtual experiments by 0.02 at most."""
+"""Where more is left before positions are refined, refining would take seconds
+and not make it white."""
 
 LEAST_PROBABILITY = 0.05
 """Less sure detections stay out of the fit, and as they are."""
@@ -122,8 +122,13 @@ def fit_rings(
     columns = 2 * len(fitted) + 1
     if not (len(k) and len(fitted)) or stack.size * columns > MOST_NUMBERS:
         return fitted, None
-    fits = [_fit(stack, k, t, found.positions[fitted]) for t in TEMPLATES]
-    return fitted, min(fits, key=lambda fit: float(np.log(fit.noise).mean()))
+    fits = [RingFit(stack, k, template) for template in TEMPLATES]
+    for fit in fits:
+        fit.add(found.positions[fitted])
+    best = min(fits, key=lambda fit: float(np.log(fit.noise).mean()))
+    if residual_correlation(best) <= HOPELESS:
+        best.refine(np.arange(len(fitted)), _STEPS, _STEP_PX)
+    return fitted, best
 
 
 def residual_correlation(fit: RingFit) -> float:
@@ -160,19 +165,6 @@ def _known(maps: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if len(k):
             return joined(stack, k, MAX_MAPS)
     return np.zeros((1, 0, 0)), np.zeros(0)
-
-
-def _fit(
-    stack: np.ndarray,
-    k: np.ndarray,
-    template: RingTemplate,
-    positions: np.ndarray,
-) -> RingFit:
-    fit = RingFit(stack, k, template)
-    fit.add(positions)
-    if residual_correlation(fit) <= HOPELESS:
-        fit.refine(np.arange(len(positions)), _STEPS, _STEP_PX)
-    return fit
 
 
 def _combined(
