@@ -165,7 +165,7 @@ class RingFit:
         """Standard deviations of the positions, were the model right.
 
         From the curvature of chi^2, amplitudes and offsets eliminated: the
-        Cramer-Rao bound in white noise.
+        Cramér-Rao bound in white noise.
 
         Returns:
             Of row and column, float64 [n, 2] [px].
