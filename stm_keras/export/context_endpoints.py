@@ -74,7 +74,7 @@ class _ContextAnswers:
     def serve(
         self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        output, seen = self._answer(maps, ring_per_nm, pixel_nm)
+        output, seen, _ = self._answer(maps, ring_per_nm, pixel_nm)
         named = _named(output)
         named["score"] = tf.where(seen, named["score"], float("nan"))
         named["probability"] = tf.where(seen, named["probability"], 0.0)
@@ -83,7 +83,7 @@ class _ContextAnswers:
     def locate(
         self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        output, seen = self._answer(maps, ring_per_nm, pixel_nm)
+        output, seen, pixel = self._answer(maps, ring_per_nm, pixel_nm)
         logit, rest = tf.split(output, (1, 4), axis=-1)
         logit = tf.where(tf.expand_dims(seen, -1), logit, _NOWHERE)
         found = locate_detections(
@@ -93,9 +93,9 @@ class _ContextAnswers:
         )
         return {
             "positions_px": found.positions,
-            "positions_nm": in_nm(found.positions, pixel_nm),
+            "positions_nm": in_nm(found.positions, pixel),
             "deviations_px": found.deviations,
-            "deviations_nm": found.deviations * pixel_nm[:, None, None],
+            "deviations_nm": found.deviations * pixel[:, None, None],
             "probability": found.certainty,
             "count": found.count,
             "left_out": found.left_out,
@@ -104,7 +104,7 @@ class _ContextAnswers:
     def attention(
         self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
     ) -> Named:
-        maps, ring_px = _usable(maps, ring_per_nm, pixel_nm)
+        maps, ring_px, _ = _usable(maps, ring_per_nm, pixel_nm)
         network = self.model.network
         weights = network(maps, ring_px, return_weights=True)[1]
         return shares(weights, _seen(maps))
@@ -123,19 +123,20 @@ class _ContextAnswers:
 
     def _answer(
         self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps, ring_px = _usable(maps, ring_per_nm, pixel_nm)
-        return self.model(maps, ring_px, training=False), _seen(maps)
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        maps, ring_px, pixel = _usable(maps, ring_per_nm, pixel_nm)
+        return self.model(maps, ring_px, training=False), _seen(maps), pixel
 
 
 def _usable(
     maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The maps as they should be, and 2k in rad/px."""
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The maps as they should be, 2k in rad/px, the checked pixel_nm."""
     maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
     ring_px = ring * tf.expand_dims(pixel, -1)
     # Templates that do not turn would be scaled by nothing, to NaN.
-    return maps, tf.where(ring_px < _LEAST_RING_RAD_PX, 0.0, ring_px)
+    ring_px = tf.where(ring_px < _LEAST_RING_RAD_PX, 0.0, ring_px)
+    return maps, ring_px, pixel
 
 
 def _seen(maps: tf.Tensor) -> tf.Tensor:

@@ -29,7 +29,8 @@ def checked(
 
     Returns:
         The maps, [B, V, H, W], with NaN for all that is no number, pixel_nm,
-        and ring_per_nm where it is given.
+        and ring_per_nm where it is given: to be used in place of what came,
+        which no check holds back.
     """
     given = [maps, pixel_nm] + ([] if ring_per_nm is None else [ring_per_nm])
     # One after the other: each rests on what the one before found right, and

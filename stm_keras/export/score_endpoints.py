@@ -40,7 +40,7 @@ class _ScoreAnswers:
     card: ModelCard
 
     def serve(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
-        score, seen = self._answer(maps, pixel_nm)
+        score, seen, _ = self._answer(maps, pixel_nm)
         highest = tf.reduce_max(
             # Not -inf: tf2onnx makes of a choice a sum of products.
             tf.where(seen, score, score.dtype.min),
@@ -57,7 +57,7 @@ class _ScoreAnswers:
         }
 
     def locate(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
-        score, seen = self._answer(maps, pixel_nm)
+        score, seen, pixel = self._answer(maps, pixel_nm)
         n_maps = tf.shape(maps)[1]
         height = _standardised(score, seen)
         found = locate_peaks(
@@ -69,14 +69,14 @@ class _ScoreAnswers:
         )
         return {
             "positions_px": found.positions,
-            "positions_nm": in_nm(found.positions, pixel_nm),
+            "positions_nm": in_nm(found.positions, pixel),
             "height": found.certainty,
             "count": found.count,
             "left_out": found.left_out,
         }
 
     def attention(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
-        maps = self._usable(maps, pixel_nm)
+        maps = self._usable(maps, pixel_nm)[0]
         weights = self.model.network(maps, return_weights=True)[1]
         return shares(weights, _seen(maps))
 
@@ -89,14 +89,17 @@ class _ScoreAnswers:
         beyond = tf.maximum(1.0, tf.cast(n_maps, tf.float32) / most)
         return _nearest(self.card.floors, n_maps) * beyond
 
-    def _usable(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> tf.Tensor:
-        return checked(maps, pixel_nm, None, self.card.reach_px + 1)[0]
+    def _usable(
+        self, maps: tf.Tensor, pixel_nm: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        maps, pixel = checked(maps, pixel_nm, None, self.card.reach_px + 1)
+        return maps, pixel
 
     def _answer(
         self, maps: tf.Tensor, pixel_nm: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps = self._usable(maps, pixel_nm)
-        return self.model(maps, training=False), _seen(maps)
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        maps, pixel = self._usable(maps, pixel_nm)
+        return self.model(maps, training=False), _seen(maps), pixel
 
 
 def _seen(maps: tf.Tensor) -> tf.Tensor:

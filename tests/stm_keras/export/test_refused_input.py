@@ -4,6 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stm_keras.export.saved_model import signatures_of
+
+
+NAMES = {
+    "context": ("maps", "ring_per_nm", "pixel_nm"),
+    "score": ("maps", "pixel_nm"),
+}
+
 
 def without_maps(stack):
     return {k: v[:, :0] if v.ndim > 1 else v for k, v in stack.items()}
@@ -102,3 +110,19 @@ def test_an_input_too_few_is_refused(exported, signature, stack):
     few = {"maps": stack["maps"]}
     with pytest.raises((TypeError, tf.errors.InvalidArgumentError)):
         exported.ask(signature, few)
+
+
+@pytest.mark.parametrize("kind", ["context", "score"])
+def test_nothing_is_computed_before_the_checks(
+    kind, signature, ground, request
+):
+    """Operations run in any order: each must wait, or a worse line comes."""
+    model, card = request.getfixturevalue(f"{kind}_model_and_card")
+    traced = signatures_of(model, card, ground if kind == "context" else None)
+    graph = traced[signature].get_concrete_function().graph
+    given = [graph.get_tensor_by_name(f"{name}:0") for name in NAMES[kind]]
+    readers = [reader for tensor in given for reader in tensor.consumers()]
+    assert len(readers) > len(given)
+    for reader in readers:
+        waits = any("assert" in op.name for op in reader.control_inputs)
+        assert waits or reader.type == "Shape", reader.name
