@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from stm_keras.export.saved_model import signatures_of
 
-
 NAMES = {
     "context": ("maps", "ring_per_nm", "pixel_nm"),
     "score": ("maps", "pixel_nm"),
