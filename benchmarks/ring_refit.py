@@ -1,33 +1,53 @@
 """What does the fit of rings add to `context` where noise is white?
 
-Draws fields of Eq. 3 and of multiple scattering (no cores), adds white noise,
-and compares true positions of what `stmk predict` keeps: the network's alone,
-and with the fit, whose own deviations count for so many times as much. Only
-stacks where the fit is believed count. `stm_keras.analysis.ring_refit` holds
-the factor of the highest likelihood. From the project's folder:
+Draws fields of Eq. 3 and of multiple scattering (no cores), one in eight
+without any impurity, and adds white noise. From half of them come the weights
+with which the network's probability and the fit's make one (logistic
+regression; for each kind of wave on the fields that have it, where the fit
+takes it). `stm_keras.analysis.ring_refit.WEIGHTS` holds them. The others show
+what it gives: the network alone, and with the fit, whose own deviations count
+for so many times as much (`INFLATION` is the factor of the highest
+likelihood). Only stacks where the fit is believed count. From the project's
+folder:
 
     python benchmarks/ring_refit.py
 """
 
 import argparse
 import datetime
+import functools
+import operator
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from detecting import detector
+from detecting import detector, shown
+from scipy.optimize import minimize
 
+from stm_keras.analysis.calibration import reliability
+from stm_keras.analysis.detections import Detections
 from stm_keras.analysis.matching import match
+from stm_keras.analysis.metrics import Score, score_positions
+from stm_keras.analysis.ring_candidates import (
+    Candidates,
+    Rings,
+    Weights,
+    candidates,
+    features,
+    judged,
+)
 from stm_keras.analysis.ring_refit import (
     WHITE,
-    fit_rings,
+    fit_detections,
+    judge,
     residual_correlation,
-    weighed_mean,
 )
-from stm_keras.bench.case import TOLERANCE_PX
+from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
+from stm_keras.bench.case import TOLERANCE_PX, Case, Found
+from stm_keras.bench.scoring import first_come
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.simulation.randomised import field_rng
@@ -37,13 +57,19 @@ from stm_keras.simulation.scattering_field import simulate_field
 SEED = 78_000_000
 """Of no training set."""
 
+KINDS = {"eq3": EQ3, "scattering": SCATTERING}
+"""Of fields, and their waves, which get their weights from them."""
+
 NOISE = (0.1, 1.0)
 """White, in units of the largest value of Eq. 3; in the standard deviations
 of a map of scattering, three times as much."""
 
+EMPTY = 0.125
+"""Share of stacks with noise alone."""
+
 N_MAPS = (1, 2, 4, 8, 16)
 FACTORS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
-EQ3 = FriedelConfig(
+FIELDS = FriedelConfig(
     size_px=40,
     n_impurities=(1, 12),
     k0_rad_px=0.7,
@@ -54,80 +80,135 @@ EQ3 = FriedelConfig(
 SCATTERED = ScatteringConfig(size_px=40, density_per_px2=(6e-4, 8e-3))
 
 
-class Stack(NamedTuple):
-    """Noisy maps [V, H, W], k [V] [rad/px], and the positions [n, 2] [px]."""
-
-    maps: np.ndarray
-    wave_numbers: np.ndarray
-    positions: np.ndarray
-
-
-class Pairs(NamedTuple):
-    """Sure detections of one stack that are true.
+class Seen(NamedTuple):
+    """A stack where the fit is believed.
 
     Attributes:
-        alone: errors of the network's positions, [n, 2] [px], and their
-            standard deviations.
-        together: the same with the fit, for each of `FACTORS`.
-        believed: whether the fit is.
+        case: with the truth.
+        found: by the network.
+        rings: of the fit.
+        wave: that counts.
     """
 
-    alone: tuple[np.ndarray, np.ndarray]
-    together: list[tuple[np.ndarray, np.ndarray]]
-    believed: bool
+    case: Case
+    found: Detections
+    rings: Rings
+    wave: RingTemplate
+
+    def candidates(self, factor: float = 1.0) -> Candidates:
+        """Places with what both say; the fit's deviations times a factor."""
+        measured = np.ones(self.case.maps.shape[1:], bool)
+        return candidates(self.found, self.rings, measured, factor)
 
 
 def eq3(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A clean field of Eq. 3."""
-    fields = simulate_friedel(EQ3, rng, 1)
+    """A clean field of Eq. 3: maps, k [rad/px], positions [px]."""
+    fields = simulate_friedel(FIELDS, rng, 1)
     return fields.maps[0], fields.wave_numbers[0], fields.positions[0]
 
 
 def scattered(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A clean field of multiple scattering."""
+    """A clean field of multiple scattering, likewise."""
     field = simulate_field(SCATTERED, rng)
     maps = field.maps / field.maps.std(axis=(1, 2), keepdims=True) / 3
     return maps, field.wave_numbers, field.positions[field.in_frame]
 
 
-def stacks(kind: str, n: int) -> Iterator[Stack]:
+def stacks(kind: str, n: int) -> Iterator[Case]:
     """Fields with noise, a random number of their maps."""
     for number in range(n):
         rng = field_rng(SEED + (kind == "eq3"), number)
         maps, k, positions = (eq3 if kind == "eq3" else scattered)(rng)
         chosen = np.sort(rng.permutation(len(maps))[: rng.choice(N_MAPS)])
         noise = rng.uniform(*NOISE) * rng.standard_normal(maps.shape)
-        yield Stack((maps + noise)[chosen], k[chosen], positions)
+        if rng.random() < EMPTY:
+            maps, positions = 0 * maps, positions[:0]
+        yield Case((maps + noise)[chosen], k[chosen], positions)
 
 
-def look(finder: DetectionFinder, stack: Stack) -> Pairs | None:
-    """What is found in a stack; None where nothing true is."""
-    shown = stack.maps.astype(np.float32), 2 * stack.wave_numbers
-    found = finder.detect(*shown, fit_rings=False)
-    fitted, fit = fit_rings(*shown, found)
-    sure = found.probabilities >= finder.least_kept(found.probabilities)
-    pairs, _ = match(found.positions[sure], stack.positions, TOLERANCE_PX)
-    if not len(pairs) or fit is None:
+def look(finder: DetectionFinder, case: Case) -> Seen | None:
+    """What is found in a stack; None where the fit is not believed."""
+    maps, ring = shown(case)
+    found = finder.detect(maps, ring, fit_rings=False)
+    fit = fit_detections(maps, ring, found)
+    if fit is None or residual_correlation(fit) > WHITE:
         return None
-    which = np.flatnonzero(sure)[pairs[:, 0]]
-    truth = stack.positions[pairs[:, 1]]
-    together = []
-    for factor in FACTORS:
-        places, widths = weighed_mean(found, fitted, fit, factor)
-        # The sure ones come first, and all of them are fitted.
-        together.append((places[which] - truth, widths[which]))
-    alone = found.positions[which] - truth, found.deviations[which]
-    return Pairs(alone, together, residual_correlation(fit) <= WHITE)
+    return Seen(case, found, judge(fit), fit.template)
 
 
-def figures(every: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, ...]:
-    """RMSE [px], deviation of z, and -ln likelihood of a coordinate [nat]."""
-    errors, widths = (np.concatenate(part) for part in zip(*every, strict=True))
-    z = errors / widths
-    rmse = np.sqrt((errors**2).sum(axis=1).mean())
-    return rmse, z.std(), (z**2 / 2 + np.log(widths)).mean()
+def fitted_weights(every: Sequence[Seen]) -> Weights:
+    """Of the highest likelihood, with a weak pull to 0."""
+    places = [seen.candidates() for seen in every]
+    known = np.concatenate([features(one) for one in places])
+    true = np.concatenate(
+        [
+            # To which of two an impurity goes, the fit decides.
+            first_come(Found(one.positions, one.rings), seen.case)
+            for one, seen in zip(places, every, strict=True)
+        ]
+    )
+
+    def loss(weights: np.ndarray) -> float:
+        logits = known @ weights
+        likelihood = (np.logaddexp(0, logits) - true * logits).sum()
+        return float(likelihood + 0.05 * (weights**2).sum())
+
+    return Weights(*minimize(loss, np.zeros(known.shape[1])).x)
+
+
+def row(
+    finder: DetectionFinder, every: Sequence[Seen], way: Sequence[Detections]
+) -> str:
+    """A line of the table: how good the detections are."""
+    cases = [seen.case for seen in every]
+
+    def jaccard(least: Sequence[float]) -> float:
+        kept = zip(way, cases, least, strict=True)
+        scores = (
+            score_positions(
+                found.positions[found.probabilities >= threshold],
+                case.positions,
+                tolerance=TOLERANCE_PX,
+            )
+            for found, case, threshold in kept
+        )
+        return functools.reduce(operator.add, scores, Score()).jaccard
+
+    rule = [finder.least_kept(found.probabilities) for found in way]
+    tuned = max(jaccard([t] * len(way)) for t in np.geomspace(0.03, 0.9, 25))
+    p = np.concatenate([found.probabilities for found in way])
+    true = np.concatenate(
+        [
+            first_come(Found(found.positions, found.probabilities), case)
+            for found, case in zip(way, cases, strict=True)
+        ]
+    )
+    counted = p >= 0.05
+    off = reliability(p[counted], true[counted]).error
+    rmse, z, nat = places(way, cases, rule)
+    return (
+        f"{jaccard(rule):.3f} | {tuned:.3f} | {off:.3f} | {rmse:.3f} | "
+        f"{z:.2f} | {nat:.3f} |"
+    )
+
+
+def places(
+    way: Sequence[Detections], cases: Sequence[Case], least: Sequence[float]
+) -> tuple[float, float, float]:
+    """RMSE [px], deviation of z, -ln likelihood of a coordinate [nat]."""
+    errors, widths = [], []
+    for found, case, threshold in zip(way, cases, least, strict=True):
+        kept = found.probabilities >= threshold
+        pairs, _ = match(found.positions[kept], case.positions, TOLERANCE_PX)
+        first, second = pairs.T
+        errors.append(found.positions[kept][first] - case.positions[second])
+        widths.append(found.deviations[kept][first])
+    error, width = np.concatenate(errors), np.concatenate(widths)
+    z = error / width
+    rmse = np.sqrt((error**2).sum(axis=1).mean())
+    return rmse, z.std(), (z**2 / 2 + np.log(width)).mean()
 
 
 def main() -> None:
@@ -135,7 +216,7 @@ def main() -> None:
     parser.add_argument(
         "--model", type=Path, default=Path("saved_models/context")
     )
-    parser.add_argument("--fields", type=int, default=400)
+    parser.add_argument("--fields", type=int, default=600)
     options = parser.parse_args()
     finder = detector(options.model)
     print(
@@ -143,20 +224,35 @@ def main() -> None:
         f"{platform.machine()}; {options.fields} fields of each kind, seed "
         f"{SEED}\n"
     )
-    print("| | fitted | believed | RMSE [px] | z | -ln likelihood |")
-    print("|---|---|---|---|---|---|")
-    for kind in ("eq3", "scattering"):
-        seen = [look(finder, one) for one in stacks(kind, options.fields)]
-        seen = [one for one in seen if one is not None]
-        kept = [one for one in seen if one.believed]
-        share = f"{len(seen)} | {len(kept) / len(seen):.2f}"
-        ways = {"alone": figures([one.alone for one in kept])}
-        for i, factor in enumerate(FACTORS):
-            own = [one.together[i] for one in kept]
-            ways[f"fit, deviations times {factor:g}"] = figures(own)
-        for way, (rmse, z, nat) in ways.items():
-            numbers = f"{rmse:.3f} | {z:.2f} | {nat:.3f}"
-            print(f"| {kind}, {way} | {share} | {numbers} |", flush=True)
+    seen = {
+        kind: [look(finder, case) for case in stacks(kind, options.fields)]
+        for kind in KINDS
+    }
+    print("| waves | stacks | " + " | ".join(Weights._fields) + " |")
+    print("|---|---|" + "---|" * len(Weights._fields))
+    weights = {}
+    for kind, wave in KINDS.items():
+        own = [one for one in seen[kind][::2] if one and one.wave == wave]
+        weights[wave] = fitted_weights(own)
+        numbers = " | ".join(f"{w:.2f}" for w in weights[wave])
+        print(f"| {kind} | {len(own)} | {numbers} |")
+    print(
+        "\n| | stacks, believed | Jaccard | tuned | calibration error | RMSE "
+        "[px] | z | -ln likelihood |\n|---|---|---|---|---|---|---|---|"
+    )
+    for kind in KINDS:
+        shown_to = seen[kind][1::2]
+        kept = [one for one in shown_to if one]
+        share = f"{len(shown_to)}, {len(kept) / len(shown_to):.2f}"
+        ways = {"alone": [one.found for one in kept]}
+        for factor in FACTORS:
+            ways[f"fit, deviations times {factor:g}"] = [
+                judged(one.candidates(factor), weights[one.wave])
+                for one in kept
+            ]
+        for name, way in ways.items():
+            line = row(finder, kept, way)
+            print(f"| {kind}, {name} | {share} | {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ from numpy.typing import ArrayLike
 from stm_keras.analysis.joined_maps import joined, standardised_maps
 from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks
+from stm_keras.analysis.pursuit_elimination import elimination
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.pursuit_search import RingSearch, as_score, starts
+from stm_keras.analysis.pursuit_growth import FINAL_STEPS, STEP_PX, grow
+from stm_keras.analysis.pursuit_search import as_score
 from stm_keras.analysis.ring_template import EQ3, RingTemplate
 from stm_keras.analysis.thresholds import (
     Threshold,
@@ -30,16 +32,6 @@ from stm_keras.errors import InputError
 
 STOP = 2.5
 """Default of `PursuitSettings.stop`: below what any threshold should be."""
-
-NEAR_PX = 5.0
-"""Impurities this near to a new one are refined along with it."""
-
-SEARCH_STEPS, FINAL_STEPS = 2, 5
-STEP_PX = 5e-3
-"""Steps that each refinement makes at most, and the step that ends it."""
-
-PIXELS_PER_IMPURITY = 50
-"""The search ends at one impurity in so many pixels."""
 
 N_THRESHOLDS = 128
 """Tried when tuning, from a quarter to twice as many peaks as are true."""
@@ -114,7 +106,8 @@ def find_by_pursuit(
         stack, k = joined(stack, k, settings.max_maps)
     if not len(k):
         return Peaks(np.zeros((0, 2)), np.zeros(0))
-    fit = _pursue(stack, k, settings)
+    fit = RingFit(stack, k, settings.template)
+    grow(fit, stop=settings.stop, min_distance_px=settings.min_distance_px)
     order, scores = _scored(fit, len(k))
     limit = settings.threshold if threshold is None else threshold
     keep = np.flatnonzero(scores > limit)
@@ -189,38 +182,7 @@ def _threshold(
     return max(trials, key=lambda trial: trial.score.jaccard)
 
 
-def _pursue(
-    stack: np.ndarray, k: np.ndarray, settings: PursuitSettings
-) -> RingFit:
-    """All rings worth a look, refined together."""
-    fit = RingFit(stack, k, settings.template)
-    search = RingSearch(stack.shape[1:], k, settings.template)
-    inverse = search.gram(fit.measured)
-    most = max(stack[0].size // PIXELS_PER_IMPURITY, 1)
-    while len(fit.positions) < most:
-        gain = search.gain(fit.residual, inverse, fit.noise)
-        new = starts(
-            as_score(gain, len(k)),
-            fit.positions,
-            least=settings.stop,
-            min_distance_px=settings.min_distance_px,
-        )
-        new = new[: most - len(fit.positions)]
-        if not len(new):
-            break
-        old = len(fit.positions)
-        fit.add(new)
-        gaps = np.linalg.norm(fit.positions[:, None] - new, axis=-1)
-        near = np.flatnonzero(gaps.min(axis=1) <= NEAR_PX)
-        near = np.union1d(near, np.arange(old, len(fit.positions)))
-        fit.refine(near, SEARCH_STEPS, STEP_PX)
-        if settings.template.hole_px:
-            inverse = search.gram(fit.measured)
-    fit.refine(np.arange(len(fit.positions)), FINAL_STEPS, STEP_PX)
-    return fit
-
-
 def _scored(fit: RingFit, n_maps: int) -> tuple[np.ndarray, np.ndarray]:
     """Impurities in the order of their elimination, and their scores."""
-    order, falls = fit.elimination()
+    order, falls = elimination(fit)
     return order, np.maximum.accumulate(as_score(falls, n_maps))

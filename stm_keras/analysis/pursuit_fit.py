@@ -1,4 +1,6 @@
-"""A fit of rings to a stack that grows, moves and shrinks."""
+"""A fit of rings to a stack that grows and moves."""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +16,27 @@ from stm_keras.analysis.ring_template import RingTemplate
 MAX_STEP_PX = 0.5
 """The farthest that an impurity moves along an axis in one step."""
 
+UNKNOWN_PX = 10.0
+"""Standard deviation of what no map tells."""
+
 DAMPING = 1e-3
 """First Levenberg-Marquardt factor, of the diagonal."""
+
+
+class NormalEquations(NamedTuple):
+    """All that a fit knows of its maps; M columns as in `coefficients`.
+
+    Attributes:
+        gram: products of the columns, float64 [V, M, M].
+        right: of the columns with the maps, float64 [V, M].
+        squares: of the maps with themselves, float64 [V].
+        counts: pixels that were measured, int [V].
+    """
+
+    gram: np.ndarray
+    right: np.ndarray
+    squares: np.ndarray
+    counts: np.ndarray
 
 
 class RingFit:
@@ -27,6 +48,8 @@ class RingFit:
         template: the wave.
 
     Attributes:
+        wave_numbers: see above.
+        template: see above.
         positions: float64 [n, 2], row and column [px].
         coefficients: offset, then Re C and Im C of each impurity, float64
             [V, 1 + 2n].
@@ -36,7 +59,7 @@ class RingFit:
     def __init__(
         self, maps: np.ndarray, wave_numbers: np.ndarray, template: RingTemplate
     ) -> None:
-        self._k, self._template = wave_numbers, template
+        self.wave_numbers, self.template = wave_numbers, template
         self._shape = maps.shape
         self._pixels = pixel_grid(maps.shape[1:]).astype(np.float32)
         flat = maps.reshape(len(maps), -1)
@@ -57,6 +80,15 @@ class RingFit:
     def residual(self) -> np.ndarray:
         """What the fit leaves, float32 [V, H, W]; 0 where not measured."""
         return self._residual.reshape(self._shape)
+
+    @property
+    def normal(self) -> NormalEquations:
+        """The linear problem at the positions as they are."""
+        right = (self._used() @ self._values[:, :, None]).astype(np.float64)
+        squares = np.square(self._values, dtype=np.float64).sum(axis=1)
+        return NormalEquations(
+            self._gram, right[:, :, 0], squares, self._seen.sum(axis=1)
+        )
 
     def _used(self) -> np.ndarray:
         return self._columns[:, : 1 + 2 * len(self.positions)]
@@ -82,7 +114,9 @@ class RingFit:
 
     def add(self, positions: np.ndarray) -> None:
         """Put more impurities, [n, 2] [px], into the fit."""
-        if self._template.hole_px:
+        if not len(positions):
+            return
+        if self.template.hole_px:
             self._punch(positions)
         old = 1 + 2 * len(self.positions)
         self.positions = np.concatenate([self.positions, positions])
@@ -100,11 +134,19 @@ class RingFit:
         self._replace(np.arange(old // 2, new // 2))
         self._solve()
 
+    def of(self, which: np.ndarray) -> "RingFit":
+        """A fit of some of the rings alone, given by index or mask."""
+        seen = self._seen.reshape(self._shape)
+        maps = np.where(seen, self._values.reshape(self._shape), np.nan)
+        alone = RingFit(maps, self.wave_numbers, self.template)
+        alone.add(self.positions[which])
+        return alone
+
     def _punch(self, positions: np.ndarray) -> None:
         """Take the pixels around new impurities out of the fit."""
         gap = self._pixels[:, None] - positions.astype(np.float32)
         hole = np.hypot(gap[..., 0], gap[..., 1]).min(axis=1)
-        inside = np.flatnonzero(hole < self._template.hole_px)
+        inside = np.flatnonzero(hole < self.template.hole_px)
         used = self._used()[:, :, inside]
         self._gram -= used @ used.swapaxes(1, 2)
         self._seen[:, inside] = False
@@ -114,10 +156,10 @@ class RingFit:
     def _replace(self, which: np.ndarray) -> None:
         """Columns of some impurities anew, where these are now."""
         way = rays(self._pixels, self.positions[which])
-        columns = ring_columns(way.distance, self._k, self._template)
+        columns = ring_columns(way.distance, self.wave_numbers, self.template)
         if not self._seen.all():
             columns *= self._seen[:, None, None]
-        rows = _rows(which).ravel()
+        rows = ring_rows(which).ravel()
         self._columns[:, rows] = columns.reshape(len(columns), len(rows), -1)
         if len(which) == len(self.positions):
             # The product with itself, of which BLAS does one half alone.
@@ -165,7 +207,7 @@ class RingFit:
         """Standard deviations of the positions, were the model right.
 
         From the curvature of chi^2, amplitudes and offsets eliminated: the
-        Cramér-Rao bound in white noise.
+        Cramér-Rao bound in white noise, at most `UNKNOWN_PX`.
 
         Returns:
             Of row and column, float64 [n, 2] [px].
@@ -173,28 +215,28 @@ class RingFit:
         if not len(self.positions):
             return np.zeros((0, 2))
         curvature, _ = self._curvature(np.arange(len(self.positions)))
-        variances = np.diag(np.linalg.pinv(curvature, hermitian=True))
-        return np.sqrt(np.maximum(variances, 0)).reshape(-1, 2)
+        sizes, axes = np.linalg.eigh(curvature)
+        sizes = np.maximum(sizes, 0) + UNKNOWN_PX**-2
+        return np.sqrt((axes**2 / sizes).sum(axis=1)).reshape(-1, 2)
 
     def _step(self, which: np.ndarray, damping: float) -> np.ndarray:
         """One step of the positions, float64 [m, 2] [px]."""
         curvature, slope = self._curvature(which)
         residual = self._residual / self.noise[:, None].astype(np.float32)
         slant = np.einsum("vap,vp->a", slope, residual)
-        diagonal = np.maximum(np.diag(curvature), 1e-9)
-        curvature = curvature + damping * np.diag(diagonal)
+        curvature += damping * np.diag(np.maximum(np.diag(curvature), 1e-9))
         step = np.linalg.lstsq(curvature, slant)[0]
         return np.clip(step, -MAX_STEP_PX, MAX_STEP_PX).reshape(-1, 2)
 
     def _curvature(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of chi^2 / 2, [2m, 2m] [1/px^2], and the maps' slopes [V, 2m, P]."""
-        rows = _rows(which)
+        rows = ring_rows(which)
         slope = position_slopes(
             self._columns[:, rows],
             self.coefficients[:, rows],
-            self._k,
+            self.wave_numbers,
             rays(self._pixels, self.positions[which]),
-            self._template,
+            self.template,
         )
         slope = slope.reshape(len(slope), -1, slope.shape[-1])
         slope /= self.noise.astype(np.float32)[:, None, None]
@@ -204,41 +246,7 @@ class RingFit:
         tied = np.tensordot(cross, explained, ((0, 1), (0, 1)))
         return curvature - tied, slope
 
-    def elimination(self) -> tuple[np.ndarray, np.ndarray]:
-        """Take the least needed impurity out, again and again.
 
-        Returns:
-            order: indices, the first taken out first, int [n].
-            falls: by how much chi^2 rose each time, float64 [n].
-        """
-        n = len(self.positions)
-        gram = self._gram.copy()
-        gram += (
-            1e-9
-            * np.einsum("vii->vi", gram)[:, :, None]
-            * np.eye(gram.shape[1])
-        )
-        inverse, best = np.linalg.inv(gram), self.coefficients.copy()
-        left, order, falls = np.arange(n), [], []
-        for _ in range(n):
-            rows = _rows(left)
-            blocks = inverse[:, rows[:, :, None], rows[:, None, :]]
-            parts = best[:, rows]
-            solved = np.linalg.solve(blocks, parts[..., None])[..., 0]
-            rise = (parts * solved).sum(axis=-1) / self.noise[:, None] ** 2
-            least = int(rise.sum(axis=0).argmin())
-            order.append(int(left[least]))
-            falls.append(float(rise.sum(axis=0)[least]))
-            here = rows[least]
-            column = inverse[:, :, here]
-            best -= (column @ solved[:, least, :, None])[..., 0]
-            inverse -= column @ np.linalg.solve(
-                blocks[:, least], column.swapaxes(1, 2)
-            )
-            left = np.delete(left, least)
-        return np.array(order, int), np.array(falls)
-
-
-def _rows(which: np.ndarray) -> np.ndarray:
+def ring_rows(which: np.ndarray) -> np.ndarray:
     """The two columns of each impurity, int [m, 2]; the first is the offset."""
     return 1 + 2 * which[:, None] + np.arange(2)

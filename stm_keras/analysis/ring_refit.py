@@ -1,9 +1,10 @@
-"""Detections of a network, fitted as rings to all the maps at once.
+"""Detections of a network, judged by a fit of rings to all the maps at once.
 
 Where white noise is all that hides the rings, a fit of the waves reaches the
-Cramér-Rao bound, and a network that must do for any maps does not. Where cores,
-drift or lines are in the maps, the fit is wrong and does not know it; then
-what it leaves is not white, which is looked at before anything is believed.
+Cramér-Rao bound, and what it says of their number is near the best that can
+be said; a network that must do for any maps is not. Where cores, drift or
+lines are in the maps, the fit is wrong and does not know it; then what it
+leaves is not white, which is looked at before anything is believed.
 """
 
 import math
@@ -11,14 +12,32 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
 
-from stm_keras.analysis.detections import Detections, distinct
+from stm_keras.analysis.detections import Detections
 from stm_keras.analysis.joined_maps import joined, standardised_maps
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.ring_template import EQ3, SCATTERING
+from stm_keras.analysis.pursuit_growth import (
+    FINAL_STEPS,
+    STEP_PX,
+    grow,
+    most_rings,
+)
+from stm_keras.analysis.ring_candidates import (
+    Rings,
+    Weights,
+    candidates,
+    judged,
+)
+from stm_keras.analysis.ring_inclusion import inclusion_probabilities
+from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
 
-TEMPLATES = EQ3, SCATTERING
-"""The waves that are tried; what leaves least is taken."""
+WEIGHTS = {
+    EQ3: Weights(0.45, 0.55, -1.1, -0.2),
+    SCATTERING: Weights(0.4, 0.7, -1.1, -0.7),
+}
+"""The waves that are tried, of which that counts which leaves least, and what
+is made of its rings; from `benchmarks/ring_refit.py`."""
 
 WHITE = 0.08
 """What is left is taken for white up to this correlation of neighbours. Eq. 3
@@ -28,13 +47,20 @@ HOPELESS = 0.3
 """Where more is left before positions are refined, refining would take seconds
 and not make it white."""
 
-LEAST_PROBABILITY = 0.05
-"""Less sure detections stay out of the fit, and as they are."""
+SURE = 0.05
+"""Less sure detections are not where the fit begins."""
 
-INFLATION = 1.5
-"""Of the fit's own standard deviations, which know nothing of impurities that
-were missed; what makes the true places of two kinds of fields likeliest, see
-`benchmarks/ring_refit.py`."""
+STOP = 2.0
+"""The search for more rings ends at this score, see `as_score`: far below what
+any of them needs to be kept."""
+
+NEEDED = 0.2
+"""Rings at least so probable to the fit are refined once more without the
+others, which would only give them room to err."""
+
+MARGIN_PX = 4
+"""Rings may lie so far outside of the frame, or those of the border would be
+taken for others inside."""
 
 MAX_MAPS = 16
 """Of more maps, means of neighbours in k are fitted, for the time's sake."""
@@ -42,9 +68,7 @@ MAX_MAPS = 16
 MOST_NUMBERS = 100_000_000
 """In the columns of a fit; a larger one would want too much memory."""
 
-_STEPS, _STEP_PX = 8, 5e-3
-_PIXELS_PER_IMPURITY = 50
-_LEAST_DEVIATION_PX = 1e-3
+_STEPS = 8
 _LAGS = (0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)
 
 
@@ -70,19 +94,19 @@ class Refit(NamedTuple):
             return "no rings were fitted to the maps"
         left = f"neighbours correlate by {self.correlation:.2g} in what is left"
         if self.believed:
-            return f"rings were fitted to all maps, and move positions: {left}"
+            return (
+                "rings were fitted to all maps, and count for positions and "
+                f"probabilities: {left}"
+            )
         return f"rings were fitted to all maps, and count for nothing: {left}"
 
 
 def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Detections) -> Refit:
-    """Fit the rings of detections, and believe the fit where it may be.
+    """Fit rings to maps, and believe the fit where it may be.
 
-    Positions are the means of the network's and the fit's, weighed by their
-    variances, those of the fit inflated (`INFLATION`). Both come from the same
-    maps, and how their errors hang together is not known: deviations are those
-    of covariance intersection with equal weights (S. J. Julier and J. K.
-    Uhlmann, American Control Conference 1997, DOI 10.1109/ACC.1997.609105).
-    Probabilities stay.
+    It begins with the detections, looks for more, and says of each how
+    probable it is (`inclusion_probabilities`); that and what the network said
+    are put together (`candidates`, `judged`).
 
     Args:
         maps: [V, H, W], float; NaN = not measured.
@@ -93,18 +117,24 @@ def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Detections) -> Refit:
     Raises:
         InputError: for maps or wave numbers that do not fit together.
     """
-    fitted, fit = fit_rings(maps, ring, found)
-    if fit is None:
-        return Refit(found, math.nan, False)
-    correlation = residual_correlation(fit)
-    if correlation > WHITE:
-        return Refit(found, correlation, False)
-    return Refit(_combined(found, fitted, fit), correlation, True)
+    # Small matrices: threads wait for each other longer than they compute.
+    with threadpool_limits(limits=1, user_api="blas"):
+        fit = fit_detections(maps, ring, found)
+        if fit is None:
+            return Refit(found, math.nan, False)
+        correlation = residual_correlation(fit)
+        if correlation > WHITE:
+            return Refit(found, correlation, False)
+        rings = judge(fit)
+    measured = np.isfinite(maps).any(axis=0)
+    every = candidates(found, rings, measured)
+    better = judged(every, WEIGHTS[fit.template])
+    return Refit(better, correlation, True)
 
 
-def fit_rings(
+def fit_detections(
     maps: ArrayLike, ring: ArrayLike, found: Detections
-) -> tuple[np.ndarray, RingFit | None]:
+) -> RingFit | None:
     """Fit rings around detections, with the waves that leave least.
 
     Args:
@@ -113,22 +143,42 @@ def fit_rings(
         found: see `refit_rings`.
 
     Returns:
-        Indices of what was fitted, the surest first, int [m]; and the fit,
-        None where there is nothing to fit or too much.
+        Positions count from the corner of a frame larger by `MARGIN_PX` at
+        each side. None where no map's 2k is known, or there is too
+        much to fit.
     """
     stack, k = _known(np.asarray(maps), np.asarray(ring, np.float64))
-    sure = np.flatnonzero(found.probabilities >= LEAST_PROBABILITY)
-    fitted = sure[: max(stack[0].size // _PIXELS_PER_IMPURITY, 1)]
-    columns = 2 * len(fitted) + 1
-    if not (len(k) and len(fitted)) or stack.size * columns > MOST_NUMBERS:
-        return fitted, None
-    fits = [RingFit(stack, k, template) for template in TEMPLATES]
-    for fit in fits:
-        fit.add(found.positions[fitted])
-    best = min(fits, key=lambda fit: float(np.log(fit.noise).mean()))
+    if not len(k):
+        return None
+    border = [(0, 0), (MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX)]
+    stack = np.pad(stack, border, constant_values=np.nan)
+    most = most_rings(stack)
+    if stack.size * (2 * most + 1) > MOST_NUMBERS:
+        return None
+    sure = np.flatnonzero(found.probabilities >= SURE)[:most]
+    best = min(
+        (_fitted(stack, k, wave, found.positions[sure]) for wave in WEIGHTS),
+        key=lambda fit: float(np.log(fit.noise).mean()),
+    )
     if residual_correlation(best) <= HOPELESS:
-        best.refine(np.arange(len(fitted)), _STEPS, _STEP_PX)
-    return fitted, best
+        best.refine(np.arange(len(sure)), _STEPS, STEP_PX)
+    return best
+
+
+def judge(fit: RingFit) -> Rings:
+    """Look for more rings, and say how probable each is.
+
+    Args:
+        fit: as `fit_detections` gives it; it grows.
+    """
+    grow(fit, stop=STOP)
+    probabilities = inclusion_probabilities(fit)
+    positions, deviations = fit.positions.copy(), fit.deviations()
+    needed = probabilities >= NEEDED
+    alone = fit.of(needed)
+    alone.refine(np.arange(len(alone.positions)), FINAL_STEPS, STEP_PX)
+    positions[needed], deviations[needed] = alone.positions, alone.deviations()
+    return Rings(positions - MARGIN_PX, deviations, probabilities)
 
 
 def residual_correlation(fit: RingFit) -> float:
@@ -137,24 +187,12 @@ def residual_correlation(fit: RingFit) -> float:
     return max(_correlation(left, fit.measured, lag) for lag in _LAGS)
 
 
-def weighed_mean(
-    found: Detections, fitted: np.ndarray, fit: RingFit, inflation: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the network and of a fit together, and their deviations.
-
-    Args:
-        found: what the network detected.
-        fitted: indices of what was fitted, in its order, int [m].
-        fit: of these.
-        inflation: of the fit's standard deviations.
-
-    Returns:
-        Positions and deviations of row and column, float64 [m, 2] [px] each.
-    """
-    own = np.maximum(inflation * fit.deviations(), _LEAST_DEVIATION_PX)
-    mine, its = 1 / found.deviations[fitted] ** 2, 1 / own**2
-    places = mine * found.positions[fitted] + its * fit.positions
-    return places / (mine + its), np.sqrt(2 / (mine + its))
+def _fitted(
+    stack: np.ndarray, k: np.ndarray, wave: RingTemplate, places: np.ndarray
+) -> RingFit:
+    fit = RingFit(stack, k, wave)
+    fit.add(places + MARGIN_PX)
+    return fit
 
 
 def _known(maps: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -165,23 +203,6 @@ def _known(maps: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if len(k):
             return joined(stack, k, MAX_MAPS)
     return np.zeros((1, 0, 0)), np.zeros(0)
-
-
-def _combined(
-    found: Detections, fitted: np.ndarray, fit: RingFit
-) -> Detections:
-    """What the network and a believed fit say together."""
-    positions, deviations = found.positions.copy(), found.deviations.copy()
-    positions[fitted], deviations[fitted] = weighed_mean(
-        found, fitted, fit, INFLATION
-    )
-    kept = distinct(positions)
-    return Detections(
-        positions[kept],
-        found.probabilities[kept],
-        deviations[kept],
-        found.pixels[kept],
-    )
 
 
 def _correlation(

@@ -6,12 +6,10 @@ import numpy as np
 
 from stm_keras.analysis.detections import find_detections
 from stm_keras.analysis.false_discovery import least_kept
+from stm_keras.analysis.ring_candidates import LEAST_PROBABILITY
 from stm_keras.analysis.ring_refit import refit_rings
 from stm_keras.errors import InputError
-from stm_keras.finding.detection_finder import (
-    LEAST_PROBABILITY,
-    DetectionFinder,
-)
+from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.found import Found
 from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.surrogates import phase_surrogate
@@ -128,8 +126,7 @@ def _surrogates(
     counts = []
     for _ in range(options.surrogates):
         maps = phase_surrogate(ready.data, rng)
-        # A fit of rings would change no probability.
-        found = finder.detect(maps, ring_rad_px, fit_rings=False)
+        found = finder.detect(maps, ring_rad_px, fit_rings=options.fit_rings)
         sure = found.probabilities >= rule(found.probabilities)
         counts.append(float(sure.sum()))
     return np.array(counts)

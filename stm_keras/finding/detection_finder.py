@@ -9,14 +9,12 @@ import tensorflow as tf
 
 from stm_keras.analysis.detections import Detections, find_detections
 from stm_keras.analysis.false_discovery import least_kept
+from stm_keras.analysis.ring_candidates import LEAST_PROBABILITY
 from stm_keras.analysis.ring_refit import refit_rings
 from stm_keras.data.tiles import Tiling, score_in_tiles
 from stm_keras.finding.few_maps import few_maps
 from stm_keras.model_card import ModelCard
 from stm_keras.progress import Progress, no_progress
-
-LEAST_PROBABILITY = 0.02
-"""Detections less sure than this are not worth a line."""
 
 _TILE_PX = 256
 _OVERLAP_PX = 96

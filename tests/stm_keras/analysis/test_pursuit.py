@@ -9,6 +9,7 @@ from stm_keras.analysis.pursuit import (
     find_by_pursuit,
     tune_pursuit,
 )
+from stm_keras.analysis.pursuit_elimination import elimination
 from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
 from stm_keras.errors import InputError
@@ -151,7 +152,7 @@ def test_elimination_undoes_the_fit_in_order():
     before = np.square(fit.residual).sum(axis=(1, 2))
     fit.add(THREE)
     after = np.square(fit.residual).sum(axis=(1, 2))
-    order, falls = fit.elimination()
+    order, falls = elimination(fit)
     assert sorted(order) == [0, 1, 2]
     np.testing.assert_allclose(
         falls.sum(), ((before - after) / fit.noise**2).sum(), rtol=1e-3
