@@ -180,9 +180,9 @@ FitRings = Annotated[
     bool,
     typer.Option(
         "--fit-rings/--no-fit-rings",
-        help="context: fit the rings of what the network finds to all maps, "
-        "and use it where what the fit leaves is white noise. Without, "
-        "positions are those of the SavedModel's `locate`.",
+        help="context: fit rings to all maps, and where what the fit leaves "
+        "is white noise let it count for positions and probabilities. "
+        "Without, all is what the SavedModel's `locate` gives.",
     ),
 ]
 MaskRadius = Annotated[

@@ -1,10 +1,9 @@
 """A fit of rings to a stack that grows and moves."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from stm_keras.analysis.ring_model import (
+    NormalEquations,
     pixel_grid,
     position_slopes,
     rays,
@@ -21,22 +20,6 @@ UNKNOWN_PX = 10.0
 
 DAMPING = 1e-3
 """First Levenberg-Marquardt factor, of the diagonal."""
-
-
-class NormalEquations(NamedTuple):
-    """All that a fit knows of its maps; M columns as in `coefficients`.
-
-    Attributes:
-        gram: products of the columns, float64 [V, M, M].
-        right: of the columns with the maps, float64 [V, M].
-        squares: of the maps with themselves, float64 [V].
-        counts: pixels that were measured, int [V].
-    """
-
-    gram: np.ndarray
-    right: np.ndarray
-    squares: np.ndarray
-    counts: np.ndarray
 
 
 class RingFit:

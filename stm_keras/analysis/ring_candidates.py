@@ -169,7 +169,8 @@ def judged(every: Candidates, weights: Weights) -> Detections:
 def _seen(places: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """Which places lie in a pixel that was measured, bool [m]."""
     pixels = np.round(places).astype(int)
-    inside = ((pixels >= 0) & (pixels < measured.shape)).all(axis=1)
+    least, most = pixels.min(axis=1), (measured.shape - pixels).min(axis=1)
+    inside = (least >= 0) & (most > 0)
     row, col = np.where(inside[:, None], pixels, 0).T
     return inside & measured[row, col]
 

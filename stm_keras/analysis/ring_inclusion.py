@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stm_keras.analysis.pursuit_fit import NormalEquations, RingFit, ring_rows
+from stm_keras.analysis.pursuit_fit import RingFit, ring_rows
+from stm_keras.analysis.ring_model import NormalEquations
 
 SWEEPS = 60
 """Of Gibbs sampling over all rings; the first quarter does not count."""

@@ -142,6 +142,22 @@ def position_slopes(
     return slopes
 
 
+class NormalEquations(NamedTuple):
+    """Least squares of every map on M columns.
+
+    Attributes:
+        gram: products of the columns, float64 [V, M, M].
+        right: of the columns with the maps, float64 [V, M].
+        squares: of the maps with themselves, float64 [V].
+        counts: pixels that were measured, int [V].
+    """
+
+    gram: np.ndarray
+    right: np.ndarray
+    squares: np.ndarray
+    counts: np.ndarray
+
+
 def solve_normal(gram: np.ndarray, rhs: np.ndarray) -> np.ndarray:
     """Solve symmetric systems, [V, M, M] and [V, M, R] -> [V, M, R]."""
     diagonal = np.einsum("vii->vi", gram)

@@ -50,9 +50,9 @@ and not make it white."""
 SURE = 0.05
 """Less sure detections are not where the fit begins."""
 
-STOP = 2.0
-"""The search for more rings ends at this score, see `as_score`: far below what
-any of them needs to be kept."""
+STOP = 3.0
+"""The search for more rings ends at this score, see `as_score`; at 2 the most
+that may be tried are, for three times the time and no more impurities."""
 
 NEEDED = 0.2
 """Rings at least so probable to the fit are refined once more without the
@@ -126,7 +126,7 @@ def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Detections) -> Refit:
         if correlation > WHITE:
             return Refit(found, correlation, False)
         rings = judge(fit)
-    measured = np.isfinite(maps).any(axis=0)
+    measured: np.ndarray = np.any(np.isfinite(maps), axis=0)
     every = candidates(found, rings, measured)
     better = judged(every, WEIGHTS[fit.template])
     return Refit(better, correlation, True)
