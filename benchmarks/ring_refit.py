@@ -3,8 +3,8 @@
 Draws fields of Eq. 3 and of multiple scattering (no cores), one in eight
 without any impurity, and adds white noise. From half of them come the weights
 with which the network's probability and the fit's make one (logistic
-regression; for each kind of wave on the fields that have it, where the fit
-takes it). `stm_keras.analysis.ring_refit.WEIGHTS` holds them. The others show
+regression, for each wave on all fields where the fit takes it, rightly or not;
+`stm_keras.analysis.ring_refit.WEIGHTS` holds them). The others show
 what it gives: the network alone, and with the fit, whose own deviations count
 for so many times as much (`INFLATION` is the factor of the highest
 likelihood). Only stacks where the fit is believed count. From the project's
@@ -175,11 +175,12 @@ def main() -> None:
         kind: [look(finder, case) for case in stacks(kind, options.fields)]
         for kind in KINDS
     }
-    print("| waves | stacks | " + " | ".join(Weights._fields) + " |")
+    print("| waves like | stacks | " + " | ".join(Weights._fields) + " |")
     print("|---|---|" + "---|" * len(Weights._fields))
     weights = {}
     for kind, wave in KINDS.items():
-        own = [one for one in seen[kind][::2] if one and one.wave == wave]
+        learned = [one for every in seen.values() for one in every[::2]]
+        own = [one for one in learned if one and one.wave == wave]
         weights[wave] = fitted_weights(own)
         numbers = " | ".join(f"{w:.2f}" for w in weights[wave])
         print(f"| {kind} | {len(own)} | {numbers} |")

@@ -15,7 +15,7 @@ SEED = 78_000_000
 """Of no training set."""
 
 KINDS = {"eq3": EQ3, "scattering": SCATTERING}
-"""Of fields, and their waves, which get their weights from them."""
+"""Of fields, and their waves."""
 
 NOISE = (0.1, 1.0)
 """White, in units of the largest value of Eq. 3; in the standard deviations

@@ -33,8 +33,8 @@ from stm_keras.analysis.ring_inclusion import inclusion_probabilities
 from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
 
 WEIGHTS = {
-    EQ3: Weights(0.45, 0.55, -1.1, -0.2),
-    SCATTERING: Weights(0.4, 0.7, -1.1, -0.7),
+    EQ3: Weights(0.36, 0.44, -0.05, -0.59),
+    SCATTERING: Weights(0.35, 0.57, -0.85, -1.28),
 }
 """The waves that are tried, of which that counts which leaves least, and what
 is made of its rings; from `benchmarks/ring_refit.py`."""
