@@ -41,10 +41,9 @@ from stm_keras.analysis.ring_candidates import (
     judged,
 )
 from stm_keras.analysis.ring_refit import (
-    WHITE,
     fit_detections,
+    is_white,
     judge,
-    residual_correlation,
 )
 from stm_keras.analysis.ring_template import RingTemplate
 from stm_keras.bench.case import TOLERANCE_PX, Case, Found
@@ -80,7 +79,7 @@ def look(finder: DetectionFinder, case: Case) -> Seen | None:
     maps, ring = shown(case)
     found = finder.detect(maps, ring, fit_rings=False)
     fit = fit_detections(maps, ring, found)
-    if fit is None or residual_correlation(fit) > WHITE:
+    if fit is None or not is_white(fit):
         return None
     return Seen(case, found, judge(fit), fit.template)
 

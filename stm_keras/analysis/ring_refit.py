@@ -33,15 +33,19 @@ from stm_keras.analysis.ring_inclusion import inclusion_probabilities
 from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
 
 WEIGHTS = {
-    EQ3: Weights(0.36, 0.44, -0.05, -0.59),
-    SCATTERING: Weights(0.35, 0.57, -0.85, -1.28),
+    EQ3: Weights(0.39, 0.39, 0.04, -0.62),
+    SCATTERING: Weights(0.35, 0.64, -0.39, -1.36),
 }
 """The waves that are tried, of which that counts which leaves least, and what
 is made of its rings; from `benchmarks/ring_refit.py`."""
 
-WHITE = 0.08
-"""What is left is taken for white up to this correlation of neighbours. Eq. 3
-in white noise stays below, virtual experiments are far above."""
+WHITE = 4.0
+"""What is left is taken for white where neighbours correlate by no more than so
+many of the standard deviations that chance gives, 1 / sqrt(pixels of all maps):
+Eq. 3 in white noise does nearly always, and cores show through noise."""
+
+MOST_CORRELATED = 0.08
+"""And by no more than this, where there are few pixels."""
 
 HOPELESS = 0.3
 """Where more is left before positions are refined, refining would take seconds
@@ -123,7 +127,7 @@ def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Detections) -> Refit:
         if fit is None:
             return Refit(found, math.nan, False)
         correlation = residual_correlation(fit)
-        if correlation > WHITE:
+        if not is_white(fit):
             return Refit(found, correlation, False)
         rings = judge(fit)
     measured: np.ndarray = np.any(np.isfinite(maps), axis=0)
@@ -179,6 +183,13 @@ def judge(fit: RingFit) -> Rings:
     alone.refine(np.arange(len(alone.positions)), FINAL_STEPS, STEP_PX)
     positions[needed], deviations[needed] = alone.positions, alone.deviations()
     return Rings(positions - MARGIN_PX, deviations, probabilities)
+
+
+def is_white(fit: RingFit) -> bool:
+    """Whether what a fit leaves is white noise, as far as can be told."""
+    pixels = max(np.count_nonzero(fit.measured), 1)
+    most = min(MOST_CORRELATED, WHITE / math.sqrt(pixels))
+    return residual_correlation(fit) <= most
 
 
 def residual_correlation(fit: RingFit) -> float:

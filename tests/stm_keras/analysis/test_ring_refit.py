@@ -149,6 +149,20 @@ def test_cores_that_no_ring_explains_make_it_unbelievable():
     assert fit.detections is found
 
 
+def test_cores_under_noise_are_seen_where_there_are_many_pixels():
+    rng = np.random.default_rng(3)
+    ring = np.full(12, 1.5)
+    row, col = np.indices((60, 60))
+    maps = rng.standard_normal((12, 60, 60))
+    for y, x in ((30, 20), (50, 50), (10, 45)):
+        maps += 1.5 * np.exp(-((row - y) ** 2 + (col - x) ** 2) / 18)
+    whole = refit_rings(maps, ring, NOTHING)
+    assert whole.correlation < 0.08
+    assert not whole.believed
+    part = refit_rings(maps[:1, 10:50, :36], ring[:1], NOTHING)
+    assert part.believed
+
+
 def test_what_is_hopeless_is_not_refined(monkeypatch):
     maps, ring, found, _ = field()
     refined = []
