@@ -1,5 +1,6 @@
 """Find impurities with a network that says how sure it is."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -56,7 +57,15 @@ def find_by_probability(
     kept = found.probabilities >= threshold
     score = output[..., 0].copy()
     score[~ready.measured] = np.nan
-    surrogates = _surrogates(ready, ring_rad_px, finder, options, rule)
+    believed = fit is not None and fit.believed
+    surrogates = _surrogates(
+        ready,
+        ring_rad_px,
+        finder,
+        # Where rings count for nothing in the maps they would in no surrogate.
+        dataclasses.replace(options, fit_rings=believed),
+        rule,
+    )
     n_found = int(kept.sum())
     notes = _notes(maps, ring_rad_px, finder)
     if fit is not None:
