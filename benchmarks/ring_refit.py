@@ -134,9 +134,14 @@ def row(
     counted = p >= 0.05
     off = reliability(p[counted], true[counted]).error
     rmse, z, nat = places(way, cases, rule)
+    false = [
+        np.count_nonzero(found.probabilities >= least)
+        for found, case, least in zip(way, cases, rule, strict=True)
+        if not len(case.positions)
+    ]
     return (
         f"{jaccard(rule):.3f} | {tuned:.3f} | {off:.3f} | {rmse:.3f} | "
-        f"{z:.2f} | {nat:.3f} |"
+        f"{z:.2f} | {nat:.3f} | {np.mean(false):.2f} of {len(false)} |"
     )
 
 
@@ -185,7 +190,9 @@ def main() -> None:
         print(f"| {kind} | {len(own)} | {numbers} |")
     print(
         "\n| | stacks, believed | Jaccard | tuned | calibration error | RMSE "
-        "[px] | z | -ln likelihood |\n|---|---|---|---|---|---|---|---|"
+        "[px] | z | -ln likelihood | found in an empty stack |\n"
+        + 9 * "|---"
+        + "|"
     )
     for kind in KINDS:
         shown_to = seen[kind][1::2]

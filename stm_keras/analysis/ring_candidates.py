@@ -92,8 +92,7 @@ def candidates(
         found: what the network detected.
         rings: what the fit says; what lies outside of the frame, or where
             nothing was measured, is left out.
-        measured: bool [H, W].
-        shape: H, W of the frame [px].
+        measured: where any map has a number, bool [H, W].
         inflation: of the fit's standard deviations.
     """
     places, widths, probabilities = (

@@ -131,7 +131,7 @@ def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Detections) -> Refit:
         if fit is None:
             return Refit(found, math.nan, False)
         correlation = residual_correlation(fit)
-        if not is_white(fit):
+        if correlation > most_correlated(fit):
             return Refit(found, correlation, False)
         rings = judge(fit)
     measured: np.ndarray = np.any(np.isfinite(maps), axis=0)

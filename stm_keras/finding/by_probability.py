@@ -62,7 +62,7 @@ def find_by_probability(
         ready,
         ring_rad_px,
         finder,
-        # Where rings count for nothing in the maps they would in no surrogate.
+        # They are looked at as the maps were.
         dataclasses.replace(options, fit_rings=believed),
         rule,
     )
