@@ -37,7 +37,9 @@ WEIGHTS = {
     SCATTERING: Weights(0.35, 0.64, -0.39, -1.36),
 }
 """The waves that are tried, of which that counts which leaves least, and what
-is made of its rings; from `benchmarks/ring_refit.py`."""
+is made of its rings; from `benchmarks/ring_refit.py`, which since positions
+are refined in two turns differs by 0.02 at most, and by 0.26 in the excess of
+the second, of 72 stacks."""
 
 WHITE = 4.0
 """What is left is taken for white where neighbours correlate by no more than so
