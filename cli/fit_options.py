@@ -67,7 +67,8 @@ Epochs = Annotated[
 Steps = Annotated[
     int | None,
     typer.Option(
-        help="context: optimizer steps, in hundreds. By default 8000.",
+        help="context: optimizer steps, in hundreds. By default 8000. With "
+        "--init 0 calibrates, tests and writes a model anew.",
         show_default=False,
     ),
 ]

@@ -151,7 +151,13 @@ class RingFit:
         self._gram[:, rows] = self._product(rows)
         self._gram[:, :, rows] = self._gram[:, rows].swapaxes(1, 2)
 
-    def refine(self, which: np.ndarray, n_steps: int, tolerance: float) -> None:
+    def refine(
+        self,
+        which: np.ndarray,
+        n_steps: int,
+        tolerance: float,
+        settled: float = 0.0,
+    ) -> None:
         """Move impurities to lower chi^2, amplitudes following.
 
         Levenberg-Marquardt steps on the problem with amplitudes and offsets
@@ -162,6 +168,8 @@ class RingFit:
             which: their indices, [m].
             n_steps: at most so many steps.
             tolerance: end when none moves farther than this [px].
+            settled: end when chi^2 changes by less than this, however far
+                what hardly counts would move.
         """
         if not len(which):
             return
@@ -177,13 +185,15 @@ class RingFit:
             )
             self._replace(which)
             self._solve()
-            if (weights * self._squares).sum() > before:
+            fall = before - (weights * self._squares).sum()
+            if fall < 0:
                 self.positions, damping = start, 10 * damping
                 self._replace(which)
                 self._solve()
-                continue
-            damping = damping / 3
-            if np.abs(step).max(initial=0.0) < tolerance:
+            else:
+                damping = damping / 3
+            moved = np.abs(step).max(initial=0.0)
+            if abs(fall) < settled or (fall >= 0 and moved < tolerance):
                 break
 
     def deviations(self) -> np.ndarray:

@@ -16,7 +16,13 @@ PIXELS_PER_IMPURITY = 50
 """The search ends at one impurity in so many pixels."""
 
 
-def grow(fit: RingFit, *, stop: float, min_distance_px: float = 1.0) -> None:
+def grow(
+    fit: RingFit,
+    *,
+    stop: float,
+    min_distance_px: float = 1.0,
+    settled: float = 0.0,
+) -> None:
     """Add rings where one more explains most of what is left.
 
     Orthogonal matching pursuit from whatever rings there are, see
@@ -27,6 +33,7 @@ def grow(fit: RingFit, *, stop: float, min_distance_px: float = 1.0) -> None:
         stop: the search ends where no ring would have this score, see
             `as_score`.
         min_distance_px: no ring starts nearer to another than this [px].
+        settled: see `RingFit.refine`.
     """
     shape = fit.measured.shape[1:]
     search = RingSearch(shape, fit.wave_numbers, fit.template)
@@ -48,10 +55,10 @@ def grow(fit: RingFit, *, stop: float, min_distance_px: float = 1.0) -> None:
         gaps = np.linalg.norm(fit.positions[:, None] - new, axis=-1)
         near = np.flatnonzero(gaps.min(axis=1) <= NEAR_PX)
         near = np.union1d(near, np.arange(old, len(fit.positions)))
-        fit.refine(near, SEARCH_STEPS, STEP_PX)
+        fit.refine(near, SEARCH_STEPS, STEP_PX, settled)
         if fit.template.hole_px:
             inverse = search.gram(fit.measured)
-    fit.refine(np.arange(len(fit.positions)), FINAL_STEPS, STEP_PX)
+    fit.refine(np.arange(len(fit.positions)), FINAL_STEPS, STEP_PX, settled)
 
 
 def most_rings(maps: np.ndarray) -> int:

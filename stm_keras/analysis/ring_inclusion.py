@@ -57,12 +57,16 @@ class _Blocks(NamedTuple):
 
 
 def inclusion_probabilities(
-    fit: RingFit, seed: int = 0, sweeps: int = SWEEPS
+    fit: RingFit,
+    deviations: np.ndarray | None = None,
+    seed: int = 0,
+    sweeps: int = SWEEPS,
 ) -> np.ndarray:
     """The posterior probability that each ring is an impurity's.
 
     Args:
         fit: of maps of unit variance, with all rings worth a look.
+        deviations: `fit.deviations()` where they are known already.
         seed: of the sampling; the same gives the same.
         sweeps: over all rings.
 
@@ -71,7 +75,9 @@ def inclusion_probabilities(
     """
     if not len(fit.positions):
         return np.zeros(0)
-    sampler = _Sampler(fit, np.random.default_rng(seed))
+    if deviations is None:
+        deviations = fit.deviations()
+    sampler = _Sampler(fit, deviations, np.random.default_rng(seed))
     taken = [sampler.sweep() for _ in range(sweeps)][sweeps // 4 :]
     return np.mean(taken, axis=0)
 
@@ -85,10 +91,15 @@ class _Sampler:
     10.1080/00031305.1979.10482685).
     """
 
-    def __init__(self, fit: RingFit, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        fit: RingFit,
+        deviations: np.ndarray,
+        rng: np.random.Generator,
+    ) -> None:
         self._rng = rng
         self._normal: NormalEquations = fit.normal
-        widths = np.clip(fit.deviations(), _LEAST_PX, _MOST_PX)
+        widths = np.clip(deviations, _LEAST_PX, _MOST_PX)
         area = float(fit.measured.any(axis=0).sum())
         self._expected = DENSITY_PER_PX2 * area
         self._shares = PLACES * 2 * np.pi * widths.prod(axis=1) / area

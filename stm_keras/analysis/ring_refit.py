@@ -79,6 +79,11 @@ PROMISING = 3.0
 """Positions are refined further where the first steps bring what is left within
 so many times what would be white."""
 
+SETTLED = 1.0
+"""Refining ends where chi^2 of all maps changes by less: positions are then
+within a fraction of their standard deviations, and rings that are none wander
+on for ever."""
+
 _LAGS = (0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)
 
 
@@ -172,9 +177,9 @@ def fit_detections(
     )
     every = np.arange(len(sure))
     if residual_correlation(best) <= HOPELESS:
-        best.refine(every, FIRST_STEPS, STEP_PX)
+        best.refine(every, FIRST_STEPS, STEP_PX, SETTLED)
         if residual_correlation(best) <= PROMISING * most_correlated(best):
-            best.refine(every, LAST_STEPS, STEP_PX)
+            best.refine(every, LAST_STEPS, STEP_PX, SETTLED)
     return best
 
 
@@ -184,12 +189,13 @@ def judge(fit: RingFit) -> Rings:
     Args:
         fit: as `fit_detections` gives it; it grows.
     """
-    grow(fit, stop=STOP)
-    probabilities = inclusion_probabilities(fit)
+    grow(fit, stop=STOP, settled=SETTLED)
     positions, deviations = fit.positions.copy(), fit.deviations()
+    probabilities = inclusion_probabilities(fit, deviations)
     needed = probabilities >= NEEDED
     alone = fit.of(needed)
-    alone.refine(np.arange(len(alone.positions)), FINAL_STEPS, STEP_PX)
+    every = np.arange(len(alone.positions))
+    alone.refine(every, FINAL_STEPS, STEP_PX, SETTLED)
     positions[needed], deviations[needed] = alone.positions, alone.deviations()
     return Rings(positions - MARGIN_PX, deviations, probabilities)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from stm_keras.analysis.joined_maps import joined
 
-MOST_MAPS = 32
+MOST_MAPS = 16
 """The network counts more than 16 as 16, and takes its time for each."""
 
 

@@ -15,6 +15,7 @@ from stm_keras.fitting.context_config import ContextFitConfig
 from stm_keras.fitting.detection_run import HeldOut, run_held_out
 from stm_keras.nn.detection_output import UNCALIBRATED
 from stm_keras.nn.model import ImpurityFinder
+from stm_keras.nn.rotations import N_ROTATIONS
 
 FALSE_DISCOVERY_RATE = 0.2
 LEAST_PROBABILITY = 0.5
@@ -45,7 +46,7 @@ def calibrate(model: ImpurityFinder, config: ContextFitConfig) -> Calibrated:
     """Calibrate a network on the validation split.
 
     Args:
-        model: the trained network; its calibration is set.
+        model: the trained network; its calibration and rotations are set.
         config: of its training.
 
     Returns:
@@ -55,6 +56,8 @@ def calibrate(model: ImpurityFinder, config: ContextFitConfig) -> Calibrated:
         InputError: where the network has learnt too little to calibrate.
     """
     model.network.calibration = UNCALIBRATED
+    # Training and its held-out loss look once, for the time's sake.
+    model.network.rotations = N_ROTATIONS
     seen = held_out(model, config, "validation", SEED)
     model.network.calibration = fit_calibration(seen.joined())
     return Calibrated(model, LEAST_PROBABILITY, fit_ground(seen.features))

@@ -26,7 +26,9 @@ class ContextFitConfig:
         data: prepared data sets, each with how many batches of every turn
             come from it.
         out: directory of the model.
-        steps: optimizer steps; a multiple of `CHECKPOINT_STEPS`.
+        steps: optimizer steps; a multiple of `CHECKPOINT_STEPS`. 0 with
+            `init` changes no weight: the model is calibrated, tested and
+            written anew.
         learning_rate: AdamW's highest; it rises to it over the first steps
             and falls to 0 along a cosine.
         init: model directory whose weights the training starts from.
@@ -60,11 +62,7 @@ class ContextFitConfig:
     def __post_init__(self) -> None:
         check_entropy(self.alpha, self.experiment)
         check_learning_rate(self.learning_rate)
-        if self.steps < 1 or self.steps % CHECKPOINT_STEPS:
-            raise InputError(
-                f"`steps` must be a multiple of {CHECKPOINT_STEPS}, from "
-                f"which checkpoints are written. Received: {self.steps}"
-            )
+        _check_steps(self.steps, self.init, self.alpha)
         if self.keep not in FILES:
             raise InputError(
                 f"Unknown checkpoint to keep: {self.keep!r}. Known: "
@@ -93,3 +91,21 @@ class ContextFitConfig:
         fields["init"] = str(self.init) if self.init else None
         fields["experiment"] = [str(path) for path in self.experiment]
         return fields
+
+
+def _check_steps(steps: int, init: Path | None, alpha: float) -> None:
+    if steps < 0 or steps % CHECKPOINT_STEPS:
+        raise InputError(
+            f"`steps` must be a multiple of {CHECKPOINT_STEPS}, from "
+            f"which checkpoints are written. Received: {steps}"
+        )
+    if steps == 0 and init is None:
+        raise InputError(
+            "Without a step there is no network: give `steps`, or with `init` "
+            "a model to calibrate and write anew."
+        )
+    if steps == 0 and alpha > 0:
+        raise InputError(
+            "Without a step nothing is adapted: give `steps`, or leave the "
+            "experiment out."
+        )

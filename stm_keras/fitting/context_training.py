@@ -98,11 +98,14 @@ def train(
         verbosity: Keras's progress bar, its lines, or nothing.
 
     Returns:
-        The network of the checkpoint to keep, not calibrated.
+        The network of the checkpoint to keep, not calibrated; without a step
+        that of the start.
 
     Raises:
         InputError: where the training diverged.
     """
+    if start is not None and config.steps == 0:
+        return uncalibrated(start.ready.model)
     model = (log.resume() if resume else None) or _new_model(config, start)
     with reading(config.data[0][0]):
         _run(model, config, log, experiment, verbosity)

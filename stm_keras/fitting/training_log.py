@@ -45,7 +45,9 @@ class TrainingLog(keras.callbacks.Callback):
         self._epoch_start = time.monotonic()
 
     def kept(self, keep: Keep) -> dict[str, float]:
-        """The row of the checkpoint that is to be kept."""
+        """The row of the checkpoint that is to be kept; {} without any."""
+        if not self.history:
+            return {}
         return self.best if keep == "best" else self.history[-1]
 
     @property

@@ -26,34 +26,49 @@ _RARE = -6.0
 """Logit of the probability before training: an impurity is on few pixels."""
 
 
-def detection_output(
-    raw: tf.Tensor, n_maps: Any, calibration: Calibration
-) -> tf.Tensor:
-    """What each pixel says of an impurity.
+def detection_output(raw: tf.Tensor) -> tf.Tensor:
+    """What each pixel says of an impurity, not calibrated.
 
     Args:
         raw: the head's output, [B, H, W, 5].
+
+    Returns:
+        See `Context`, [B, H, W, 5].
+    """
+    logit, place, width = ops.split(raw, [1, 3], axis=-1)
+    return ops.concatenate(
+        [
+            logit,
+            FARTHEST_PX * ops.tanh(place),
+            _LEAST_DEVIATION_PX + ops.softplus(width),
+        ],
+        axis=-1,
+    )
+
+
+def calibrated(
+    output: tf.Tensor, n_maps: Any, calibration: Calibration
+) -> tf.Tensor:
+    """Make an answer true.
+
+    Args:
+        output: see `detection_output`.
         n_maps: number of maps V, int [].
         calibration: see `Calibration`.
 
     Returns:
         See `Context`, [B, H, W, 5].
     """
+    if calibration == UNCALIBRATED:
+        return output
     count = ops.minimum(ops.cast(n_maps, "float32"), float(MOST_MAPS))
     octaves = ops.log2(count)
     above, below, offset, factor = (
         calibration[i] + calibration[i + 4] * octaves for i in range(4)
     )
-    logit, place, width = ops.split(raw, [1, 3], axis=-1)
+    logit, place, width = ops.split(output, [1, 3], axis=-1)
     surer = above * ops.softplus(logit) - below * ops.softplus(-logit)
-    return ops.concatenate(
-        [
-            surer + offset,
-            FARTHEST_PX * ops.tanh(place),
-            factor * (_LEAST_DEVIATION_PX + ops.softplus(width)),
-        ],
-        axis=-1,
-    )
+    return ops.concatenate([surer + offset, place, factor * width], axis=-1)
 
 
 def as_calibration(numbers: Sequence[float]) -> Calibration:

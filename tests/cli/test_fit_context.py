@@ -21,6 +21,7 @@ from stm_keras.simulation.virtual_experiment import simulate_virtual
         (("--init", "x", "--voltages", 4, "--sizes", 20), "no model.keras"),
         (("--data", "more"), "one --data"),
         (("--network", "context", "--steps", "50"), "multiple of 100"),
+        (("--network", "context", "--steps", "0"), "Without a step"),
         (("--network", "context", "--surrogate-share", "2"), "between 0 and 1"),
         (("--network", "context", "--shares", "1,2"), "give 1 whole numbers"),
         (

@@ -72,7 +72,7 @@ def test_probabilities_are_those_of_what_happens():
 
 def test_the_same_seed_gives_the_same():
     fit, _ = grown(0.5, 3)
-    one, same, other = (inclusion_probabilities(fit, s) for s in (1, 1, 2))
+    one, same, other = (inclusion_probabilities(fit, seed=s) for s in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
     np.testing.assert_allclose(one, other, atol=0.35)
@@ -111,7 +111,7 @@ def test_odds_are_those_of_the_likelihood_of_the_maps():
     k, maps = np.array([0.7, 0.8]), rng.standard_normal((2, 9, 10))
     fit = RingFit(maps, k, EQ3)
     fit.add(np.array([[2.2, 3.1], [3.0, 4.9], [6.5, 7.7], [6.8, 1.0]]))
-    sampler = ring_inclusion._Sampler(fit, rng)
+    sampler = ring_inclusion._Sampler(fit, fit.deviations(), rng)
     sampler._noise = np.array([0.8, 1.3])
     sampler._strength = np.array([4.0, 2.0])
     sampler._number, sampler._shares = 1.0, np.ones(4)

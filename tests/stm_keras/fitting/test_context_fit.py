@@ -77,6 +77,8 @@ def test_the_saved_model_answers_as_keras_does(context_model):
 
 def test_the_calibration_is_of_inference_alone(context_model):
     model = keras.saving.load_model(context_model / "model.keras")
+    assert model.network.rotations == 4
+    model.network.rotations = 1  # as in training
     above, below, offset, factor = model.network.calibration[:4]
     maps = np.random.default_rng(1).normal(size=(1, 1, 20, 20))
     raw = model(maps.astype(np.float32), training=True).numpy()[..., :5]
@@ -171,6 +173,31 @@ def test_it_starts_from_another_model(context_config, context_model, tmp_path):
         np.testing.assert_allclose(new, old, atol=1e-5)
 
 
+def test_without_a_step_only_the_calibration_is_new(
+    context_config, context_model, tmp_path
+):
+    before = keras.saving.load_model(context_model / "model.keras")
+    # As models were before they answered for four rotations.
+    old = tmp_path / "old"
+    shutil.copytree(context_model, old)
+    before.network.rotations = 1
+    before.save(old / "model.keras")
+    changes = {"init": old, "steps": 0, "network": {}}
+    card = fit_context(context_config(tmp_path / "anew", **changes))
+    assert card.network["rotations"] == 4
+    assert card.training["steps"] == 0
+    assert card.detection is not None
+    after = keras.saving.load_model(tmp_path / "anew/model.keras")
+    for one, other in zip(
+        before.get_weights(), after.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    finder = load_finder(tmp_path / "anew")
+    assert isinstance(finder, DetectionFinder)
+    with pytest.raises(InputError, match="is not empty"):
+        fit_context(context_config(tmp_path / "anew", **changes))
+
+
 def test_it_scores_the_held_out_fields(context_model, friedel):
     scores = evaluate_model(context_model, friedel, noise=0.2, n_voltages=4)
     (score,) = scores.values()
@@ -181,7 +208,18 @@ def test_it_scores_the_held_out_fields(context_model, friedel):
     ("changes", "message"),
     [
         ({"steps": 150}, "multiple of 100"),
-        ({"steps": 0}, "multiple of 100"),
+        ({"steps": -100}, "multiple of 100"),
+        ({"steps": 0}, "Without a step there is no network"),
+        (
+            {
+                "steps": 0,
+                "init": Path("x"),
+                "network": {},
+                "alpha": 0.03,
+                "experiment": (Path("scan.npz"),),
+            },
+            "nothing is adapted",
+        ),
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"alpha": 0.03}, "there is none"),
         ({"network": {"filters": 0}}, "filters"),

@@ -7,18 +7,6 @@ from stm_keras.nn.context import Context
 from stm_keras.nn.ring_embedding import RingEmbedding
 
 RNG = np.random.default_rng(0)
-SMALL = {
-    "filters": 4,
-    "dilations": (1, 2),
-    "second_dilations": (1,),
-    "first_filters": 5,
-    "first_dilations": (1,),
-    "told_filters": 2,
-    "decoder_filters": 6,
-    "decoder_dilations": (1, 2),
-    "attention_filters": 2,
-    "embedding_units": 3,
-}
 
 
 def maps(batch=2, n_voltages=3, size=12):
@@ -29,16 +17,9 @@ def rings(batch=2, n_voltages=3):
     return RNG.uniform(0.6, 2.2, (batch, n_voltages)).astype(np.float32)
 
 
-def network(**changes):
-    keras.utils.set_random_seed(1)
-    layer = Context(**SMALL | changes)
-    layer.build((None, None, None, None))
-    return layer
-
-
 @pytest.mark.parametrize("n_voltages", [1, 5, 126])
 @pytest.mark.parametrize("size", [(3, 9), (16, 11)])
-def test_any_voltages_and_size(n_voltages, size):
+def test_any_voltages_and_size(network, n_voltages, size):
     stack = RNG.normal(size=(1, n_voltages, *size)).astype(np.float32)
     output, weights = network()(
         stack, rings(1, n_voltages), return_weights=True
@@ -51,14 +32,14 @@ def test_any_voltages_and_size(n_voltages, size):
     assert (np.abs(output)[..., 1:3] <= 1.5).all()
 
 
-def test_order_of_maps_does_not_count_if_their_rings_go_along():
+def test_order_of_maps_does_not_count_if_their_rings_go_along(network):
     layer, stack, ring = network(), maps(n_voltages=6), rings(2, 6)
     there = layer(stack, ring)
     back = layer(stack[:, ::-1], ring[:, ::-1])
     np.testing.assert_allclose(there, back, rtol=1e-4, atol=1e-4)
 
 
-def test_ring_counts_and_unknown_is_none_of_them():
+def test_ring_counts_and_unknown_is_none_of_them(network):
     layer, stack = network(), maps()
     unknown = layer(stack)
     for nothing in (np.zeros((2, 3)), np.full((2, 3), np.nan)):
@@ -77,7 +58,7 @@ def test_embedding_tells_rings_apart():
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1e9])
-def test_unit_and_offset_do_not_count(unit):
+def test_unit_and_offset_do_not_count(network, unit):
     layer, stack = network(), maps()
     scaled = (stack + 3) * np.float32(unit)
     np.testing.assert_allclose(
@@ -85,14 +66,14 @@ def test_unit_and_offset_do_not_count(unit):
     )
 
 
-def test_unmeasured_pixels_and_maps():
+def test_unmeasured_pixels_and_maps(network):
     layer, stack = network(), maps()
     stack[:, :, 4:6] = np.nan
     stack[:, 1] = np.nan
     assert np.isfinite(layer(stack)).all()
 
 
-def test_reach():
+def test_reach(network):
     """Without wave numbers no ring is painted or looked for."""
     layer, stack = network(), maps(1, 2, 41)
     # Twice the 8 px of the templates' radius, and the templates' answers.
@@ -105,7 +86,7 @@ def test_reach():
     assert np.abs(touched - 20).max() == own
 
 
-def test_in_training_the_first_look_answers_too():
+def test_in_training_the_first_look_answers_too(network):
     layer, stack, ring = network(), maps(), rings()
     output = layer(stack, ring, training=True)
     assert output.shape == (2, 12, 12, 10)
@@ -120,7 +101,7 @@ def test_in_training_the_first_look_answers_too():
     np.testing.assert_allclose(both, last + 0.3 * first, rtol=1e-5)
 
 
-def test_more_maps_than_training_shows_look_like_as_many():
+def test_more_maps_than_training_shows_look_like_as_many(network):
     """Sixteen maps twice are told apart from sixteen by nothing."""
     layer, stack, ring = network(), maps(1, 16), rings(1, 16)
     twice = np.concatenate([stack, stack], 1), np.concatenate([ring, ring], 1)
@@ -129,12 +110,12 @@ def test_more_maps_than_training_shows_look_like_as_many():
     )
 
 
-def test_before_training_impurities_are_rare():
+def test_before_training_impurities_are_rare(network):
     probability = tf.sigmoid(network()(maps())[..., 0])
     assert np.mean(probability) < 0.05
 
 
-def test_round_trip_through_config_and_file(tmp_path):
+def test_round_trip_through_config_and_file(network, tmp_path):
     layer = network()
     inputs = keras.Input((None, None, None))
     model = keras.Model(inputs, layer(inputs))
@@ -147,6 +128,6 @@ def test_round_trip_through_config_and_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"), [("filters", 0), ("dilations", ()), ("dilations", (0,))]
 )
-def test_sizes_that_make_no_sense(name, value):
+def test_sizes_that_make_no_sense(small, name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be positive"):
-        Context(**SMALL | {name: value})
+        Context(**small | {name: value})

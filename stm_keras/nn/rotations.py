@@ -1,0 +1,99 @@
+"""One answer from the maps as they are and turned by 90, 180 and 270 degrees.
+
+Nothing in the physics knows which way a frame lies, and the training shows all
+of the square's symmetries; yet a network answers a little differently for each,
+and these errors are its own. Their mean has less of them.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from stm_keras.nn.untyped import Tensor
+
+N_ROTATIONS = 4
+
+Answer = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""From maps and where they were measured, both [B, V, H, W], and 2k [B, V] to
+an answer as of `Context`, [B, H, W, 5]."""
+
+_ROWS, _COLS = 2, 3
+"""Axes of maps; those of an answer come one earlier."""
+
+
+def mean_over_rotations(
+    answer: Answer, maps: Tensor, measured: Tensor, ring: Tensor
+) -> Tensor:
+    """Ask for the four rotations, and give the mean of what is said.
+
+    Two at a time go through the network, as one batch: those that lie upright
+    and those that lie on their side, whose frames have another shape.
+
+    Args:
+        answer: the network.
+        maps: [B, V, H, W].
+        measured: 1 where a pixel was measured and 0 elsewhere, [B, V, H, W].
+        ring: 2k of each map [rad/px], [B, V].
+
+    Returns:
+        The logit of the mean probability; offsets and deviations of the
+        mixture, each rotation weighed with the probability that it gives;
+        [B, H, W, 5].
+    """
+    upright = tf.concat([maps, _turned(maps, _ROWS, _COLS)], axis=0)
+    seen = tf.concat([measured, _turned(measured, _ROWS, _COLS)], axis=0)
+    told = tf.concat([ring, ring], axis=0)
+    one, two = tf.split(answer(upright, seen, told), 2, axis=0)
+    # On its side: transposed after a flip, which is a quarter turn.
+    three, four = tf.split(
+        answer(_on_its_side(maps), _on_its_side(measured), told), 2, axis=0
+    )
+    views = [
+        one,
+        _back(two, (1, 2), (-1.0, -1.0)),
+        _back(_transposed(three), (1,), (-1.0, 1.0)),
+        _back(_transposed(four), (2,), (1.0, -1.0)),
+    ]
+    return _mixture(tf.stack(views))
+
+
+def _turned(maps: Tensor, *axes: int) -> Tensor:
+    return tf.reverse(maps, axes)
+
+
+def _on_its_side(maps: Tensor) -> Tensor:
+    both = tf.concat([_turned(maps, _ROWS), _turned(maps, _COLS)], axis=0)
+    return tf.transpose(both, (0, 1, 3, 2))
+
+
+def _transposed(output: Tensor) -> Tensor:
+    """An answer with rows and columns exchanged, also in what it says."""
+    logit, row, col, by_row, by_col = tf.split(output, 5, axis=-1)
+    exchanged = tf.concat([logit, col, row, by_col, by_row], axis=-1)
+    return tf.transpose(exchanged, (0, 2, 1, 3))
+
+
+def _back(
+    output: Tensor, axes: tuple[int, ...], signs: tuple[float, float]
+) -> Tensor:
+    """Undo a flip of the maps in the answer for them."""
+    factors = tf.constant([1.0, *signs, 1.0, 1.0], output.dtype)
+    return tf.reverse(output, axes) * factors
+
+
+def _mixture(views: Tensor) -> Tensor:
+    """See `mean_over_rotations`; of [n, B, H, W, 5]."""
+    logit, place, width = tf.split(views, (1, 2, 2), axis=-1)
+    # Of logarithms: probabilities near 0 and 1 are all the same in 32 bits.
+    there, not_there = tf.math.log_sigmoid(logit), tf.math.log_sigmoid(-logit)
+    share = tf.nn.softmax(there, axis=0)
+    mean = tf.reduce_sum(share * place, axis=0)
+    inner = width**2 + (place - mean) ** 2
+    return tf.concat(
+        [
+            tf.reduce_logsumexp(there, 0) - tf.reduce_logsumexp(not_there, 0),
+            mean,
+            tf.sqrt(tf.reduce_sum(share * inner, axis=0)),
+        ],
+        axis=-1,
+    )
