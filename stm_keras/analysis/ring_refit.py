@@ -33,13 +33,11 @@ from stm_keras.analysis.ring_inclusion import inclusion_probabilities
 from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
 
 WEIGHTS = {
-    EQ3: Weights(0.39, 0.39, 0.04, -0.62),
-    SCATTERING: Weights(0.35, 0.64, -0.39, -1.36),
+    EQ3: Weights(0.34, 0.44, 0.13, -0.60),
+    SCATTERING: Weights(0.35, 0.57, -0.19, -1.67),
 }
 """The waves that are tried, of which that counts which leaves least, and what
-is made of its rings; from `benchmarks/ring_refit.py`, which since positions
-are refined in two turns differs by 0.02 at most, and by 0.26 in the excess of
-the second, of 72 stacks."""
+is made of its rings; from `benchmarks/ring_refit.py`."""
 
 WHITE = 4.0
 """What is left is taken for white where neighbours correlate by no more than so

@@ -32,7 +32,7 @@ from stm_keras.fitting.publication import (
     seal,
 )
 from stm_keras.fitting.training_log import TrainingLog
-from stm_keras.model_card import ModelCard
+from stm_keras.model_card import ModelCard, read_card
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.progress import Progress, no_progress
 from stm_keras.versions import package_versions
@@ -202,6 +202,7 @@ def _card(
             "steps_per_checkpoint": log.steps_per_epoch,
             "keep": config.keep,
             "best": log.kept(config.keep),
+            **_of_the_weights(config),
         },
         tile_px=max(config.batches.sizes_px),
         reach_px=model.network.reach_px,
@@ -226,3 +227,17 @@ def _card(
         },
         adaptation=adaptation and adaptation.as_dict(),
     )
+
+
+def _of_the_weights(config: ContextFitConfig) -> dict[str, Any]:
+    """Where the weights are from that no step has changed."""
+    if config.steps or config.init is None:
+        return {}
+    start = read_card(config.init)
+    return {
+        "weights": {
+            "command": start.command,
+            "made": start.made,
+            "training": start.training,
+        }
+    }

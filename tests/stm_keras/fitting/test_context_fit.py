@@ -186,6 +186,9 @@ def test_without_a_step_only_the_calibration_is_new(
     card = fit_context(context_config(tmp_path / "anew", **changes))
     assert card.network["rotations"] == 4
     assert card.training["steps"] == 0
+    weights = card.training["weights"]
+    assert weights["command"] == "stmk fit --network context ..."
+    assert weights["training"] == read_card(old).training
     assert card.detection is not None
     after = keras.saving.load_model(tmp_path / "anew/model.keras")
     for one, other in zip(
