@@ -88,6 +88,11 @@ class Context(TwoLooks):
         )
         self.calibration = as_calibration(calibration)
         self.rotations = rotations
+        # In graphs they stand once, however many signatures ask them.
+        self._functions = tuple(
+            tf.function(self._upright, input_signature=_STACK, autograph=False)
+            for _ in range(2)
+        )
 
     def call(
         self,
@@ -127,15 +132,10 @@ class Context(TwoLooks):
         if self.rotations == 1:
             output = self._upright(maps, measured, ring)
         else:
-            # Called twice, it stands in a graph once.
-            once = (
-                self._upright
-                if tf.executing_eagerly()
-                else tf.function(
-                    self._upright, input_signature=_STACK, autograph=False
-                )
-            )
-            output = mean_over_rotations(once, maps, measured, ring)
+            answers = self._functions
+            if tf.executing_eagerly():
+                answers = self._upright, self._upright
+            output = mean_over_rotations(answers, maps, measured, ring)
         return calibrated(output, ops.shape(maps)[1], self.calibration)
 
     def _upright(

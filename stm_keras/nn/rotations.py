@@ -22,7 +22,7 @@ _ROWS, _COLS = 2, 3
 
 
 def mean_over_rotations(
-    answer: Answer, maps: Tensor, measured: Tensor, ring: Tensor
+    answers: tuple[Answer, Answer], maps: Tensor, measured: Tensor, ring: Tensor
 ) -> Tensor:
     """Ask for the four rotations, and give the mean of what is said.
 
@@ -30,7 +30,9 @@ def mean_over_rotations(
     and those that lie on their side, whose frames have another shape.
 
     Args:
-        answer: the network.
+        answers: the network, for those upright and for those on their side.
+            In a graph these are two functions: tf2onnx cannot take one with a
+            loop in it twice.
         maps: [B, V, H, W].
         measured: 1 where a pixel was measured and 0 elsewhere, [B, V, H, W].
         ring: 2k of each map [rad/px], [B, V].
@@ -43,11 +45,10 @@ def mean_over_rotations(
     upright = tf.concat([maps, _turned(maps, _ROWS, _COLS)], axis=0)
     seen = tf.concat([measured, _turned(measured, _ROWS, _COLS)], axis=0)
     told = tf.concat([ring, ring], axis=0)
-    one, two = tf.split(answer(upright, seen, told), 2, axis=0)
+    one, two = tf.split(answers[0](upright, seen, told), 2, axis=0)
     # On its side: transposed after a flip, which is a quarter turn.
-    three, four = tf.split(
-        answer(_on_its_side(maps), _on_its_side(measured), told), 2, axis=0
-    )
+    side, seen = _on_its_side(maps), _on_its_side(measured)
+    three, four = tf.split(answers[1](side, seen, told), 2, axis=0)
     views = [
         one,
         _back(two, (1, 2), (-1.0, -1.0)),
@@ -57,8 +58,11 @@ def mean_over_rotations(
     return _mixture(tf.stack(views))
 
 
-def _turned(maps: Tensor, *axes: int) -> Tensor:
-    return tf.reverse(maps, axes)
+def _turned(values: Tensor, *axes: int) -> Tensor:
+    # One after the other: OpenVINO turns no two at once.
+    for axis in axes:
+        values = tf.reverse(values, (axis,))
+    return values
 
 
 def _on_its_side(maps: Tensor) -> Tensor:
@@ -78,7 +82,7 @@ def _back(
 ) -> Tensor:
     """Undo a flip of the maps in the answer for them."""
     factors = tf.constant([1.0, *signs, 1.0, 1.0], output.dtype)
-    return tf.reverse(output, axes) * factors
+    return _turned(output, *axes) * factors
 
 
 def _mixture(views: Tensor) -> Tensor:

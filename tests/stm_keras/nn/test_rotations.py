@@ -64,7 +64,7 @@ def test_certain_answers_stay_finite():
         return tf.concat([logit, *[tf.ones_like(logit)] * 4], axis=-1)
 
     values = stack((1, 4, 5, 7))
-    output = mean_over_rotations(sure, values, values, RING).numpy()
+    output = mean_over_rotations((sure, sure), values, values, RING).numpy()
     np.testing.assert_allclose(
         output[..., 0], np.where(values[:, 0] > 0, 300, -300), rtol=1e-3
     )
