@@ -55,7 +55,7 @@ def mean_over_rotations(
         _back(_transposed(three), (1,), (-1.0, 1.0)),
         _back(_transposed(four), (2,), (1.0, -1.0)),
     ]
-    return _mixture(tf.stack(views))
+    return _mixture(views)
 
 
 def _turned(values: Tensor, *axes: int) -> Tensor:
@@ -85,19 +85,25 @@ def _back(
     return _turned(output, *axes) * factors
 
 
-def _mixture(views: Tensor) -> Tensor:
-    """See `mean_over_rotations`; of [n, B, H, W, 5]."""
-    logit, place, width = tf.split(views, (1, 2, 2), axis=-1)
+def _mixture(views: list[Tensor]) -> Tensor:
+    """See `mean_over_rotations`; of answers [B, H, W, 5]."""
+    # A number of all views side by side, [B, H, W, n]: with one more axis
+    # TensorFlow.js cannot do it on a graphics card.
+    parts = zip(*(tf.split(view, 5, axis=-1) for view in views), strict=True)
+    logit, row, col, by_row, by_col = (tf.concat(part, -1) for part in parts)
     # Of logarithms: probabilities near 0 and 1 are all the same in 32 bits.
     there, not_there = tf.math.log_sigmoid(logit), tf.math.log_sigmoid(-logit)
-    share = tf.nn.softmax(there, axis=0)
-    mean = tf.reduce_sum(share * place, axis=0)
-    inner = width**2 + (place - mean) ** 2
-    return tf.concat(
-        [
-            tf.reduce_logsumexp(there, 0) - tf.reduce_logsumexp(not_there, 0),
-            mean,
-            tf.sqrt(tf.reduce_sum(share * inner, axis=0)),
-        ],
-        axis=-1,
-    )
+    share = tf.nn.softmax(there, axis=-1)
+    logit = _log_sum(there) - _log_sum(not_there)
+    places, widths = [], []
+    for place, width in ((row, by_row), (col, by_col)):
+        mean = tf.reduce_sum(share * place, axis=-1, keepdims=True)
+        inner = width**2 + (place - mean) ** 2
+        variance = tf.reduce_sum(share * inner, axis=-1, keepdims=True)
+        places.append(mean)
+        widths.append(tf.sqrt(variance))
+    return tf.concat([logit, *places, *widths], axis=-1)
+
+
+def _log_sum(values: Tensor) -> Tensor:
+    return tf.reduce_logsumexp(values, axis=-1, keepdims=True)
