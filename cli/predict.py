@@ -66,7 +66,7 @@ def predict(
     tiling: Tiling = "overlap",
     threshold: Threshold = None,
     false_discovery_rate: FalseDiscoveryRate = None,
-    surrogates: Surrogates = 5,
+    surrogates: Surrogates = None,
     tell_rings: TellRings = True,
     fit_rings: FitRings = True,
     mask_radius_nm: MaskRadius = 0.5,

@@ -160,11 +160,12 @@ FalseDiscoveryRate = Annotated[
     ),
 ]
 Surrogates = Annotated[
-    int,
+    int | None,
     typer.Option(
         help="context: in how many maps of the file's own spectrum, without "
-        "an impurity, to look for what is found for no reason. 0 saves the "
-        "time.",
+        "an impurity, to look for what is found for no reason. By default 5, "
+        "fewer of large frames; 0 saves the time.",
+        show_default=False,
     ),
 ]
 TellRings = Annotated[

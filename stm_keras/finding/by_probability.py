@@ -22,6 +22,11 @@ Rule = Callable[[np.ndarray], float]
 """From the probabilities of all detections in a stack to the least that
 counts."""
 
+_MOST_SURROGATES = 5
+_ENOUGH_PX = 160_000
+"""Of all surrogates together: five frames of nearly 180 x 180 px. They take as
+long as the maps themselves, each."""
+
 _MANY_FALSE = 2.0
 """Surrogates may hold so many times the false ones that the rate allows."""
 
@@ -129,11 +134,15 @@ def _surrogates(
     options: PredictOptions,
     rule: Rule,
 ) -> np.ndarray | None:
-    if options.surrogates == 0:
+    n_surrogates = options.surrogates
+    if n_surrogates is None:
+        enough = -(-_ENOUGH_PX // ready.data[0].size)
+        n_surrogates = min(enough, _MOST_SURROGATES)
+    if n_surrogates == 0:
         return None
     rng = np.random.default_rng(0)  # the same file gives the same answer
     counts = []
-    for _ in range(options.surrogates):
+    for _ in range(n_surrogates):
         maps = phase_surrogate(ready.data, rng)
         found = finder.detect(maps, ring_rad_px, fit_rings=options.fit_rings)
         sure = found.probabilities >= rule(found.probabilities)

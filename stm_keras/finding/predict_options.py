@@ -33,7 +33,8 @@ class PredictOptions:
         false_discovery_rate: with `context`, expected share of false ones
             among all that are kept; None takes the card's threshold.
         surrogates: with `context`, how many maps without an impurity are made
-            of the user's own to count what is found in them.
+            of the user's own to count what is found in them; None takes five,
+            and fewer of a large frame, which holds as much as several.
         tell_rings: with `context`, tell it the wave number of every map.
         fit_rings: with `context`, let a fit of rings to all maps have its
             say where it may be believed.
@@ -46,7 +47,7 @@ class PredictOptions:
     region: Region = field(default_factory=Region)
     bias_range_v: tuple[float, float] | None = None
     false_discovery_rate: float | None = None
-    surrogates: int = 5
+    surrogates: int | None = None
     tell_rings: bool = True
     fit_rings: bool = True
 
@@ -72,7 +73,7 @@ class PredictOptions:
                 "Give a threshold or a false-discovery rate, not both: each "
                 "decides what counts."
             )
-        if self.surrogates < 0:
+        if self.surrogates is not None and self.surrogates < 0:
             raise InputError(
                 f"`surrogates` must be >= 0. Received: {self.surrogates}"
             )

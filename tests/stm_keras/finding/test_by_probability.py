@@ -114,6 +114,18 @@ def test_surrogates_of_lonely_spots_hold_nothing():
     assert find(spots(), surrogates=0).surrogates is None
 
 
+@pytest.mark.parametrize(
+    ("side", "expected"), [(170, 5), (250, 3), (320, 2), (410, 1)]
+)
+def test_large_frames_need_fewer_surrogates(side, expected):
+    found = find(spots(shape=(side, side)))
+    assert found.surrogates is not None
+    assert len(found.surrogates) == expected
+    asked = find(spots(shape=(side, side)), surrogates=2)
+    assert asked.surrogates is not None
+    assert len(asked.surrogates) == 2
+
+
 def test_it_warns_of_maps_in_which_it_sees_things():
     maps = spots(shape=(60, 70))
     noise = np.random.default_rng(0).normal(0, 3, maps.data.shape)
