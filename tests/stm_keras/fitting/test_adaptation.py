@@ -62,6 +62,7 @@ def with_surer_pixels(start, by):
     """The same network with the logit of every pixel raised."""
     model = uncalibrated(start.ready.model)
     model.network.calibration = start.ready.model.network.calibration
+    model.network.rotations = start.ready.model.network.rotations
     bias = model.network.decoder.head.bias
     bias.assign(bias.numpy() + np.eye(len(bias.numpy()))[0] * by)
     return start.ready._replace(model=model)
@@ -94,6 +95,7 @@ def test_the_losses_are_those_of_the_training(
     assert 0 < whole < np.log(20 * 20)
 
 
+@pytest.mark.slow
 def test_the_same_network_ships_and_one_that_sees_things_does_not(
     start, experiment
 ):

@@ -156,6 +156,7 @@ def test_another_seed_is_not_resumed(context_config, context_model, tmp_path):
         fit_context(other)
 
 
+@pytest.mark.slow
 def test_it_starts_from_another_model(context_config, context_model, tmp_path):
     start = keras.saving.load_model(context_model / "model.keras")
     config = context_config(
@@ -173,6 +174,7 @@ def test_it_starts_from_another_model(context_config, context_model, tmp_path):
         np.testing.assert_allclose(new, old, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_a_step_only_the_calibration_is_new(
     context_config, context_model, tmp_path
 ):
