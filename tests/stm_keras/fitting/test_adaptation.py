@@ -118,6 +118,7 @@ def test_the_same_network_ships_and_one_that_sees_things_does_not(
     assert kept is start.ready
 
 
+@pytest.mark.slow
 def test_detections_are_counted_as_predict_keeps_them(start, experiment):
     (stack,) = experiment.stacks
     found = finder_of(start.ready, start.card).detect(*stack).probabilities

@@ -90,6 +90,7 @@ def test_the_calibration_is_of_inference_alone(context_model):
     np.testing.assert_allclose(true[..., 3:], factor * raw[..., 3:], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on(context_config, context_model, tmp_path):
     out = tmp_path / "stopped"
     shutil.copytree(context_model / "training", out / "training")
