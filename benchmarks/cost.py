@@ -2,7 +2,7 @@
 
 One stack after the other through a loaded model. Prints the median of several
 runs, the least and the greatest; the median with what `stmk predict` adds by
-default, the fit of rings, five surrogates and the ground; and the largest size
+default, the fit of rings, surrogates and the ground; and the largest size
 that the process ever had. The maps show the rings of forty impurities (Eq. 3)
 in white noise, where the fit has most to do. Nothing else should run beside
 it. From the project's folder:
