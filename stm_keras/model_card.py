@@ -153,6 +153,8 @@ def _typed(fields: dict[str, Any]) -> dict[str, Any]:
         for name in ("threshold", "false_discovery_rate"):
             if not 0 < float(fields["detection"][name]) < 1:
                 raise ValueError(f"detection: {name} is no share")
+        if not float(fields["detection"].get("false_beforehand", 0.0)) >= 0:
+            raise ValueError("detection: false_beforehand is below 0")
     return typed
 
 

@@ -86,8 +86,9 @@ class ContextDefaultFinder(ContextFinder):
     @property
     def settings(self) -> dict[str, Any]:
         """The card's."""
-        names = "threshold", "false_discovery_rate"
-        return {name: self._network.card.detection[name] for name in names}
+        names = "threshold", "false_discovery_rate", "false_beforehand"
+        own = self._network.card.detection
+        return {name: own[name] for name in names if name in own}
 
     def tune(self, cases: Sequence[Case]) -> None:
         """Does nothing."""

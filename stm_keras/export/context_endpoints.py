@@ -43,8 +43,8 @@ def context_endpoints(
 
     Args:
         model: the trained network.
-        detection: of its card; the `threshold` and `false_discovery_rate`
-            of what `locate` gives.
+        detection: of its card; the `threshold`, `false_discovery_rate` and
+            `false_beforehand` of what `locate` gives.
         ground: what the training fields look like to the network; None leaves
             `describe` out.
     """
@@ -90,6 +90,7 @@ class _ContextAnswers:
             tf.concat([logit, rest], axis=-1),
             float(self.detection["threshold"]),
             float(self.detection["false_discovery_rate"]),
+            float(self.detection.get("false_beforehand", 0.0)),
         )
         return {
             "positions_px": found.positions,

@@ -27,9 +27,6 @@ _ENOUGH_PX = 160_000
 """Of all surrogates together: five frames of nearly 180 x 180 px. They take as
 long as the maps themselves, each."""
 
-_MANY_FALSE = 2.0
-"""Surrogates may hold so many times the false ones that the rate allows."""
-
 
 def find_by_probability(
     ready: ConductanceMaps,
@@ -182,8 +179,7 @@ def _doubts(
 ) -> tuple[str, ...]:
     """Whether the maps' own spectrum makes the finder see things."""
     mean = surrogates.mean()
-    allowed = _MANY_FALSE * rate * n_found
-    if mean <= max(1 / len(surrogates), allowed):
+    if mean <= max(1 / len(surrogates), rate * n_found):
         return ()
     return (
         f"warning: maps of the same spectrum without any impurity give "

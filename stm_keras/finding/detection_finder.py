@@ -48,6 +48,12 @@ class DetectionFinder:
         assert self.card.detection is not None
         return float(self.card.detection["false_discovery_rate"])
 
+    @property
+    def false_beforehand(self) -> float:
+        """So many are counted as false before any is looked at."""
+        assert self.card.detection is not None
+        return float(self.card.detection.get("false_beforehand", 0.0))
+
     def least_kept(self, probabilities: np.ndarray) -> float:
         """The least probability of what counts in one stack.
 
@@ -58,7 +64,10 @@ class DetectionFinder:
             See `stm_keras.analysis.false_discovery.least_kept`.
         """
         return least_kept(
-            probabilities, self.false_discovery_rate, self.threshold
+            probabilities,
+            self.false_discovery_rate,
+            self.threshold,
+            self.false_beforehand,
         )
 
     def answer(

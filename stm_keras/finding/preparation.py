@@ -11,7 +11,7 @@ from stm_keras.io.cleaning.cleaning_options import CleaningOptions, Level
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
 
-_MIDDLE_RAD_PX = 1.1
+MIDDLE_RAD_PX = 1.1
 """Where rings are moved to: near the middle of 0.6 to 2.2 rad/px, as a ratio;
 best for simulated topographs, see `benchmarks/pixel.py`."""
 
@@ -93,7 +93,7 @@ def to_known_pixel(
     rings = ring_per_nm * (down + right) / 2
     if square and low <= rings.min() and rings.max() <= high:
         return maps
-    middle = _MIDDLE_RAD_PX
+    middle = MIDDLE_RAD_PX
     # A wide stack may need the middle moved to have both ends inside.
     widest = ring_per_nm.max() / ring_per_nm.mean()
     middle = min(middle, high / widest)

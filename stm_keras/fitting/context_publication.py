@@ -17,6 +17,7 @@ from stm_keras.export.saved_model import export_saved_model
 from stm_keras.files import atomic_file
 from stm_keras.fitting.adaptation_figures import Adaptation
 from stm_keras.fitting.context_calibration import (
+    FALSE_BEFOREHAND,
     FALSE_DISCOVERY_RATE,
     SEED,
     Calibrated,
@@ -126,7 +127,7 @@ def _test(ready: Calibrated, config: ContextFitConfig) -> _Tested:
 def _kept(field: FieldResult, threshold: float) -> np.ndarray:
     """Detections that count, bool [n]."""
     p = field.probabilities
-    return p >= least_kept(p, FALSE_DISCOVERY_RATE, threshold)
+    return p >= least_kept(p, FALSE_DISCOVERY_RATE, threshold, FALSE_BEFOREHAND)
 
 
 def _pooled(
@@ -215,6 +216,7 @@ def _card(
         detection={
             "threshold": threshold,
             "false_discovery_rate": FALSE_DISCOVERY_RATE,
+            "false_beforehand": FALSE_BEFOREHAND,
             "tolerance_px": TOLERANCE_PX,
             "reliability": {
                 "stated": diagram.stated.round(4).tolist(),

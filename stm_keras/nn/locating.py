@@ -40,13 +40,16 @@ class Located(NamedTuple):
     left_out: Tensor
 
 
-def locate_detections(output: Tensor, threshold: float, rate: float) -> Located:
+def locate_detections(
+    output: Tensor, threshold: float, rate: float, beforehand: float = 0.0
+) -> Located:
     """Join what neighbouring pixels say of one impurity.
 
     Args:
         output: as `Context` gives it, float32 [B, H, W, 5].
         threshold: least joint probability.
         rate: share of those kept that may be false, by expectation.
+        beforehand: so many are counted as false before any is looked at.
 
     Returns:
         See `Located`; the rules are those of
@@ -89,7 +92,7 @@ def locate_detections(output: Tensor, threshold: float, rate: float) -> Located:
     kept = exists & (joint >= threshold)
     kept &= _surest_within_reach(place, joint, kept)
     found = _packed(place, joint, deviation, kept, left_out)
-    return _padded(_few_false(found, rate))
+    return _padded(_few_false(found, rate, beforehand))
 
 
 def locate_peaks(
@@ -186,13 +189,15 @@ def _packed(
     return Located(place, certainty, deviation, count, left_out)
 
 
-def _few_false(found: Located, rate: float) -> Located:
+def _few_false(found: Located, rate: float, beforehand: float) -> Located:
     """The surest, as long as few enough of them are expected to be false."""
+    number = np.arange(1, MOST + 1, dtype=np.int32)
+    allowed = np.float32(rate) * number.astype(np.float32) - beforehand
     # Axis 1, not -1, of which TensorFlow.js makes another sum.
-    allowed = np.float32(rate) * np.arange(1, MOST + 1, dtype=np.float32)
     kept = tf.cumsum(1 - found.certainty, axis=1) <= allowed
     kept &= tf.range(MOST) < found.count[:, None]
-    count = tf.reduce_sum(tf.cast(kept, tf.int32), axis=-1)
+    # One may not stay alone that does among more.
+    count = tf.reduce_max(tf.where(kept, number, 0), axis=-1)
     return found._replace(count=count)
 
 

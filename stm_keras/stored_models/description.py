@@ -113,7 +113,8 @@ def _quality(card: ModelCard) -> Iterator[tuple[str, str]]:
         "threshold",
         f"probability {detection['threshold']:.3g} at least, and of those kept "
         f"in a stack {detection['false_discovery_rate']:.0%} false by "
-        "expectation at most",
+        "expectation at most, "
+        f"{detection.get('false_beforehand', 0.0):g} of one counted beforehand",
     )
     error = detection["reliability"]["expected_calibration_error"]
     yield (

@@ -94,6 +94,11 @@ def test_the_floor_grows_with_maps_beyond_the_trainings(card):
         {"a": 1},
         {"threshold": "x", "false_discovery_rate": 0.2},
         {"threshold": 0.5, "false_discovery_rate": 2},
+        {
+            "threshold": 0.5,
+            "false_discovery_rate": 0.2,
+            "false_beforehand": -1,
+        },
         [],
     ],
 )

@@ -55,7 +55,11 @@ CARD = ModelCard(
     scores={},
     made={"date": "2026-01-01"},
     versions={"stm-keras": "0.1.0"},
-    detection={"threshold": 0.3, "false_discovery_rate": 0.1},
+    detection={
+        "threshold": 0.3,
+        "false_discovery_rate": 0.1,
+        "false_beforehand": 0.05,
+    },
 )
 SCORE_CARD = dataclasses.replace(
     CARD,
@@ -167,8 +171,9 @@ class Exported(NamedTuple):
             output = np.concatenate([*parts, served["deviation"][0]], axis=-1)
             threshold = self.card.detection["threshold"]
             rate = self.card.detection["false_discovery_rate"]
+            counted = self.card.detection["false_beforehand"]
             found = find_detections(output, threshold)
-            least = least_kept(found.probabilities, rate, threshold)
+            least = least_kept(found.probabilities, rate, threshold, counted)
             return found.positions[found.probabilities >= least]
         return find_peaks(
             standardised(score),

@@ -31,16 +31,21 @@ def answer(seed, spread=3.0, shape=(40, 30)):
     spread=st.sampled_from([1.0, 3.0, 9.0]),
     threshold=st.sampled_from([0.02, 0.3, 0.7]),
     rate=st.sampled_from([0.05, 0.3, 0.99]),
+    beforehand=st.sampled_from([0.0, 0.3, 2.0]),
 )
-@example(seed=4653, spread=9.0, threshold=0.02, rate=0.05)
+@example(seed=4653, spread=9.0, threshold=0.02, rate=0.05, beforehand=0.0)
 @settings(max_examples=15)
-def test_detections_are_those_of_the_package(seed, spread, threshold, rate):
+def test_detections_are_those_of_the_package(
+    seed, spread, threshold, rate, beforehand
+):
     output = answer(seed, spread)
     expected = find_detections(output, threshold)
-    least = least_kept(expected.probabilities, rate, threshold)
+    least = least_kept(expected.probabilities, rate, threshold, beforehand)
     n = int((expected.probabilities >= least).sum())
     expected = type(expected)(*(values[:n] for values in expected))
-    found = locate_detections(tf.constant(output[None]), threshold, rate)
+    found = locate_detections(
+        tf.constant(output[None]), threshold, rate, beforehand
+    )
     count = int(found.count[0])
     assert count == len(expected.positions)
     assert found.left_out[0] == 0

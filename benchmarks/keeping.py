@@ -1,0 +1,172 @@
+"""How much of what `context` detects should be kept?
+
+A default has to serve every user: Jaccard index at 1 px by the arguments of
+`least_kept` (the share of false detections that may be expected in a stack, the
+least probability, and what is counted as false beforehand), on tuning stacks of
+the bench, never on its test stacks, and on the simulated topographs of
+`pixel.py`; and what is kept of surrogates of one map, which hold no impurity.
+From the project's folder:
+
+    python benchmarks/keeping.py --model saved_models/context
+"""
+
+import argparse
+import datetime
+import itertools
+import os
+import platform
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from detecting import SEED, detector, shown, stacks
+from pixel import TOLERANCE_RAD, topograph
+from surrogates import DENSITY, DIFFICULTIES
+
+from stm_keras.analysis.detections import Detections
+from stm_keras.analysis.false_discovery import least_kept
+from stm_keras.analysis.metrics import Score, score_positions
+from stm_keras.bench.case import TOLERANCE_PX, Role
+from stm_keras.bench.virtual import virtual_make
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.finding.preparation import MIDDLE_RAD_PX
+from stm_keras.finding.surrogates import phase_surrogate
+from stm_keras.io.resampling import resample
+
+RULES = (
+    *itertools.product((0.1, 0.2, 0.3, 0.4), (0.4, 0.5, 0.6), (0.0,)),
+    *itertools.product((0.3, 0.4), (0.5,), (0.1, 0.2)),
+    (0.4, 0.5, 0.3),
+)
+"""Rate, floor, and what is counted beforehand; see `least_kept`."""
+
+Rule = tuple[float, float, float]
+EQUATION_3 = tuple(f"eq3/eta {eta}" for eta in (0.2, 0.5, 0.8))
+VIRTUAL = tuple(
+    f"virtual/{difficulty}, {density}, {count}"
+    for difficulty in ("typical", "hard")
+    for density in ("sparse", "medium", "dense")
+    for count in ("1 map", "4 maps", "32 maps")
+)
+N_SURROGATES = 5
+
+
+class Seen(NamedTuple):
+    """What was detected in one stack, and what is there."""
+
+    found: Detections
+    truth: np.ndarray
+    tolerance: float
+
+    def score(self, rule: Rule) -> Score:
+        """Of what is kept."""
+        least = least_kept(self.found.probabilities, *rule)
+        kept = self.found.positions[self.found.probabilities >= least]
+        return score_positions(kept, self.truth, tolerance=self.tolerance)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--model", type=Path, default=Path("saved_models/context")
+    )
+    parser.add_argument("--fields", type=int, default=40, help="of Eq. 3")
+    parser.add_argument("--experiments", type=int, default=8)
+    parser.add_argument("--topographs", type=int, default=40)
+    parser.add_argument("--cache", type=Path, default=None)
+    options = parser.parse_args()
+    finder = detector(options.model)
+    cells = {
+        label: [
+            Seen(finder.detect(*shown(case)), case.positions, TOLERANCE_PX)
+            for case in cases
+        ]
+        for label, cases in stacks(
+            EQUATION_3 + VIRTUAL,
+            Role.TUNE,
+            fields=options.fields,
+            experiments=options.experiments,
+            cache=options.cache,
+        )
+    }
+    cells["topographs"] = [
+        seen_topograph(finder, number) for number in range(options.topographs)
+    ]
+    empty = [
+        in_surrogates(finder, difficulty, options.experiments, options.cache)
+        for difficulty in DIFFICULTIES
+    ]
+    print(
+        f"{datetime.date.today()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}; tuning stacks, seed {SEED}: {options.fields} "
+        f"fields of Eq. 3, {options.experiments} experiments a cell, "
+        f"{options.topographs} topographs; {N_SURROGATES} surrogates of each "
+        "experiment\n"
+    )
+    print_table(cells, empty)
+
+
+def seen_topograph(finder: DetectionFinder, number: int) -> Seen:
+    """A simulated topograph at the pixel to which files are brought."""
+    maps, truth = topograph(number)
+    ready = resample(maps, MIDDLE_RAD_PX)
+    told = np.array([np.mean(ready.pixel_nm)])
+    scale = np.divide(ready.shape[1:], maps.shape[1:])
+    return Seen(
+        finder.detect(ready.data, told),
+        (truth + 0.5) * scale - 0.5,
+        TOLERANCE_RAD / MIDDLE_RAD_PX,
+    )
+
+
+def in_surrogates(
+    finder: DetectionFinder,
+    difficulty: str,
+    experiments: int,
+    cache: Path | None,
+) -> list[np.ndarray]:
+    """Probabilities of all that is detected in each surrogate."""
+    rng = np.random.default_rng(SEED)
+    make = virtual_make(DENSITY, difficulty, 1, cache)
+    every = []
+    for number in range(experiments):
+        maps, ring = shown(make(Role.TUNE, SEED, number))
+        for _ in range(N_SURROGATES):
+            found = finder.detect(phase_surrogate(maps, rng), ring)
+            every.append(found.probabilities)
+    return every
+
+
+def print_table(
+    cells: dict[str, list[Seen]], empty: list[list[np.ndarray]]
+) -> None:
+    """A row for each rule."""
+    names = [label.split("/")[-1] for label in EQUATION_3]
+    names += ["typical", "hard", "topographs", "all cells", "in a surrogate"]
+    heads = ["false, of kept", "least p", "beforehand", *names]
+    print("| " + " | ".join(heads) + " |")
+    print("|---" * len(heads) + "|")
+    for rule in RULES:
+        jaccard = {
+            label: reduce(add, (s.score(rule) for s in seen)).jaccard
+            for label, seen in cells.items()
+        }
+        values = [jaccard[label] for label in EQUATION_3]
+        for difficulty in ("typical", "hard"):
+            own = [v for label, v in jaccard.items() if difficulty in label]
+            values.append(float(np.mean(own)))
+        values += [jaccard["topographs"], float(np.mean([*jaccard.values()]))]
+        kept = [
+            np.mean([(p >= least_kept(p, *rule)).sum() for p in stack])
+            for stack in empty
+        ]
+        numbers = " | ".join(f"{value:.3f}" for value in values)
+        seldom = " / ".join(f"{mean:.2f}" for mean in kept)
+        own = " | ".join(f"{number:g}" for number in rule)
+        print(f"| {own} | {numbers} | {seldom} |")
+
+
+if __name__ == "__main__":
+    main()
