@@ -33,8 +33,8 @@ def least_kept(
         beforehand: so many are counted as false before any is looked at.
 
     Returns:
-        The threshold, `NOTHING` where not even the surest may stay. Those of
-        at least this probability are to be kept.
+        The threshold, `NOTHING` or just above where not even the surest may
+        stay. Those of at least this probability are to be kept.
 
     Raises:
         InputError: for a rate outside (0, 1).
@@ -49,4 +49,8 @@ def least_kept(
     # Equally probable ones stay or go together.
     last = np.diff(p, append=-1.0) < 0
     allowed = np.flatnonzero(last & (share <= rate))
-    return float(p[allowed[-1]]) if len(allowed) else NOTHING
+    if len(allowed):
+        return float(p[allowed[-1]])
+    # Where some are counted beforehand, not even certain ones need stay.
+    certain = len(p) > 0 and p[0] >= NOTHING
+    return float(np.nextafter(NOTHING, 2)) if certain else NOTHING

@@ -48,6 +48,7 @@ def test_one_alone_must_be_surer_than_many():
     # The surest of them would not stay alone.
     assert least_kept([0.89, 0.8, 0.8], 0.4, 0.5, 0.3) == 0.8
     assert least_kept([0.89], 0.4, 0.5, 0.3) == NOTHING
+    assert least_kept([1.0, 1.0], 0.4, 0.5, 2.0) > 1
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -1.0, float("nan")])
