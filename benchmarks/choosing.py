@@ -1,8 +1,9 @@
 """Which of several networks `context` should ship?
 
-Compares them on the tuning stacks of the bench, never on the test stacks:
-Jaccard index at 1 px as `stmk predict` keeps detections, and the detections in
-surrogates of one map (see `surrogates.py`). From the project's folder:
+Compares them on the tuning stacks of the bench, never on the test stacks, and
+on simulated topographs (`topographs.py`): Jaccard index at 1 px as `stmk
+predict` keeps detections, and the detections in surrogates of one map (see
+`surrogates.py`). From the project's folder:
 
     python benchmarks/choosing.py saved_models/mine saved_models/context
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from detecting import SEED, detector, shown, stacks, sure
 from surrogates import DENSITY, DIFFICULTIES
+from topographs import seen_topograph
 
 from stm_keras.analysis.metrics import score_positions
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
@@ -42,14 +44,16 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+")
     parser.add_argument("--fields", type=int, default=20, help="of Eq. 3")
     parser.add_argument("--experiments", type=int, default=6)
+    parser.add_argument("--topographs", type=int, default=20)
     parser.add_argument("--cache", type=Path, default=None)
     options = parser.parse_args()
     finders = [detector(path) for path in options.models]
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "
         f"{platform.machine()}; tuning stacks, seed {SEED}: {options.fields} "
-        f"fields of Eq. 3, {options.experiments} experiments a cell; "
-        f"{N_SURROGATES} surrogates of each of these with one map\n"
+        f"fields of Eq. 3, {options.topographs} topographs, "
+        f"{options.experiments} experiments a cell; {N_SURROGATES} "
+        f"surrogates of each of these with one map\n"
     )
     print(" | ".join(("| ", *(path.name for path in options.models))) + " |")
     print("|---" * (1 + len(finders)) + "|")
@@ -63,6 +67,13 @@ def main() -> None:
     for label, cases in drawn:
         values = [f"{jaccard(finder, cases):.3f}" for finder in finders]
         print(" | ".join((f"| {label}", *values)) + " |", flush=True)
+    for blanked in (False, True):
+        values = [
+            f"{topographs(finder, options.topographs, blanked):.3f}"
+            for finder in finders
+        ]
+        name = f"| topographs{', blanked' if blanked else ''}"
+        print(" | ".join((name, *values)) + " |", flush=True)
     for difficulty in DIFFICULTIES:
         make = virtual_make(DENSITY, difficulty, 1, options.cache)
         cases = [
@@ -81,6 +92,19 @@ def jaccard(finder: DetectionFinder, cases: list[Case]) -> float:
             sure(finder, *shown(case)), case.positions, tolerance=TOLERANCE_PX
         )
         for case in cases
+    )
+    return functools.reduce(operator.add, scores).jaccard
+
+
+def topographs(finder: DetectionFinder, count: int, blanked: bool) -> float:
+    """Jaccard index of simulated topographs together."""
+    every = (
+        seen_topograph(finder, number, blanked=blanked)
+        for number in range(count)
+    )
+    scores = (
+        seen.score(finder.least_kept(seen.found.probabilities))
+        for seen in every
     )
     return functools.reduce(operator.add, scores).jaccard
 

@@ -4,8 +4,8 @@ A default has to serve every user: Jaccard index at 1 px by the arguments of
 `least_kept` (the share of false detections that may be expected in a stack, the
 least probability, and what is counted as false beforehand), on tuning stacks of
 the bench, never on its test stacks, and on the simulated topographs of
-`pixel.py`; and what is kept of surrogates of one map, which hold no impurity.
-From the project's folder:
+`topographs.py`; and what is kept of surrogates of one map, which hold no
+impurity. From the project's folder:
 
     python benchmarks/keeping.py --model saved_models/context
 """
@@ -18,22 +18,18 @@ import platform
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from detecting import SEED, detector, shown, stacks
-from pixel import TOLERANCE_RAD, topograph
 from surrogates import DENSITY, DIFFICULTIES
+from topographs import Seen, seen_topograph
 
-from stm_keras.analysis.detections import Detections
 from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.analysis.metrics import Score, score_positions
+from stm_keras.analysis.metrics import Score
 from stm_keras.bench.case import TOLERANCE_PX, Role
 from stm_keras.bench.virtual import virtual_make
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.preparation import MIDDLE_RAD_PX
 from stm_keras.finding.surrogates import phase_surrogate
-from stm_keras.io.resampling import resample
 
 RULES = (
     *itertools.product((0.1, 0.2, 0.3, 0.4), (0.4, 0.5, 0.6), (0.0,)),
@@ -50,21 +46,8 @@ VIRTUAL = tuple(
     for density in ("sparse", "medium", "dense")
     for count in ("1 map", "4 maps", "32 maps")
 )
+TOPOGRAPHS = ("topographs", "topographs, blanked")
 N_SURROGATES = 5
-
-
-class Seen(NamedTuple):
-    """What was detected in one stack, and what is there."""
-
-    found: Detections
-    truth: np.ndarray
-    tolerance: float
-
-    def score(self, rule: Rule) -> Score:
-        """Of what is kept."""
-        least = least_kept(self.found.probabilities, *rule)
-        kept = self.found.positions[self.found.probabilities >= least]
-        return score_positions(kept, self.truth, tolerance=self.tolerance)
 
 
 def main() -> None:
@@ -91,9 +74,11 @@ def main() -> None:
             cache=options.cache,
         )
     }
-    cells["topographs"] = [
-        seen_topograph(finder, number) for number in range(options.topographs)
-    ]
+    for name in TOPOGRAPHS:
+        cells[name] = [
+            seen_topograph(finder, number, blanked="blanked" in name)
+            for number in range(options.topographs)
+        ]
     empty = [
         in_surrogates(finder, difficulty, options.experiments, options.cache)
         for difficulty in DIFFICULTIES
@@ -108,16 +93,14 @@ def main() -> None:
     print_table(cells, empty)
 
 
-def seen_topograph(finder: DetectionFinder, number: int) -> Seen:
-    """A simulated topograph at the pixel to which files are brought."""
-    maps, truth = topograph(number)
-    ready = resample(maps, MIDDLE_RAD_PX)
-    told = np.array([np.mean(ready.pixel_nm)])
-    scale = np.divide(ready.shape[1:], maps.shape[1:])
-    return Seen(
-        finder.detect(ready.data, told),
-        (truth + 0.5) * scale - 0.5,
-        TOLERANCE_RAD / MIDDLE_RAD_PX,
+def score(every: list[Seen], rule: Rule) -> Score:
+    """Of what is kept of all stacks."""
+    return reduce(
+        add,
+        (
+            seen.score(least_kept(seen.found.probabilities, *rule))
+            for seen in every
+        ),
     )
 
 
@@ -144,20 +127,20 @@ def print_table(
 ) -> None:
     """A row for each rule."""
     names = [label.split("/")[-1] for label in EQUATION_3]
-    names += ["typical", "hard", "topographs", "all cells", "in a surrogate"]
+    names += ["typical", "hard", *TOPOGRAPHS, "all cells", "in a surrogate"]
     heads = ["false, of kept", "least p", "beforehand", *names]
     print("| " + " | ".join(heads) + " |")
     print("|---" * len(heads) + "|")
     for rule in RULES:
         jaccard = {
-            label: reduce(add, (s.score(rule) for s in seen)).jaccard
-            for label, seen in cells.items()
+            label: score(seen, rule).jaccard for label, seen in cells.items()
         }
         values = [jaccard[label] for label in EQUATION_3]
         for difficulty in ("typical", "hard"):
             own = [v for label, v in jaccard.items() if difficulty in label]
             values.append(float(np.mean(own)))
-        values += [jaccard["topographs"], float(np.mean([*jaccard.values()]))]
+        values += [jaccard[name] for name in TOPOGRAPHS]
+        values.append(float(np.mean([*jaccard.values()])))
         kept = [
             np.mean([(p >= least_kept(p, *rule)).sum() for p in stack])
             for stack in empty

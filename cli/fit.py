@@ -4,6 +4,7 @@ import typer
 
 from cli.fit_networks import train
 from cli.fit_options import (
+    AddBlocks,
     Alpha,
     BatchSize,
     Data,
@@ -37,6 +38,7 @@ def fit(
     network: Network = None,
     shares: Shares = None,
     init: Init = None,
+    add_blocks: AddBlocks = None,
     experiment: Experiment = None,
     surface: Surface = None,
     noise: Noise = None,

@@ -20,6 +20,7 @@ _OF_ONE = {
     "context": (
         "shares",
         "init",
+        "add_blocks",
         "steps",
         "decoder_filters",
         "surrogate_share",
@@ -84,6 +85,7 @@ def _fit_wang2020(given: Mapping[str, Any]) -> ModelCard:
 def _fit_context(given: Mapping[str, Any]) -> ModelCard:
     sizes = whole_numbers(given["sizes"], "--sizes")
     batches = _batches(given) | _known({"sizes_px": sizes}, "sizes_px")
+    added = whole_numbers(given["add_blocks"], "--add-blocks")
     data = _with_shares(given["data"], given["shares"])
     with quiet_imports():
         from stm_keras.data.context_pipeline import ContextBatchConfig
@@ -96,6 +98,7 @@ def _fit_context(given: Mapping[str, Any]) -> ModelCard:
         data=data,
         **_training(given, PAPER_ALPHA),
         **_known(given, "steps", "init", "keep"),
+        **_known({"added_blocks": added}, "added_blocks"),
         batches=drawn if share is None else drawn.with_surrogates(share),
         network=_known(given, "filters", "decoder_filters"),
     )

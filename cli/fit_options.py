@@ -34,6 +34,14 @@ Init = Annotated[
         show_default=False,
     ),
 ]
+AddBlocks = Annotated[
+    str | None,
+    typer.Option(
+        help="context, with --init: dilations of blocks put behind the "
+        "decoder's, such as 1,2,4; they change nothing until trained.",
+        show_default=False,
+    ),
+]
 Experiment = Annotated[
     list[Path] | None,
     typer.Option(

@@ -32,6 +32,8 @@ class ContextFitConfig:
         learning_rate: AdamW's highest; it rises to it over the first steps
             and falls to 0 along a cosine.
         init: model directory whose weights the training starts from.
+        added_blocks: with `init`, dilations [px] of blocks that are put behind
+            those of its decoder, which at first change nothing.
         experiment: files, or one prepared data set, for the entropy loss.
         surface: material of the experiment's files; None measures the ring.
         alpha: weight of the entropy loss.
@@ -50,6 +52,7 @@ class ContextFitConfig:
     steps: int = 8_000
     learning_rate: float = 1.5e-3
     init: Path | None = None
+    added_blocks: tuple[int, ...] = ()
     experiment: tuple[Path, ...] = ()
     surface: str | None = None
     alpha: float = 0.0
@@ -63,6 +66,8 @@ class ContextFitConfig:
         check_entropy(self.alpha, self.experiment)
         check_learning_rate(self.learning_rate)
         _check_steps(self.steps, self.init, self.alpha)
+        if self.added_blocks:
+            _check_added(self)
         if self.keep not in FILES:
             raise InputError(
                 f"Unknown checkpoint to keep: {self.keep!r}. Known: "
@@ -91,6 +96,24 @@ class ContextFitConfig:
         fields["init"] = str(self.init) if self.init else None
         fields["experiment"] = [str(path) for path in self.experiment]
         return fields
+
+
+def _check_added(config: ContextFitConfig) -> None:
+    if config.init is None:
+        raise InputError(
+            "Blocks are added to a trained network: give `init`, or leave "
+            "them out."
+        )
+    if min(config.added_blocks) < 1:
+        raise InputError(
+            "Dilations of added blocks must be >= 1. Received: "
+            f"{', '.join(map(str, config.added_blocks))}"
+        )
+    if config.steps == 0 or config.alpha > 0:
+        raise InputError(
+            "Added blocks have to be trained on simulated fields: give "
+            "`steps`, and no experiment."
+        )
 
 
 def _check_steps(steps: int, init: Path | None, alpha: float) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from stm_keras.analysis.novelty import read_ground
 from stm_keras.errors import InputError
 from stm_keras.export.model_export import load_weights
@@ -57,6 +59,31 @@ def uncalibrated(model: ImpurityFinder, alpha: float = 0.0) -> ImpurityFinder:
         model: whose sizes and weights it has.
         alpha: see `ImpurityFinder`.
     """
-    copy = context(alpha, **model.network.sizes)
-    copy.set_weights(model.get_weights())
+    return grown(model, (), alpha)
+
+
+def grown(
+    model: ImpurityFinder, dilations: tuple[int, ...], alpha: float = 0.0
+) -> ImpurityFinder:
+    """A copy with more blocks behind the decoder's, ready for training.
+
+    Their weights are 0, so that the answer is that of the model until they
+    are trained: a block gives back what it is given and adds to it
+    (T. Chen, I. Goodfellow and J. Shlens, Net2Net, arXiv:1511.05641).
+
+    Args:
+        model: with `Context`, whose weights it has.
+        dilations: of the blocks [px].
+        alpha: see `ImpurityFinder`.
+    """
+    sizes = model.network.sizes
+    blocks = (*sizes["decoder_dilations"], *dilations)
+    copy = context(alpha, **{**sizes, "decoder_dilations": blocks})
+    weights = model.get_weights()
+    *_, last = copy.network.decoder.blocks
+    added = [np.zeros_like(weight) for weight in last.get_weights()]
+    # In the order in which they are made: the decoder's head is the last.
+    head = len(weights) - len(copy.network.decoder.head.get_weights())
+    weights[head:head] = len(dilations) * added
+    copy.set_weights(weights)
     return copy

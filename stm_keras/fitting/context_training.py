@@ -19,7 +19,12 @@ from stm_keras.fitting.context_config import (
     ContextFitConfig,
 )
 from stm_keras.fitting.context_publication import publish_context
-from stm_keras.fitting.context_start import Start, read_start, uncalibrated
+from stm_keras.fitting.context_start import (
+    Start,
+    grown,
+    read_start,
+    uncalibrated,
+)
 from stm_keras.fitting.directory import is_finished, training_directory
 from stm_keras.fitting.experiment import Experiment, read_experiment
 from stm_keras.fitting.training import KERAS_VERBOSE, Verbosity
@@ -153,7 +158,7 @@ def experiment_of(config: ContextFitConfig) -> Experiment | None:
 def _new_model(config: ContextFitConfig, start: Start | None) -> ImpurityFinder:
     keras.utils.set_random_seed(config.batches.seed)
     model = (
-        uncalibrated(start.ready.model, config.alpha)
+        grown(start.ready.model, config.added_blocks, config.alpha)
         if start
         else context(config.alpha, **config.network)
     )

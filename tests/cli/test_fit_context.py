@@ -19,6 +19,13 @@ from stm_keras.simulation.virtual_experiment import simulate_virtual
         (("--network", "wang2020", "--init", "x"), "--init is an option"),
         (("--init", "x", "--noise", "1"), "--noise is an option"),
         (("--init", "x", "--voltages", 4, "--sizes", 20), "no model.keras"),
+        (("--add-blocks", "1,2"), "--add-blocks is an option of --network"),
+        (
+            ("--network", "context", "--voltages", 4, "--sizes", 20)
+            + ("--add-blocks", "1,2"),
+            "give `init`",
+        ),
+        (("--init", "x", "--add-blocks", "one"), "--add-blocks"),
         (("--data", "more"), "one --data"),
         (("--network", "context", "--steps", "50"), "multiple of 100"),
         (("--network", "context", "--steps", "0"), "Without a step"),

@@ -1,6 +1,5 @@
 import json
 import shutil
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -208,34 +207,6 @@ def test_it_scores_the_held_out_fields(context_model, friedel):
     scores = evaluate_model(context_model, friedel, noise=0.2, n_voltages=4)
     (score,) = scores.values()
     assert score.n_reference > 10
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"steps": 150}, "multiple of 100"),
-        ({"steps": -100}, "multiple of 100"),
-        ({"steps": 0}, "Without a step there is no network"),
-        (
-            {
-                "steps": 0,
-                "init": Path("x"),
-                "network": {},
-                "alpha": 0.03,
-                "experiment": (Path("scan.npz"),),
-            },
-            "nothing is adapted",
-        ),
-        ({"learning_rate": -1.0}, "learning_rate"),
-        ({"alpha": 0.03}, "there is none"),
-        ({"network": {"filters": 0}}, "filters"),
-        ({"init": Path("x"), "network": {"filters": 8}}, "those of x: leave"),
-    ],
-)
-def test_bad_options(context_config, tmp_path, changes, message):
-    with pytest.raises(InputError, match=message):
-        context_config(tmp_path / "model", **changes)
-    assert not (tmp_path / "model").exists()
 
 
 def test_bad_starts(context_config, model, tmp_path):
