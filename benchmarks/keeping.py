@@ -34,7 +34,7 @@ from stm_keras.finding.surrogates import phase_surrogate
 RULES = (
     *itertools.product((0.1, 0.2, 0.3, 0.4), (0.4, 0.5, 0.6), (0.0,)),
     *itertools.product((0.3, 0.4), (0.5,), (0.1, 0.2)),
-    (0.4, 0.5, 0.3),
+    *itertools.product((0.4,), (0.3, 0.4, 0.5), (0.3,)),
 )
 """Rate, floor, and what is counted beforehand; see `least_kept`."""
 
