@@ -143,7 +143,7 @@ SurrogateShare = Annotated[
 Sizes = Annotated[
     str | None,
     typer.Option(
-        help="context: sides of the crops [px]. By default 48,40,32.",
+        help="context: sides of the crops [px]. By default 46,40,32.",
         show_default=False,
     ),
 ]

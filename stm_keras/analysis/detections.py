@@ -8,6 +8,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from stm_keras.errors import InputError
+from stm_keras.simulation.scene import in_frame
 
 _REACH_PX = 1.0
 """Neighbouring pixels speak of one impurity where the places that they give
@@ -39,14 +40,15 @@ def find_detections(output: ArrayLike, threshold: float) -> Detections:
     two pixels is shared by them. Around every local maximum of the
     probability, those of the 3 x 3 pixels that place the impurity within
     1 px of where the maximum does are joined: p = 1 - prod(1 - p_i), and
-    the place is the mean weighed with p_i.
+    the place is the mean weighed with p_i. What is placed beside the frame
+    is left out: it is an impurity of the surface around.
 
     Args:
         output: as `stm_keras.nn.context.Context` gives it, [H, W, 5].
         threshold: the least joint probability.
 
     Returns:
-        The impurities, no two nearer than 1 px.
+        The impurities in the frame, no two nearer than 1 px.
 
     Raises:
         InputError: for another shape, or a threshold outside (0, 1).
@@ -78,7 +80,9 @@ def find_detections(output: ArrayLike, threshold: float) -> Detections:
     deviation = np.sqrt((weights * inner).sum(axis=1))
     order = np.argsort(-joint, kind="stable")
     order = order[joint[order] >= threshold]
+    # One beside the frame still hides what is a second word of it.
     kept = order[distinct(place[order])]
+    kept = kept[in_frame(place[kept], values.shape[:2])]
     return Detections(place[kept], joint[kept], deviation[kept], pixels[kept])
 
 

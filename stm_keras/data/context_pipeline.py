@@ -41,7 +41,8 @@ class ContextBatchConfig:
     Attributes:
         batch_size: fields in a batch.
         voltages: numbers of maps to train with; each batch draws one.
-        sizes_px: sides of the crop [px]; each batch draws one.
+        sizes_px: sides of the crop [px]; each batch draws one. See
+            `cropped` for the largest that a field gives.
         effects: of fields of multiple scattering.
         equation_3: of fields of Eq. 3.
         seed: of all that is drawn.
@@ -49,7 +50,7 @@ class ContextBatchConfig:
 
     batch_size: int = 16
     voltages: tuple[int, ...] = (1, 1, 2, 4, 8, 16)
-    sizes_px: tuple[int, ...] = (48, 40, 32)
+    sizes_px: tuple[int, ...] = (46, 40, 32)
     effects: EffectRanges = field(default_factory=EffectRanges)
     equation_3: EffectRanges = EQUATION_3
     seed: int = 0
@@ -105,7 +106,7 @@ def context_batches(
     Returns:
         Batches of `maps` float32 [B, V, L, L], `ring` float32 [B, V] as the
         network is told it, and `positions` float32 [B, n, 2] [px], padded
-        with NaN.
+        with NaN, those up to `BESIDE_PX` beside the crop among them.
     """
     if not paths or min(share for _, share in paths) < 1:
         raise InputError("Give at least one data set, each with a share >= 1.")

@@ -19,6 +19,9 @@ from stm_keras.data.noise import (
     power_law_noise,
 )
 
+_MIRRORED_PX = 8
+"""Several times the largest drift and blur."""
+
 
 def apply_effects(
     maps: tf.Tensor,
@@ -104,7 +107,15 @@ def _with_surrogates(
 def _moved_and_blurred(
     maps: tf.Tensor, ranges: EffectRanges, draws: Draws
 ) -> tf.Tensor:
-    """Drift along a cubic path and a Gaussian tip, both in Fourier space."""
+    """Drift along a cubic path and a Gaussian tip, both in Fourier space.
+
+    That takes maps for periodic, which they are not: mirrored beyond their
+    edges they have no step there, whose ringing would reach far inside.
+    """
+    height, width = tf.unstack(tf.shape(maps)[2:])
+    rim = tf.minimum(_MIRRORED_PX, tf.minimum(height, width))
+    border = rim * tf.constant([[0, 0], [0, 0], [1, 1], [1, 1]])
+    maps = tf.pad(maps, border, "SYMMETRIC")
     shape = tf.shape(maps)
     batch, voltages = shape[0], shape[1]
     time = tf.linspace(-1.0, 1.0, voltages)[None, :, None]
@@ -120,7 +131,8 @@ def _moved_and_blurred(
     turn = path[..., :1, None] * q_row + path[..., 1:, None] * q_col
     damp = tf.exp(-0.5 * sigma**2 * (q_row**2 + q_col**2))
     factor = tf.complex(damp * tf.cos(turn), -damp * tf.sin(turn))
-    return tf.signal.irfft2d(tf.signal.rfft2d(maps) * factor, shape[2:])
+    moved = tf.signal.irfft2d(tf.signal.rfft2d(maps) * factor, shape[2:])
+    return moved[:, :, rim : rim + height, rim : rim + width]
 
 
 def _with_holes(

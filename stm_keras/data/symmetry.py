@@ -4,6 +4,10 @@ import math
 
 import tensorflow as tf
 
+BESIDE_PX = 1
+"""Impurities so far beside a crop are still named: a network that may place
+them there does not take them for others just inside."""
+
 
 def turned(
     maps: tf.Tensor, positions: tf.Tensor, seed: tf.Tensor
@@ -38,19 +42,24 @@ def cropped(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """A square part of the maps, at a place drawn for the whole batch.
 
+    It keeps `BESIDE_PX` from the maps' own edge, for nothing tells what lies
+    beyond that.
+
     Args:
         maps: [B, V, L, L].
         positions: row, column [px], [B, n, 2], padded with NaN.
-        size: side of the part [px].
+        size: side of the part [px], at most L - 2 `BESIDE_PX`.
         seed: int64 [2].
 
     Returns:
-        [B, V, size, size] and positions in it; those outside are NaN.
+        [B, V, size, size] and the positions in it and up to `BESIDE_PX`
+        beside it; those farther out are NaN.
     """
-    spare = tf.shape(maps)[2] - size + 1
-    start = tf.random.stateless_uniform((2,), seed, 0, spare, tf.int32)
+    beyond = tf.shape(maps)[2] - BESIDE_PX - size + 1
+    start = tf.random.stateless_uniform((2,), seed, BESIDE_PX, beyond, tf.int32)
     maps = maps[:, :, start[0] : start[0] + size, start[1] : start[1] + size]
     inner = positions - tf.cast(start, positions.dtype)
-    last = tf.cast(size, positions.dtype) - 0.5
-    inside = tf.reduce_all((inner >= -0.5) & (inner < last), -1, keepdims=True)
+    low = -0.5 - BESIDE_PX
+    high = tf.cast(size, positions.dtype) - 0.5 + BESIDE_PX
+    inside = tf.reduce_all((inner >= low) & (inner < high), -1, keepdims=True)
     return maps, tf.where(inside, inner, tf.constant(math.nan, inner.dtype))

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stm_keras.analysis.detections import find_detections
+from stm_keras.analysis.detections import Detections, find_detections
 from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.analysis.ring_candidates import LEAST_PROBABILITY
-from stm_keras.analysis.ring_refit import refit_rings
+from stm_keras.analysis.ring_refit import Refit, refit_rings
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.found import Found
@@ -45,49 +45,54 @@ def find_by_probability(
         progress: told the number of tiles done and of all, those of
             surrogates not among them.
     """
-    maps = ready.data
     _check(ready, finder, options)
-    output = finder.answer(maps, ring_rad_px, progress)
-    # Nothing is found where no map has a measurement.
-    output[~ready.measured, 0] = -np.inf
-    found = find_detections(output, LEAST_PROBABILITY)
-    fit = refit_rings(maps, ring_rad_px, found) if options.fit_rings else None
-    if fit is not None:
-        found = fit.detections
+    score, all_found, fit = _look(ready, ring_rad_px, finder, options, progress)
     rule = _rule(finder, options)
-    threshold = rule(found.probabilities)
-    kept = found.probabilities >= threshold
-    score = output[..., 0].copy()
-    score[~ready.measured] = np.nan
+    threshold = rule(all_found.probabilities)
+    kept = all_found.probabilities >= threshold
+    found = Detections(*(part[kept] for part in all_found))
     believed = fit is not None and fit.believed
-    surrogates = _surrogates(
-        ready,
-        ring_rad_px,
-        finder,
-        # They are looked at as the maps were.
-        dataclasses.replace(options, fit_rings=believed),
-        rule,
-    )
-    n_found = int(kept.sum())
-    notes = _notes(maps, ring_rad_px, finder)
+    # Surrogates are looked at as the maps were.
+    alike = dataclasses.replace(options, fit_rings=believed)
+    surrogates = _surrogates(ready, ring_rad_px, finder, alike, rule)
+    notes = _notes(ready.data, ring_rad_px, finder)
     if fit is not None:
         notes = (*notes, fit.verdict)
     if options.threshold is None:
-        notes += _left_out(found.probabilities[~kept], finder)
+        notes += _left_out(all_found.probabilities[~kept], finder)
     if surrogates is not None:
         rate = options.false_discovery_rate or finder.false_discovery_rate
-        notes += _doubts(n_found, surrogates, rate)
+        notes += _doubts(len(found.positions), surrogates, rate)
     return Found(
         score,
-        found.positions[kept],
-        found.probabilities[kept],
+        found.positions,
+        found.probabilities,
         threshold,
-        deviations=found.deviations[kept],
-        expected_false=float((1 - found.probabilities[kept]).sum()),
+        deviations=found.deviations,
+        expected_false=float((1 - found.probabilities).sum()),
         surrogates=surrogates,
         needs_every_map=False,
         notes=notes,
     )
+
+
+def _look(
+    ready: ConductanceMaps,
+    ring_rad_px: np.ndarray,
+    finder: DetectionFinder,
+    options: PredictOptions,
+    progress: Progress,
+) -> tuple[np.ndarray, Detections, Refit | None]:
+    """The score of every pixel, all detections, and the fit, if asked for."""
+    output = finder.answer(ready.data, ring_rad_px, progress)
+    # Nothing is found where no map has a measurement.
+    output[~ready.measured, 0] = -np.inf
+    score = np.where(ready.measured, output[..., 0], np.nan)
+    found = find_detections(output, LEAST_PROBABILITY)
+    if not options.fit_rings:
+        return score, found, None
+    fit = refit_rings(ready.data, ring_rad_px, found)
+    return score, fit.detections, fit
 
 
 def _check(

@@ -11,6 +11,7 @@ from stm_keras.data.batch_config import check_voltages, maps_shape
 from stm_keras.data.context_pipeline import context_batches
 from stm_keras.data.pipeline import experiment_batches
 from stm_keras.data.prepared import reading
+from stm_keras.data.symmetry import BESIDE_PX
 from stm_keras.errors import InputError
 from stm_keras.fitting.adaptation import Guard, held_out_loss
 from stm_keras.fitting.context_config import (
@@ -131,10 +132,12 @@ def _check_data(path: Path, config: ContextFitConfig) -> None:
     n_maps, size, _ = maps_shape(path)
     check_voltages(path, config.batches.voltages)
     largest = max(config.batches.sizes_px)
-    if size < largest:
+    most = size - 2 * BESIDE_PX
+    if largest > most:
         raise InputError(
             f"The data set in {path} has fields of {size} px ({n_maps} maps): "
-            f"cannot cut crops of {largest} px from them. Lower --sizes."
+            f"cannot cut crops of {largest} px from them, for they stay "
+            f"{BESIDE_PX} px from the edges. Give --sizes of at most {most}."
         )
 
 

@@ -14,6 +14,7 @@ from stm_keras.analysis.matching import match
 from stm_keras.data.context_pipeline import ContextBatchConfig, context_batches
 from stm_keras.nn.detection_output import MOST_MAPS
 from stm_keras.nn.model import ImpurityFinder
+from stm_keras.simulation.scene import in_frame
 
 TOLERANCE_PX = 1.0
 LEAST_PROBABILITY = 0.02
@@ -104,7 +105,9 @@ def _results(
     outputs: np.ndarray, positions: tf.Tensor, n_maps: int
 ) -> Iterator[FieldResult]:
     for output, places in zip(outputs, positions.numpy(), strict=True):
-        truth = places[np.isfinite(places).all(axis=-1)].astype(np.float64)
+        # Padding is NaN, and lies nowhere.
+        inside = in_frame(places, output.shape[:2])
+        truth = places[inside].astype(np.float64)
         found = find_detections(output, LEAST_PROBABILITY)
         pairs = match(found.positions, truth, TOLERANCE_PX).pairs
         correct = np.zeros(len(found.positions), bool)

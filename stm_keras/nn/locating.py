@@ -91,6 +91,8 @@ def locate_detections(
     deviation = tf.sqrt(tf.reduce_sum(weights * inner, axis=2))
     kept = exists & (joint >= threshold)
     kept &= _surest_within_reach(place, joint, kept)
+    # One beside the frame still hides what is a second word of it.
+    kept &= _in_frame(place, shape)
     found = _packed(place, joint, deviation, kept, left_out)
     return _padded(_few_false(found, rate, beforehand))
 
@@ -169,6 +171,12 @@ def _surest_within_reach(
     )
     hidden = (apart < _REACH_PX) & surer & kept[:, None]
     return ~tf.reduce_any(hidden, axis=-1)
+
+
+def _in_frame(place: Tensor, shape: Tensor) -> Tensor:
+    """Which places [B, n, 2] lie on a pixel, bool [B, n]."""
+    high = tf.cast(shape[1:3], place.dtype) - 0.5
+    return tf.reduce_all((place >= -0.5) & (place < high), axis=-1)
 
 
 def _packed(

@@ -18,10 +18,10 @@ from stm_keras.simulation.virtual_experiment import simulate_virtual
         (("--shares", "2"), "--shares is an option of --network context"),
         (("--network", "wang2020", "--init", "x"), "--init is an option"),
         (("--init", "x", "--noise", "1"), "--noise is an option"),
-        (("--init", "x", "--voltages", 4, "--sizes", 20), "no model.keras"),
+        (("--init", "x", "--voltages", 4, "--sizes", 18), "no model.keras"),
         (("--add-blocks", "1,2"), "--add-blocks is an option of --network"),
         (
-            ("--network", "context", "--voltages", 4, "--sizes", 20)
+            ("--network", "context", "--voltages", 4, "--sizes", 18)
             + ("--add-blocks", "1,2"),
             "give `init`",
         ),
@@ -32,7 +32,7 @@ from stm_keras.simulation.virtual_experiment import simulate_virtual
         (("--network", "context", "--surrogate-share", "2"), "between 0 and 1"),
         (("--network", "context", "--shares", "1,2"), "give 1 whole numbers"),
         (
-            ("--network", "context", "--voltages", 4, "--sizes", 20)
+            ("--network", "context", "--voltages", 4, "--sizes", 18)
             + ("--init", "none"),
             "holds no model.keras",
         ),
@@ -57,7 +57,7 @@ def test_options_that_do_not_go_together(
 def test_from_data_to_positions_with_their_certainty(stmk, friedel, tmp_path):
     code, out, error = stmk(
         *("fit", "--network", "context", "--data", friedel, "--out", "mine"),
-        *("--steps", 100, "--voltages", "1,4", "--sizes", 20, "--filters", 4),
+        *("--steps", 100, "--voltages", "1,4", "--sizes", 18, "--filters", 4),
         *("--decoder-filters", 8, "--batch-size", 8),
         *("--learning-rate", 0.005),
     )
@@ -85,7 +85,7 @@ def test_from_data_to_positions_with_their_certainty(stmk, friedel, tmp_path):
     code, out, error = stmk(
         *("fit", "--init", "mine", "--experiment", "scan.npz"),
         *("--surface", "au111", "--data", friedel, "--steps", 100),
-        *("--voltages", "1,4", "--sizes", 20, "--batch-size", 8),
+        *("--voltages", "1,4", "--sizes", 18, "--batch-size", 8),
         *("--learning-rate", 0.001, "--out", "adapted"),
     )
     assert code == 0, error

@@ -61,6 +61,18 @@ def test_disagreement_shows_in_the_deviation():
     assert found.deviations[0, 0] > 0.4
 
 
+@pytest.mark.parametrize(
+    ("row", "inside"), [(-0.55, 0), (-0.45, 1), (7.45, 1), (7.55, 0)]
+)
+def test_what_lies_beside_the_frame_is_left_out(row, inside):
+    output = empty()
+    pixel = int(np.clip(round(row), 0, 7))
+    output[pixel, 4, :3] = logit(0.9), row - pixel, 0.0
+    # A neighbour's second, weaker word of the same impurity.
+    output[pixel, 6, :3] = logit(0.6), np.clip(row, 0, 7) - pixel, -1.5
+    assert len(find_detections(output, 0.5).positions) == inside
+
+
 def test_nothing_and_nonsense():
     assert find_detections(empty(), 0.5).positions.shape == (0, 2)
     with pytest.raises(InputError, match=r"\[H, W, 5\]"):

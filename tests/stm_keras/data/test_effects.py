@@ -119,6 +119,17 @@ def test_drift_moves_maps_and_keeps_its_extent():
     assert (pairs.max(axis=(1, 2)) > 0.3).all()
 
 
+def test_what_moves_and_blurs_maps_leaves_no_ringing():
+    size = 32
+    ramp = np.broadcast_to(np.linspace(-4.0, 4.0, size), (6, 8, size, size))
+    moved, _ = run(
+        only(drift_px=(0.7, 0.7), blur_px=(0.1, 0.1)), ramp.astype(np.float32)
+    )
+    step = 8 / (size - 1)
+    # No pixel moves by more than the drift, the edges' included.
+    assert np.abs(moved - ramp).max() < 0.75 * step
+
+
 def test_blur_damps_short_waves_more():
     sharp = clean()
     soft, _ = run(only(blur_px=(1, 1)), sharp)
@@ -179,22 +190,28 @@ def test_all_eight_turns_occur():
 
 
 @pytest.mark.parametrize("size", [3, 6, 9])
-def test_crops_take_positions_along(size):
-    maps = np.zeros((1, 1, 9, 9), np.float32)
-    maps[0, 0, 4, 4] = 1
-    true = np.array([[[4.0, 4.0], [0.0, 8.0]]], np.float32)
+@pytest.mark.parametrize("seed", range(5))
+def test_crops_take_positions_along(size, seed):
+    # Every pixel of the field is its own number, and has an impurity.
+    side = 11
+    maps = np.arange(side**2, dtype=np.float32).reshape(1, 1, side, side)
+    true = np.indices((side, side)).reshape(2, -1).T.astype(np.float32)
     part, place = cropped(
         tf.constant(maps),
-        tf.constant(true),
+        tf.constant(true[None]),
         size,
-        tf.constant([1, 2], tf.int64),
+        tf.constant([1, seed], tf.int64),
     )
-    assert part.shape[2:] == (size, size)
-    inside = np.argwhere(np.asarray(part)[0, 0] == 1)
-    if len(inside):
-        np.testing.assert_array_equal(place[0, 0], inside[0])
-    else:
-        assert np.isnan(place[0, 0]).all()
+    part, place = np.asarray(part)[0, 0], np.asarray(place)[0]
+    assert part.shape == (size, size)
+    start = np.array(divmod(part[0, 0], side))
+    assert (start >= 1).all()
+    assert (start + size <= side - 1).all()
+    # Those in the crop and those one pixel beside it, and no other.
+    near = ((true >= start - 1) & (true <= start + size)).all(axis=1)
+    assert near.sum() == (size + 2) ** 2
+    np.testing.assert_array_equal(place[near], true[near] - start)
+    assert np.isnan(place[~near]).all()
 
 
 def test_holes_are_flat_and_leave_the_rest():

@@ -30,7 +30,7 @@ def context_config(friedel):
                 "held_out_batches": 16,
                 "learning_rate": 5e-3,
                 "batches": ContextBatchConfig(
-                    8, voltages=(1, 4), sizes_px=(20,), seed=1
+                    8, voltages=(1, 4), sizes_px=(18,), seed=1
                 ),
                 "network": SIZES,
                 "command": "stmk fit --network context ...",

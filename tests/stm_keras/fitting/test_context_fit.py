@@ -138,7 +138,7 @@ def test_what_another_checkpoint_gave_is_not_the_answer(
 
 
 def test_small_batches_are_enough_to_know_the_ground(context_config, tmp_path):
-    small = ContextBatchConfig(2, voltages=(4,), sizes_px=(20,))
+    small = ContextBatchConfig(2, voltages=(4,), sizes_px=(18,))
     config = context_config(tmp_path, held_out_batches=1, batches=small)
     model = context(0.0, **config.network)
     seen = held_out(model, config, "validation", 5)
