@@ -46,12 +46,15 @@ class HitRatio(keras.metrics.Metric):
         """Count a batch.
 
         Args:
-            positions: row, column [px], [B, n, 2], padded with NaN.
+            positions: row, column [px], [B, n, 2], padded with NaN; those
+                beside the frame, where S has no maximum, do not count.
             score: S, [B, H, W].
         """
         height, width = ops.shape(score)[1], ops.shape(score)[2]
         row, col = ops.unstack(positions, 2, axis=-1)
-        present = ops.isfinite(row)
+        last = ops.cast(ops.stack([height, width]), positions.dtype) - 0.5
+        inside = ops.logical_and(positions >= -0.5, positions < last)
+        present = ops.all(inside, axis=-1)
         rows = ops.cast(ops.arange(height), score.dtype)
         cols = ops.cast(ops.arange(width), score.dtype)
         near = (

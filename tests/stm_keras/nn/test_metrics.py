@@ -50,6 +50,17 @@ def test_padding_does_not_count_and_batches_pool():
     assert float(metric.result()) == 0
 
 
+def test_what_lies_beside_the_frame_does_not_count():
+    score = np.zeros((1, 6, 6), np.float32)
+    score[0, 0, 2] = 1
+    metric = HitRatio()
+    metric.update_state(
+        np.array([[[-0.4, 2.0], [-0.6, 2.0], [3.0, 5.6]]], np.float32), score
+    )
+    assert float(metric.points) == 1
+    assert float(metric.result()) == 1
+
+
 def test_local_maxima_at_the_border():
     score = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
     peaks = np.asarray(local_maxima(score))
