@@ -9,14 +9,12 @@ folder:
     python benchmarks/beside.py --model saved_models/context
 """
 
-import argparse
 import datetime
 import os
 import platform
-from pathlib import Path
 
 import numpy as np
-from detecting import SEED, detector, shown, stacks
+from detecting import SEED, detector, model_options, shown, stacks
 from scipy.spatial.distance import cdist
 
 from stm_keras.analysis.matching import match
@@ -34,13 +32,7 @@ CELLS = tuple(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model", type=Path, default=Path("saved_models/context")
-    )
-    parser.add_argument("--experiments", type=int, default=6)
-    parser.add_argument("--cache", type=Path, default=None)
-    options = parser.parse_args()
+    options = model_options(__doc__, experiments=6, cached=True)
     finder = detector(options.model)
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "

@@ -1,5 +1,6 @@
 """What the benchmarks of the network `context` share."""
 
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,37 @@ from stm_keras.finding.saved_finder import load_finder
 
 SEED = 0
 """Of the bench."""
+
+
+def model_options(
+    description: str | None, *, cached: bool = False, **counts: int
+) -> argparse.Namespace:
+    """What the command line says.
+
+    Args:
+        description: of the benchmark.
+        cached: whether it has `--cache`, the folder of the bench's.
+        counts: its options that are numbers, with their defaults.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path("saved_models/context"),
+        help="directory",
+    )
+    for name, default in counts.items():
+        parser.add_argument(
+            f"--{name}", type=int, default=default, help="how many"
+        )
+    if cached:
+        parser.add_argument(
+            "--cache", type=Path, help="folder to keep simulated ones in"
+        )
+    return parser.parse_args()
 
 
 def detector(path: Path) -> DetectionFinder:

@@ -10,7 +10,6 @@ impurity. From the project's folder:
     python benchmarks/keeping.py --model saved_models/context
 """
 
-import argparse
 import datetime
 import itertools
 import os
@@ -20,7 +19,7 @@ from operator import add
 from pathlib import Path
 
 import numpy as np
-from detecting import SEED, detector, shown, stacks
+from detecting import SEED, detector, model_options, shown, stacks
 from surrogates import DENSITY, DIFFICULTIES
 from topographs import Seen, seen_topograph
 
@@ -51,15 +50,9 @@ N_SURROGATES = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model", type=Path, default=Path("saved_models/context")
+    options = model_options(
+        __doc__, fields=40, experiments=8, topographs=40, cached=True
     )
-    parser.add_argument("--fields", type=int, default=40, help="of Eq. 3")
-    parser.add_argument("--experiments", type=int, default=8)
-    parser.add_argument("--topographs", type=int, default=40)
-    parser.add_argument("--cache", type=Path, default=None)
-    options = parser.parse_args()
     finder = detector(options.model)
     cells = {
         label: [

@@ -13,18 +13,16 @@ folder:
     python benchmarks/ring_refit.py
 """
 
-import argparse
 import datetime
 import functools
 import operator
 import os
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from detecting import detector, shown
+from detecting import detector, model_options, shown
 from scipy.optimize import minimize
 from white_fields import KINDS, SEED, stacks
 
@@ -163,12 +161,7 @@ def places(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model", type=Path, default=Path("saved_models/context")
-    )
-    parser.add_argument("--fields", type=int, default=600)
-    options = parser.parse_args()
+    options = model_options(__doc__, fields=600)
     finder = detector(options.model)
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "

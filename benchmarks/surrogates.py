@@ -9,14 +9,12 @@ on the experiments themselves. Run from the project's folder:
     python benchmarks/surrogates.py --model saved_models/context
 """
 
-import argparse
 import datetime
 import os
 import platform
-from pathlib import Path
 
 import numpy as np
-from detecting import SEED, detector, shown, sure
+from detecting import SEED, detector, model_options, shown, sure
 
 from stm_keras.analysis.metrics import score_positions
 from stm_keras.bench.case import Role
@@ -29,14 +27,7 @@ DENSITY = "medium"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model", type=Path, default=Path("saved_models/context")
-    )
-    parser.add_argument("--experiments", type=int, default=6)
-    parser.add_argument("--surrogates", type=int, default=5)
-    parser.add_argument("--cache", type=Path, default=None)
-    options = parser.parse_args()
+    options = model_options(__doc__, experiments=6, surrogates=5, cached=True)
     finder = detector(options.model)
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "

@@ -9,7 +9,6 @@ the SavedModel itself. Run from the project's folder:
     python benchmarks/tflite.py --model saved_models/context
 """
 
-import argparse
 import datetime
 import importlib
 import os
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from detecting import model_options
 
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.bench.case import Case, Role
@@ -104,13 +104,7 @@ def forms(model: Path, scratch: Path) -> Iterator[tuple[str, float, Ask]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model", type=Path, default=Path("saved_models/context")
-    )
-    parser.add_argument("--experiments", type=int, default=6)
-    parser.add_argument("--fields", type=int, default=40)
-    options = parser.parse_args()
+    options = model_options(__doc__, experiments=6, fields=40)
     told = read_card(options.model).detection is not None
     shown = cases(options.experiments, options.fields)
     print(

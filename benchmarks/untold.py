@@ -7,15 +7,13 @@ index and RMSE at 1 px of what `stmk predict` keeps. From the project's folder:
     python benchmarks/untold.py
 """
 
-import argparse
 import datetime
 import functools
 import operator
 import os
 import platform
-from pathlib import Path
 
-from detecting import SEED, detector, shown, stacks, sure
+from detecting import SEED, detector, model_options, shown, stacks, sure
 
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
@@ -33,14 +31,7 @@ CELLS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model", type=Path, default=Path("saved_models/context")
-    )
-    parser.add_argument("--fields", type=int, default=40, help="of Eq. 3")
-    parser.add_argument("--experiments", type=int, default=6)
-    parser.add_argument("--cache", type=Path, default=None)
-    options = parser.parse_args()
+    options = model_options(__doc__, fields=40, experiments=6, cached=True)
     finder = detector(options.model)
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "

@@ -27,7 +27,7 @@ class EffectRanges:
         gain: factor of a map against the others of its stack (set point).
         missing_share: share of samples with a band that is not measured.
         holes_share: share of samples with discs in which nothing is seen,
-            filled with the maps' mean around them, anywhere.
+            filled with the mean around them of what was measured, anywhere.
         blanked_share: share of these in which every impurity lies in a disc,
             too: its waves alone tell which of the discs hold one.
         holes_per_px2: number of these discs for each px^2.
@@ -53,7 +53,7 @@ class EffectRanges:
     drift_px: Range = (0.0, 0.7)
     gain: Range = (0.7, 1.4)
     missing_share: float = 0.15
-    holes_share: float = 0.3
+    holes_share: float = 0.4
     holes_per_px2: Range = (0.002, 0.03)
     holes_px: Range = (0.5, 2.5)
     blanked_share: float = 0.5

@@ -51,7 +51,6 @@ def apply_effects(
     maps, positions = _with_surrogates(maps, positions, ranges, draws)
     maps *= draws.uniform([batch, voltages, 1, 1], ranges.gain)
     maps = _moved_and_blurred(maps, ranges, draws)
-    maps = _with_holes(maps, positions, ranges, draws)
     maps += jumps(shape, ranges.jump, ranges.jump_share, draws)
     maps += planes(shape, ranges.tilt, draws)
     maps += draws.uniform(each, ranges.correlated) * power_law_noise(
@@ -64,6 +63,8 @@ def apply_effects(
         [batch, voltages, height, 1]
     )
     maps += draws.uniform(each, ranges.white) * draws.normal(shape)
+    # Behind the noise: what is blanked is blanked in what was measured.
+    maps = _with_holes(maps, positions, ranges, draws)
     maps = _with_gaps(maps, ranges, draws)
     return maps, _told(ring, ranges, draws), positions
 

@@ -228,6 +228,20 @@ def test_holes_are_flat_and_leave_the_rest():
     assert np.abs(measured[changed]).mean() < np.abs(clean()).mean()
 
 
+def test_in_a_hole_there_is_no_noise():
+    ranges = only(
+        white=(1, 1), holes_share=1, holes_per_px2=(0, 0), holes_px=(2.0, 2.0)
+    )
+    ranges = dataclasses.replace(ranges, blanked_share=1)
+    places = np.full((3, 1, 2), (12.0, 12.0), np.float32)
+    flat, ring = np.zeros((3, 4, 24, 24)), np.full((3, 4), 1.5, np.float32)
+    measured = np.asarray(
+        apply_effects(flat.astype(np.float32), ring, places, ranges, SEED)[0]
+    )
+    assert measured[..., 11:14, 11:14].std() < 0.4
+    assert measured[..., :9, :].std() == pytest.approx(1, rel=0.1)
+
+
 @pytest.mark.parametrize("share", [0, 1])
 def test_impurities_are_blanked_where_asked(share):
     ranges = only(holes_share=1, holes_per_px2=(0, 0), holes_px=(2.0, 2.0))
