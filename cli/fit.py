@@ -62,10 +62,10 @@ def fit(
     """Train a network on data sets, test it and write its SavedModel.
 
     Examples: stmk fit --data data/friedel --out saved_models/mine --epochs 5;
-    stmk fit --network context --data data/scattering --data data/friedel
-    --shares 3,1 --out saved_models/mine;
+    stmk fit --network context --data data/scattering/crowded --data
+    data/friedel/context --shares 3,2 --out saved_models/further;
     stmk fit --init saved_models/context --experiment scan.sxm --data
-    data/scattering --steps 200 --learning-rate 0.0003 --out adapted
+    data/scattering/crowded --steps 200 --learning-rate 0.0003 --out adapted
     """
     card = train(locals())  # all of the options above, by name
     with quiet_imports():

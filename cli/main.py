@@ -43,7 +43,11 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")
 app.command("fit")(fit.fit)
 app.command("models")(models.models)
-app.add_typer(reproduce.app, name="reproduce")
+app.add_typer(
+    reproduce.app,
+    name="reproduce",
+    short_help="Repeat the paper's Figures 3 and 4.",
+)
 app.command("prepare")(prepare.prepare)
 app.command("export")(export.export)
 app.command("bench")(bench.bench)

@@ -33,7 +33,8 @@ Surface = Annotated[
     str | None,
     typer.Option(
         help="Material of the files: au111, cu111, ag111, or m*/m_e and E0 "
-        "[eV] of another: 0.38,-0.44. Its k(V) sets the scale. Without it, the "
+        "[eV] of another: 0.38,-0.44. Its k(V) sets the scale, and where the "
+        "maps' rings lie clearly off it context is told so. Without it, the "
         "ring in the Fourier transform is measured.",
         show_default=False,
     ),

@@ -20,11 +20,12 @@ from stm_keras.bench.virtual import SUITE as VIRTUAL
 from stm_keras.bench.virtual import virtual_make, virtual_name
 from stm_keras.errors import InputError
 from stm_keras.finding.preparation import to_network_pixel
+from stm_keras.finding.rings import told_rings
 from stm_keras.io.cleaning.cleaning import clean
 from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
-from stm_keras.surfaces import paper_wave_numbers, surface
+from stm_keras.surfaces import paper_wave_numbers
 
 SUITE = "real"
 FOLDER = "cu111_co"
@@ -85,14 +86,13 @@ def real_case(
     if view.blanked:
         rng = case_rng(f"real {path.stem}", role, seed, number)
         maps = blanked(maps, positions, rng if view.decoys else None)
-    ready = to_network_pixel(
-        clean(maps, CleaningOptions()), RING_RAD_PX, SURFACE
-    )
+    levelled = clean(maps, CleaningOptions())
+    ready = to_network_pixel(levelled, RING_RAD_PX, SURFACE)
     scale = np.divide(ready.shape[1:], maps.shape[1:])
     pixel_nm = float(np.mean(ready.pixel_nm))
     return Case(
         maps=ready.data,
-        wave_numbers=surface(SURFACE).wave_number(ready.bias_v) * pixel_nm,
+        wave_numbers=told_rings(levelled, SURFACE)[0] / 2 * pixel_nm,
         positions=(positions + 0.5) * scale - 0.5,
         tolerance_px=view.tolerance_nm / pixel_nm,
         file=File(maps, SURFACE),

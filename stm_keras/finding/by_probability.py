@@ -168,7 +168,7 @@ def _notes(
 def _left_out(
     probabilities: np.ndarray, finder: DetectionFinder
 ) -> tuple[str, ...]:
-    """Those not kept that are likelier true than not."""
+    """Those not kept that are as probable as one that may be."""
     likely = probabilities[probabilities >= finder.threshold]
     if not len(likely):
         return ()

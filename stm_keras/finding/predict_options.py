@@ -31,7 +31,8 @@ class PredictOptions:
         bias_range_v: least and greatest bias [V] of the maps that are looked
             at; None takes all.
         false_discovery_rate: with `context`, expected share of false ones
-            among all that are kept; None takes the card's threshold.
+            among all that are kept, which then decides alone; None takes
+            the card's rule.
         surrogates: with `context`, how many maps without an impurity are made
             of the user's own to count what is found in them; None takes five,
             and fewer of a large frame, which holds as much as several.

@@ -84,7 +84,8 @@ def prepare_maps(
         untold = np.zeros(ready.shape[0])
         return PreparedMaps(origin, part, levelled, ready, untold)
     ready = to_known_pixel(levelled, card.ring_rad_px, options.surface)
-    ring = told_rings(levelled, options.surface)
+    ring, note = told_rings(levelled, options.surface)
+    ready = ready.with_data(ready.data, note)
     return PreparedMaps(origin, part, levelled, ready, ring)
 
 

@@ -75,7 +75,7 @@ def read_experiment(
         else:
             maps = level(read_maps(path).sorted_by_bias(), "plane")
             ready = to_known_pixel(maps, ring_rad_px, surface)
-            ring = told_rings(maps, surface) * np.mean(ready.pixel_nm)
+            ring = told_rings(maps, surface)[0] * np.mean(ready.pixel_nm)
             stacks.append(Stack(ready.data, ring.astype(np.float32)))
     tiles = tiles_of(
         [stack.maps for stack in stacks],

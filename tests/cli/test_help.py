@@ -11,6 +11,12 @@ COMMANDS = [
     ["evaluate"],
     ["fit"],
     ["models"],
+    ["prepare"],
+    ["export"],
+    ["bench"],
+    ["reproduce", "fig4"],
+    ["reproduce", "fig3"],
+    ["reproduce", "sweep"],
     ["build-data", "friedel"],
     ["build-data", "scattering"],
     ["build-data", "au111"],
@@ -25,6 +31,7 @@ def output(*arguments):
 
 def test_every_command_is_listed():
     listed = output("--help") + output("build-data", "--help")
+    listed += output("reproduce", "--help")
     for command in COMMANDS:
         assert command[-1] in listed
 

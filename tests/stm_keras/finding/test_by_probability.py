@@ -201,7 +201,7 @@ def test_known_pixels_are_left_alone():
 def test_fine_pixels_are_made_coarser(pixel):
     maps = spots(shape=(300, 300), pixel=pixel)
     ready = to_known_pixel(maps, (0.6, 2.2), "au111")
-    rings = told_rings(maps, "au111") * ready.pixel_nm[0]
+    rings = told_rings(maps, "au111")[0] * ready.pixel_nm[0]
     assert rings.min() >= 0.6
     assert rings.max() <= 2.2
     assert rings.mean() == pytest.approx(1.1, rel=0.05)
@@ -213,6 +213,7 @@ def test_rings_that_disagree_are_not_told():
         [np.cos(q * np.hypot(row - 40, col - 40)) for q in (1.0, 1.05, 2.2)]
     )
     maps = ConductanceMaps(data, [0.0, 0.1, 0.2], (80.0, 80.0))
-    told = told_rings(maps, None)
+    told, note = told_rings(maps, None)
     assert told[0] == pytest.approx(1.0, rel=0.1)
     assert told[2] == 0
+    assert "2 of 3 maps" in note
