@@ -9,6 +9,9 @@ from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
 
+DEFAULT_NOISE = 0.8
+"""The paper's."""
+
 
 def evaluate(
     positions: Annotated[
@@ -19,7 +22,9 @@ def evaluate(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Farthest match [px]. Default: 1.", min=0),
+        typer.Option(
+            help="Farthest match of two files [px]. Default: 1.", min=0
+        ),
     ] = None,
     tolerance_nm: Annotated[
         float | None, typer.Option(help="The same [nm], instead.", min=0)
@@ -31,14 +36,15 @@ def evaluate(
         Path | None, typer.Option(help="... on a data set's test split.")
     ] = None,
     noise: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="White noise added to simulated fields; the virtual "
-            "experiments of au111 have their own."
+            help="With --model: white noise added to simulated fields, by "
+            "default 0.8; the virtual experiments of au111 have their own."
         ),
-    ] = 0.8,
+    ] = None,
     voltages: Annotated[
-        int | None, typer.Option(help="Maps to keep of each stack.", min=1)
+        int | None,
+        typer.Option(help="With --model: maps to keep of each stack.", min=1),
     ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Also write the scores to this file.")
@@ -46,7 +52,8 @@ def evaluate(
 ) -> None:
     """Score found positions, or a model, against known positions.
 
-    Example: stmk evaluate found/positions.csv truth.csv --tolerance-nm 0.3
+    Examples: stmk evaluate found/positions.csv truth.csv --tolerance-nm 0.3;
+    stmk evaluate --model saved_models/context --data data/au111/virtual
     """
     with quiet_imports():
         from stm_keras.evaluation import (
@@ -55,17 +62,27 @@ def evaluate(
             write_json,
         )
     if positions and truth and not (model or data):
+        if noise is not None or voltages is not None:
+            raise InputError(
+                "--noise and --voltages go with --model and --data: two files "
+                "of positions have neither. Leave them out."
+            )
         score = evaluate_files(
             positions, truth, tolerance_px=tolerance, tolerance_nm=tolerance_nm
         )
         rows = {positions.name: score}
     elif model and data and not (positions or truth):
+        if tolerance is not None or tolerance_nm is not None:
+            raise InputError(
+                "--tolerance and --tolerance-nm go with two files of "
+                "positions: a model is scored at 1 px. Leave them out."
+            )
         with quiet_imports():
             from stm_keras.model_evaluation import evaluate_model
         rows = evaluate_model(
             model,
             data,
-            noise=noise,
+            noise=DEFAULT_NOISE if noise is None else noise,
             n_voltages=voltages,
             progress=progress_bar("evaluating"),
         )

@@ -318,3 +318,15 @@ def test_a_broken_file_among_good_ones(stmk, tmp_path, model):
     rows = (found / "summary.csv").read_text().splitlines()
     assert [",refused," in row for row in rows[1:]] == [False, True, False]
     assert "broken.npz" in rows[2]
+
+
+@pytest.mark.parametrize("option", ["--noise=0.5", "--voltages=4"])
+def test_what_goes_with_a_model_is_refused_of_two_files(stmk, option):
+    result = stmk("evaluate", "found.csv", "truth.csv", option)
+    refuses(result, "--noise and --voltages")
+
+
+@pytest.mark.parametrize("option", ["--tolerance=1", "--tolerance-nm=0.3"])
+def test_what_goes_with_two_files_is_refused_of_a_model(stmk, option):
+    result = stmk("evaluate", "--model", "m", "--data", "d", option)
+    refuses(result, "--tolerance", "two files")
