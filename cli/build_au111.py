@@ -40,20 +40,30 @@ def au111(
     ] = None,
     surface: Surface = None,
     impurities: Annotated[
-        float | None, typer.Option(help="To expect in a virtual frame.")
+        float | None,
+        typer.Option(help="To expect in a virtual frame, such as 20."),
     ] = None,
     min_distance: Annotated[
-        float | None, typer.Option(help="Closest impurities [px].")
+        float | None,
+        typer.Option(help="Closest impurities [px], such as 4."),
     ] = None,
     bias: Annotated[
-        str | None, typer.Option(help="Biases [V]: LIST or FIRST:LAST:STEP.")
+        str | None,
+        typer.Option(
+            help="Biases [V]: --bias=-0.2,0.1 or --bias=-0.2:0.1:0.01 (first, "
+            "last, step)."
+        ),
     ] = None,
     extent_nm: Annotated[
-        float | None, typer.Option(help="Side of the virtual frame [nm].")
+        float | None,
+        typer.Option(help="Side of the virtual frame [nm], such as 40."),
     ] = None,
-    size: Annotated[int | None, typer.Option(help="The same [px].")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="The same [px], such as 80.")
+    ] = None,
     examples: Annotated[
-        str | None, typer.Option(help="Train,validation,test experiments.")
+        str | None,
+        typer.Option(help="Train,validation,test experiments: 8,2,4."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of all randomness.")] = None,
     processes: Processes = None,

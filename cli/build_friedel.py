@@ -21,18 +21,25 @@ def friedel(
     config: Annotated[
         str, typer.Option(help="Variant: au111, context, demo or bench32.")
     ] = "au111",
-    size: Annotated[int | None, typer.Option(help="Side L [px].")] = None,
-    voltages: Annotated[int | None, typer.Option(help="Maps a field.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side L [px], such as 32.")
+    ] = None,
+    voltages: Annotated[
+        int | None, typer.Option(help="Maps a field, such as 8.")
+    ] = None,
     k0: Annotated[
-        float | None, typer.Option(help="Middle wave number [rad/px].")
+        float | None,
+        typer.Option(help="Middle wave number [rad/px], such as 0.5."),
     ] = None,
     k_spread: Annotated[
-        float | None, typer.Option(help="Half its range [rad/px].")
+        float | None, typer.Option(help="Half its range [rad/px], such as 0.2.")
     ] = None,
     impurities: Annotated[
-        str | None, typer.Option(help="Fewest,most impurities.")
+        str | None, typer.Option(help="Fewest,most impurities: 1,6.")
     ] = None,
-    eps: Annotated[float | None, typer.Option(help="Cutoff [px].")] = None,
+    eps: Annotated[
+        float | None, typer.Option(help="Cutoff [px], such as 0.5.")
+    ] = None,
     on_grid: Annotated[
         bool | None,
         typer.Option(
@@ -40,16 +47,17 @@ def friedel(
         ),
     ] = None,
     amplitude: Annotated[
-        str | None, typer.Option(help="Range of A: LOW,HIGH.")
+        str | None, typer.Option(help="Range of A: 0.8,1.2.")
     ] = None,
     phase: Annotated[
-        str | None, typer.Option(help="Range of alpha [rad]: LOW,HIGH.")
+        str | None, typer.Option(help="Range of alpha [rad]: 0,3.14.")
     ] = None,
     margin: Annotated[
-        int | None, typer.Option(help="Border with impurities [px].")
+        int | None, typer.Option(help="Border with impurities [px], such as 8.")
     ] = None,
     examples: Annotated[
-        str | None, typer.Option(help="Train,validation,test fields.")
+        str | None,
+        typer.Option(help="Train,validation,test fields: 1000,50,50."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of all randomness.")] = None,
     overwrite: Overwrite = False,

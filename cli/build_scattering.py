@@ -25,10 +25,15 @@ def scattering(
         ),
     ] = "default",
     examples: Annotated[
-        str | None, typer.Option(help="Train,validation,test fields.")
+        str | None,
+        typer.Option(help="Train,validation,test fields: 1000,50,50."),
     ] = None,
-    size: Annotated[int | None, typer.Option(help="Side [px].")] = None,
-    voltages: Annotated[int | None, typer.Option(help="Maps a field.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side [px], such as 64.")
+    ] = None,
+    voltages: Annotated[
+        int | None, typer.Option(help="Maps a field, such as 16.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of all randomness.")] = None,
     processes: Processes = None,
     overwrite: Overwrite = False,

@@ -91,7 +91,8 @@ LearningRate = Annotated[
     float | None,
     typer.Option(
         help="The highest. By default 0.002; context: 0.0015, too much for "
-        "a trained network: with --init 0.0003 or less.",
+        "a trained network: with --init 0.001 or less, with an experiment "
+        "0.0003 or less.",
         show_default=False,
     ),
 ]

@@ -99,7 +99,8 @@ def fig4(
 @app.command("fig3")
 def fig3(
     run: Annotated[
-        str, typer.Option(help="Which training, ARM:RUN.")
+        str,
+        typer.Option(help="Which training, ARM:RUN; arms as in fig4: noise:3."),
     ] = "both:0",
     experiment: Annotated[
         int, typer.Option(help="Which experiment of those shown, from 0.")

@@ -104,7 +104,7 @@ def _covariance(rings: Sequence[Ring]) -> NDArray[np.float64]:
 
 
 def n_biases(bias_v: ArrayLike) -> int:
-    """Number of distinct biases."""
+    """Number of distinct biases [V] among any number of them."""
     bias = np.sort(np.asarray(bias_v, dtype=np.float64).ravel())
     return int(bias.size and 1 + (np.diff(bias) > _SAME_BIAS_V).sum())
 

@@ -101,7 +101,12 @@ class Search:
         return math.sqrt(self.width_px[0] * self.width_px[1])
 
     def state(self, spots: Spots, background: np.ndarray) -> State:
-        """Residual, noise and BIC of given spots."""
+        """Residual, noise and BIC of given spots.
+
+        Args:
+            spots: what the image is made of.
+            background: what lies under them, float64 [H, W].
+        """
         model = render(spots, self.shape)
         residual = self.image - background - model
         white = _scatter(residual)

@@ -26,7 +26,17 @@ def frequencies(shape: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def power_law_noise(
     shape: tf.Tensor, slope: tf.Tensor, draws: Draws
 ) -> tf.Tensor:
-    """Noise with a power spectrum q^-slope and standard deviation 1."""
+    """Noise with a power spectrum q^-slope and standard deviation 1.
+
+    Args:
+        shape: [B, V, H, W], int32 [4].
+        slope: float32 that broadcasts to [B, V, H, W/2 + 1], such as
+            [B, 1, 1, 1]; 0 is white.
+        draws: where the random numbers come from.
+
+    Returns:
+        float32 [B, V, H, W].
+    """
     q_row, q_col = frequencies(shape)
     q = tf.sqrt(q_row**2 + q_col**2)
     amplitude = tf.where(q > 0, tf.maximum(q, 1e-6) ** (-slope / 2), 0.0)
@@ -40,7 +50,17 @@ def power_law_noise(
 def line_noise(
     shape: tf.Tensor, length_px: tf.Tensor, draws: Draws
 ) -> tf.Tensor:
-    """Noise that is smooth along each line, of standard deviation 1."""
+    """Noise that is smooth along each line, of standard deviation 1.
+
+    Args:
+        shape: [B, V, H, W], int32 [4].
+        length_px: over which it is smooth, float32 that broadcasts to
+            [B, V, H, W/2 + 1].
+        draws: where the random numbers come from.
+
+    Returns:
+        float32 [B, V, H, W].
+    """
     _, q_col = frequencies(shape)
     damp = tf.exp(-0.5 * (length_px * q_col) ** 2)
     spectrum = tf.signal.rfft(draws.normal(shape)) * tf.cast(damp, tf.complex64)

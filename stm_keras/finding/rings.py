@@ -58,7 +58,8 @@ def ring_wave_numbers(
     # A wrong ring in one map must not drag the rest with it.
     q = float(np.median(seen))
     note = (
-        f"ring 2k = {q:.3g}/nm measured in {len(seen)} of {maps.shape[0]} maps"
+        f"ring 2k = {q:.3g} rad/nm measured in {len(seen)} of "
+        f"{maps.shape[0]} maps"
     )
     return np.full(maps.shape[0], q), note
 

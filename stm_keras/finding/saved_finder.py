@@ -42,7 +42,7 @@ class SavedFinder:
         return self.score_tensor(tf.constant(maps, tf.float32)).numpy()
 
     def score_tensor(self, maps: tf.Tensor) -> tf.Tensor:
-        """`score` from tensor to tensor."""
+        """`score` from tensor [B, V, H, W] to tensor [B, H, W], float32."""
         whole = self.signatures["standardize"](maps=maps)["maps"]
         return self.signatures["score_tiles"](maps=whole)["score"]
 

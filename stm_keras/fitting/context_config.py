@@ -34,7 +34,7 @@ class ContextFitConfig:
         init: model directory whose weights the training starts from.
         added_blocks: with `init`, dilations [px] of blocks that are put behind
             those of its decoder, which at first change nothing.
-        experiment: files, or one prepared data set, for the entropy loss.
+        experiment: files, or prepared data sets, for the entropy loss.
         surface: material of the experiment's files; None measures the ring.
         alpha: weight of the entropy loss.
         keep: the network of the checkpoint with the lowest loss on held-out

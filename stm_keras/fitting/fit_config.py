@@ -20,7 +20,7 @@ class FitConfig:
     Attributes:
         data: prepared data set of simulated maps.
         out: directory of the model.
-        experiment: files, or one prepared data set, for the entropy loss.
+        experiment: files, or prepared data sets, for the entropy loss.
         surface: material of the experiment's files; None measures the ring.
         alpha: weight of the entropy loss (paper: 0.03).
         epochs: passes over the training split.

@@ -126,7 +126,7 @@ def _draw_transform(axes: Axes, one: MapReport) -> None:
                 lw=1,
             )
         )
-        text = f"2k = {ring.q_per_nm:.2f} ± {ring.q_sigma:.2f} /nm"
+        text = f"2k = {ring.q_per_nm:.2f} ± {ring.q_sigma:.2f} rad/nm"
     axes.set(xlim=(-shown, shown), ylim=(shown, -shown), xticks=[], yticks=[])
     axes.set_xlabel(text, fontsize=7)
 

@@ -86,7 +86,7 @@ def deviation_text(deviation: Deviation, bias_v: float | None = None) -> str:
     expected = ""
     if bias_v is not None:
         q = float(2 * surface.wave_number(bias_v))
-        expected = f"2k = {q:.3f}/nm expected; "
+        expected = f"2k = {q:.3f} rad/nm expected; "
     below = (
         f", {deviation.n_below_edge} ring(s) below its band"
         if deviation.n_below_edge
@@ -134,7 +134,7 @@ def _rings(report: FileReport) -> Iterator[str]:
     yield from _field("rings", f"seen in {len(seen)} of {len(looked)} map(s)")
     if not seen:
         return
-    yield f"  {'bias [V]':>12} {'2k [1/nm]':>16} {'wavelength [nm]':>16}"
+    yield f"  {'bias [V]':>12} {'2k [rad/nm]':>16} {'wavelength [nm]':>16}"
     shown = evenly(seen, _MOST_ROWS)
     for one in shown:
         yield _ring_row(one)

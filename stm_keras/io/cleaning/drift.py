@@ -61,7 +61,7 @@ def waves(shape: tuple[int, int]) -> Waves:
 
 
 def filled(image: np.ndarray) -> np.ndarray:
-    """The image with unmeasured pixels as their nearest measured ones.
+    """The image [H, W] with unmeasured pixels as their nearest measured ones.
 
     For transforms and splines alone, which know no NaN; what rests on such
     pixels must not be kept.
