@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stm_keras.errors import InputError
+from stm_keras.io.reader import open_recording
+
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 
 
@@ -71,6 +74,30 @@ def mutated():
             yield bytes(copy)
 
     return generate
+
+
+@pytest.fixture
+def refusals():
+    """Reads all that damaged copies hold; messages of those refused."""
+
+    def read(path, copies):
+        messages = []
+        for copy in copies:
+            path.write_bytes(copy)
+            try:
+                recording = open_recording(path)
+                for channel in recording.channels:
+                    maps = channel.load()
+                    assert maps.shape == (
+                        len(channel.bias_v),
+                        *recording.shape,
+                    )
+            except InputError as error:
+                messages.append(str(error))
+        assert not any("\n" in message for message in messages)
+        return messages
+
+    return read
 
 
 @pytest.fixture

@@ -60,18 +60,11 @@ def test_damaged_images_give_an_error_or_an_answer(dat, tmp_path):
             assert "damaged" in str(error) or "early" in str(error)  # noqa: PT017
 
 
-def test_mutated_files_give_an_error_or_an_answer(dat, mutated, tmp_path):
-    path = tmp_path / "a.dat"
+def test_mutated_files_give_an_error_or_an_answer(
+    dat, mutated, refusals, tmp_path
+):
     messages = []
     for content in dat.tiny_files().values():
-        for copy in mutated(content, 150, seed=7, damaged_part=1500):
-            path.write_bytes(copy)
-            try:
-                recording = open_dat(path)
-                for channel in recording.channels:
-                    image = channel.load()
-                    assert image.shape == (1, *recording.shape)
-            except InputError as error:
-                messages.append(str(error))
+        copies = mutated(content, 150, seed=7, damaged_part=1500)
+        messages += refusals(tmp_path / "a.dat", copies)
     assert messages
-    assert not any("\n" in message for message in messages)

@@ -262,15 +262,9 @@ def test_what_the_library_writes(tmp_path, image):
     assert (maps.unit, maps.extent_nm) == ("S", pytest.approx((6, 8)))
 
 
-def test_damaged_files_are_refused_or_read(tmp_path, gwy, mutated):
-    path = tmp_path / "file.gwy"
+def test_damaged_files_are_refused_or_read(tmp_path, gwy, mutated, refusals):
     refused = 0
     for n, content in enumerate(gwy.tiny_files().values()):
-        for damaged in mutated(content, 250, seed=n):
-            path.write_bytes(damaged)
-            try:
-                for channel in open_recording(path).channels:
-                    assert channel.load().shape[0] == channel.bias_v.size
-            except InputError:
-                refused += 1
+        copies = mutated(content, 250, seed=n)
+        refused += len(refusals(tmp_path / "file.gwy", copies))
     assert refused > 100

@@ -291,15 +291,9 @@ def test_cut_short(write, nexus, cube, cut):
         read_maps(write(content[:cut], "file.h5"))
 
 
-def test_damaged_files_are_refused_or_read(tmp_path, nexus, mutated):
+def test_damaged_files_are_refused_or_read(tmp_path, nexus, mutated, refusals):
     refused = 0
     for n, (name, content) in enumerate(nexus.tiny_files().items()):
-        path = tmp_path / name
-        for damaged in mutated(content, 100, seed=n):
-            path.write_bytes(damaged)
-            try:
-                for channel in open_recording(path).channels:
-                    assert channel.load().shape[0] == channel.bias_v.size
-            except InputError:
-                refused += 1
+        copies = mutated(content, 100, seed=n)
+        refused += len(refusals(tmp_path / name, copies))
     assert refused > 20

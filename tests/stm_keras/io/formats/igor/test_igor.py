@@ -189,16 +189,11 @@ def test_a_second_reader_agrees(write, cube):
         assert theirs["note"] == b"Bias: 1 V"
 
 
-def test_damaged_files_are_refused_or_read(tmp_path, igor, mutated):
-    path = tmp_path / "wave.ibw"
+def test_damaged_files_are_refused_or_read(tmp_path, igor, mutated, refusals):
     refused = 0
     for n, content in enumerate(igor.tiny_files().values()):
-        for damaged in mutated(content, 150, seed=n, damaged_part=400):
-            # With the sum as it should be, the words themselves are tried.
-            path.write_bytes(igor.with_right_sum(damaged))
-            try:
-                for channel in open_recording(path).channels:
-                    assert channel.load().shape[0] == channel.bias_v.size
-            except InputError:
-                refused += 1
+        damaged = mutated(content, 150, seed=n, damaged_part=400)
+        # With the sum as it should be, the words themselves are tried.
+        copies = map(igor.with_right_sum, damaged)
+        refused += len(refusals(tmp_path / "wave.ibw", copies))
     assert refused > 100

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from stm_keras.errors import InputError
 from stm_keras.io.reader import open_recording, read_maps
 
 WAYS = ("forward", "backward")
@@ -128,19 +127,10 @@ def test_channels_that_name_no_pass(passes):
     assert read_maps(path).bias_v.tolist() == [0.01]
 
 
-def test_random_damage_gives_maps_or_one_line(passes, mutated):
+def test_random_damage_gives_maps_or_one_line(passes, mutated, refusals):
     path, _ = passes([(0.1, 0.1), (-0.2, -0.3)])
     content = path.read_bytes()
-    outcomes = []
-    for copy in mutated(content, 800, 13, content.index(b"\x1a\x04")):
-        path.write_bytes(copy)
-        try:
-            for channel in open_recording(path).channels:
-                assert len(channel.load()) == channel.bias_v.size
-        except InputError as error:
-            outcomes.append(str(error))
-        else:
-            outcomes.append("")
-    assert "" in outcomes
-    assert len(set(outcomes)) > 20
-    assert not any("\n" in outcome for outcome in outcomes)
+    copies = mutated(content, 800, 13, content.index(b"\x1a\x04"))
+    messages = refusals(path, copies)
+    assert len(messages) < 800
+    assert len(set(messages)) > 20

@@ -277,15 +277,11 @@ def test_no_whole_file(write, content):
         open_recording(write(content))
 
 
-def test_damaged_files_are_refused_or_read(tmp_path, tiny_netcdf, mutated):
+def test_damaged_files_are_refused_or_read(
+    tmp_path, tiny_netcdf, mutated, refusals
+):
     refused = 0
     for n, (name, content) in enumerate(tiny_netcdf.tiny_files().items()):
-        path = tmp_path / name
-        for damaged in mutated(content, 60, seed=n):
-            path.write_bytes(damaged)
-            try:
-                for channel in open_recording(path).channels:
-                    assert channel.load().shape[0] == channel.bias_v.size
-            except InputError:
-                refused += 1
+        copies = mutated(content, 60, seed=n)
+        refused += len(refusals(tmp_path / name, copies))
     assert refused > 20

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.formats.rhk.rhk_sm4 import open_sm4
 from stm_keras.io.reader import format_of, read_maps
 
 
@@ -147,21 +146,11 @@ def test_truncated_files_are_refused(rhk, opened):
                 opened(content[:size])
 
 
-def test_mutated_files_give_an_error_or_an_answer(rhk, mutated, tmp_path):
-    path = tmp_path / "a.sm4"
+def test_mutated_files_give_an_error_or_an_answer(
+    rhk, mutated, refusals, tmp_path
+):
     messages = []
     for content in rhk.tiny_files().values():
-        for copy in mutated(content, 300, seed=11):
-            path.write_bytes(copy)
-            try:
-                recording = open_sm4(path)
-                for channel in recording.channels:
-                    maps = channel.load()
-                    assert maps.shape == (
-                        len(channel.bias_v),
-                        *recording.shape,
-                    )
-            except InputError as error:
-                messages.append(str(error))
+        copies = mutated(content, 300, seed=11)
+        messages += refusals(tmp_path / "a.sm4", copies)
     assert messages
-    assert not any("\n" in message for message in messages)
