@@ -4,11 +4,11 @@ Draws fields of Eq. 3 and of multiple scattering (no cores), one in eight
 without any impurity, and adds white noise. From half of them come the weights
 with which the network's probability and the fit's make one (logistic
 regression, for each wave on all fields where the fit takes it, rightly or not;
-`stm_keras.analysis.ring_refit.WEIGHTS` holds them). The others show
-what it gives: the network alone, and with the fit, whose own deviations count
-for so many times as much (`INFLATION` is the factor of the highest
-likelihood). Only stacks where the fit is believed count. From the project's
-folder:
+`stm_keras.analysis.ring_refit.WEIGHTS` holds those of an earlier network). The
+others show what it gives: the network alone, with the fit as it ships, and
+with the weights just fitted, where the fit's own deviations count for so many
+times as much (`INFLATION` is the factor of the highest likelihood). Only
+stacks where the fit is believed count. From the project's folder:
 
     python benchmarks/ring_refit.py
 """
@@ -18,7 +18,7 @@ import functools
 import operator
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ from stm_keras.analysis.detections import Detections
 from stm_keras.analysis.matching import match
 from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.ring_candidates import (
+    INFLATION,
     Candidates,
     Rings,
     Weights,
@@ -39,6 +40,7 @@ from stm_keras.analysis.ring_candidates import (
     judged,
 )
 from stm_keras.analysis.ring_refit import (
+    WEIGHTS,
     fit_detections,
     is_white,
     judge,
@@ -160,6 +162,39 @@ def places(
     return rmse, z.std(), (z**2 / 2 + np.log(width)).mean()
 
 
+def fitted(
+    seen: Mapping[str, Sequence[Seen | None]],
+) -> dict[RingTemplate, Weights]:
+    """Weights for each wave from every other stack of all kinds; printed."""
+    print("| waves like | stacks | " + " | ".join(Weights._fields) + " |")
+    print("|---|---|" + "---|" * len(Weights._fields))
+    weights = {}
+    for kind, wave in KINDS.items():
+        learned = [one for every in seen.values() for one in every[::2]]
+        own = [one for one in learned if one and one.wave == wave]
+        weights[wave] = fitted_weights(own)
+        numbers = " | ".join(f"{w:.2f}" for w in weights[wave])
+        print(f"| {kind} | {len(own)} | {numbers} |")
+    return weights
+
+
+def ways(
+    kept: Sequence[Seen], weights: Mapping[RingTemplate, Weights]
+) -> dict[str, list[Detections]]:
+    """What is found in each stack, by the name of the way to find it."""
+    found = {
+        "alone": [one.found for one in kept],
+        "fit as it ships": [
+            judged(one.candidates(INFLATION), WEIGHTS[one.wave]) for one in kept
+        ],
+    }
+    for factor in FACTORS:
+        found[f"fit anew, deviations times {factor:g}"] = [
+            judged(one.candidates(factor), weights[one.wave]) for one in kept
+        ]
+    return found
+
+
 def main() -> None:
     options = model_options(__doc__, fields=600)
     finder = detector(options.model)
@@ -172,15 +207,7 @@ def main() -> None:
         kind: [look(finder, case) for case in stacks(kind, options.fields)]
         for kind in KINDS
     }
-    print("| waves like | stacks | " + " | ".join(Weights._fields) + " |")
-    print("|---|---|" + "---|" * len(Weights._fields))
-    weights = {}
-    for kind, wave in KINDS.items():
-        learned = [one for every in seen.values() for one in every[::2]]
-        own = [one for one in learned if one and one.wave == wave]
-        weights[wave] = fitted_weights(own)
-        numbers = " | ".join(f"{w:.2f}" for w in weights[wave])
-        print(f"| {kind} | {len(own)} | {numbers} |")
+    weights = fitted(seen)
     print(
         "\n| | stacks, believed | Jaccard | tuned | calibration error | RMSE "
         "[px] | z | -ln likelihood | found in an empty stack |\n"
@@ -191,13 +218,7 @@ def main() -> None:
         shown_to = seen[kind][1::2]
         kept = [one for one in shown_to if one]
         share = f"{len(shown_to)}, {len(kept) / len(shown_to):.2f}"
-        ways = {"alone": [one.found for one in kept]}
-        for factor in FACTORS:
-            ways[f"fit, deviations times {factor:g}"] = [
-                judged(one.candidates(factor), weights[one.wave])
-                for one in kept
-            ]
-        for name, way in ways.items():
+        for name, way in ways(kept, weights).items():
             line = row(finder, kept, way)
             print(f"| {kind}, {name} | {share} | {line}", flush=True)
 
