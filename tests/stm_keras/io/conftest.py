@@ -86,6 +86,7 @@ def refusals():
             path.write_bytes(copy)
             try:
                 recording = open_recording(path)
+                assert recording.channels
                 for channel in recording.channels:
                     maps = channel.load()
                     assert maps.shape == (
