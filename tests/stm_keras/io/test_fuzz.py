@@ -10,10 +10,10 @@ _SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks/readers/fuzz.py"
 FORMATS = sorted(
     path.stem.removeprefix("tiny_") for path in _SCRIPT.parent.glob("tiny_*.py")
 )
-# At some 3 ms of processor time each, 5,000 a reader take one core three
-# minutes in all; the 100,000 of docs/formats take an hour:
+# At some 3 ms of processor time each, 10,000 a reader take one core five
+# minutes in all; the 100,000 of docs/formats.md take an hour:
 # `python benchmarks/readers/fuzz.py`.
-_FEW, _MANY = 100, 5_000
+_FEW, _MANY = 100, 10_000
 
 
 def _fuzzed(*arguments):
