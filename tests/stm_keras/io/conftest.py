@@ -77,26 +77,35 @@ def mutated():
 
 
 @pytest.fixture
-def refusals():
-    """Reads all that damaged copies hold; messages of those refused."""
+def refusal():
+    """Reads all that a file holds; the message where it is refused."""
+
+    def read(path):
+        message = None
+        try:
+            recording = open_recording(path)
+            assert recording.channels
+            for channel in recording.channels:
+                shape = (len(channel.bias_v), *recording.shape)
+                assert channel.load().shape == shape
+        except InputError as error:
+            message = str(error)
+        assert "\n" not in (message or "")
+        return message
+
+    return read
+
+
+@pytest.fixture
+def refusals(refusal):
+    """Reads damaged copies in one place; messages of those refused."""
 
     def read(path, copies):
         messages = []
         for copy in copies:
             path.write_bytes(copy)
-            try:
-                recording = open_recording(path)
-                assert recording.channels
-                for channel in recording.channels:
-                    maps = channel.load()
-                    assert maps.shape == (
-                        len(channel.bias_v),
-                        *recording.shape,
-                    )
-            except InputError as error:
-                messages.append(str(error))
-        assert not any("\n" in message for message in messages)
-        return messages
+            messages.append(refusal(path))
+        return [message for message in messages if message is not None]
 
     return read
 

@@ -11,7 +11,7 @@ FORMATS = sorted(
     path.stem.removeprefix("tiny_") for path in _SCRIPT.parent.glob("tiny_*.py")
 )
 # At some 3 ms of processor time each, 10,000 a reader take one core five
-# minutes in all; the 100,000 of docs/formats.md take an hour:
+# minutes in all; the 100,000 of docs/formats take an hour:
 # `python benchmarks/readers/fuzz.py`.
 _FEW, _MANY = 100, 10_000
 

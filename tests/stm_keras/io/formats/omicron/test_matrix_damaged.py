@@ -23,7 +23,9 @@ def test_truncated_files_are_refused(mtrx, written):
             open_mtrx(path)
 
 
-def test_mutated_files_give_an_error_or_an_answer(mtrx, mutated, tmp_path):
+def test_mutated_files_give_an_error_or_an_answer(
+    mtrx, mutated, refusal, tmp_path
+):
     files = {**mtrx.companion_files(), **mtrx.tiny_files()}
     messages = []
     for damaged, content in files.items():
@@ -33,18 +35,8 @@ def test_mutated_files_give_an_error_or_an_answer(mtrx, mutated, tmp_path):
         for copy in mutated(content, 300 if known else 150, seed=13):
             (tmp_path / damaged).write_bytes(copy)
             for name in mtrx.tiny_files() if known else [damaged]:
-                try:
-                    recording = open_mtrx(tmp_path / name)
-                    for channel in recording.channels:
-                        maps = channel.load()
-                        assert maps.shape == (
-                            len(channel.bias_v),
-                            *recording.shape,
-                        )
-                except InputError as error:
-                    messages.append(str(error))
-    assert messages
-    assert not any("\n" in message for message in messages)
+                messages.append(refusal(tmp_path / name))
+    assert any(messages)
 
 
 def test_a_block_that_ends_the_file_early_is_told(mtrx, written):
