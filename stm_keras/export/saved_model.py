@@ -1,7 +1,9 @@
 """A trained model as a TensorFlow SavedModel, free of our Python."""
 
+import functools
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -10,7 +12,7 @@ from stm_keras.analysis.novelty import Ground
 from stm_keras.errors import InputError
 from stm_keras.export.context_endpoints import context_endpoints
 from stm_keras.export.description import described
-from stm_keras.export.endpoints import Endpoint
+from stm_keras.export.endpoints import Endpoint, Named
 from stm_keras.export.score_endpoints import score_endpoints
 from stm_keras.files import atomic_directory
 from stm_keras.model_card import CARD_NAME, ModelCard, write_card
@@ -96,7 +98,42 @@ def signatures_of(
 
 def _function(endpoint: Endpoint) -> tf.types.experimental.PolymorphicFunction:
     return tf.function(
-        endpoint.function,
+        never_empty(endpoint.function),
         input_signature=endpoint.inputs,
         autograph=False,
     )
+
+
+def never_empty(function: Callable[..., Named]) -> Callable[..., Named]:
+    """The same function, which bears an empty batch on any processor.
+
+    Where oneDNN is on, TensorFlow rewrites convolutions in a way that fails on
+    a batch of none. So a batch of none gets one empty frame, of which nothing
+    is answered; any other goes through as it is.
+
+    Args:
+        function: from tensors [B, ...], the maps first, to named tensors
+            [B, ...].
+    """
+
+    # The names of the inputs are those of the wrapped function.
+    @functools.wraps(function)
+    def answer(*inputs: tf.Tensor) -> Named:
+        batch = tf.shape(inputs[0])[0]
+        padded = [_with_frame(tensor, batch) for tensor in inputs]
+        return {
+            name: tensor[:batch] for name, tensor in function(*padded).items()
+        }
+
+    return answer
+
+
+def _with_frame(tensor: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    """A frame of ones behind an empty batch, dimensions as they are."""
+    shape = tf.shape(tensor)
+    frame = tf.ones(tf.concat([[1], shape[1:]], 0), tensor.dtype)
+    rows = tf.where(batch == 0, shape[0] + 1, shape[0])
+    whole = tf.concat([tensor, frame], 0)[:rows]
+    # Not `ensure_shape`, an operation that other tools lack.
+    whole.set_shape(tensor.shape)
+    return whole
