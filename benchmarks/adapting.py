@@ -30,14 +30,12 @@ from typing import NamedTuple
 import numpy as np
 from adapting_table import HEADING, Outcome, Outcomes, line
 
-from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
 from stm_keras.bench.mismatch import mismatch_cells
 from stm_keras.bench.networks import ContextDefaultFinder
 from stm_keras.bench.tuning import tuned_threshold
 from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.preparation import tiles_of
 from stm_keras.fitting.adaptation import (
     figures_of,
     finder_of,
@@ -53,6 +51,8 @@ from stm_keras.fitting.experiment import Experiment, Stack
 from stm_keras.fitting.fit_config import PAPER_ALPHA
 from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.nn.model import ImpurityFinder
+from stm_keras.preprocessing.preparation import tiles_of
+from stm_keras.scoring import Score, score_positions
 
 CONDITIONS = {
     "matched: typical instrument, Gaussian cores": 1,

@@ -10,8 +10,8 @@ import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stm_keras.analysis.metrics import Score
 from stm_keras.fitting.adaptation_figures import Adaptation
+from stm_keras.scoring import Score
 
 HEADING = (
     "| | Jaccard | adapted less control, each | Jaccard, best threshold "

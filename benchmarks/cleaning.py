@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-
 from stm_keras.io.cleaning import cleaning
+
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.simulation.instrument import Drift
 

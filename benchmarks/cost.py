@@ -24,11 +24,11 @@ import numpy as np
 
 from stm_keras.finding.by_probability import find_by_probability
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.saved_finder import load_finder
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.memory import keep_freed_memory
+from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
+from stm_keras.system import keep_freed_memory
 
 STACKS = ((1, 80), (4, 80), (16, 80), (32, 80), (126, 80), (1, 512))
 """Numbers of maps, and their sides [px]."""

@@ -23,19 +23,19 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from stm_keras.analysis.bounds import pooled_rmse, position_bound
-from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.pursuit import (
     PursuitSettings,
     find_by_pursuit,
     tune_pursuit,
 )
-from stm_keras.analysis.ring_model import (
+from stm_keras.ring_fit import (
+    EQ3,
     fit_amplitudes,
     pixel_grid,
     rays,
     ring_columns,
 )
-from stm_keras.analysis.ring_template import EQ3
+from stm_keras.scoring import Score, score_positions
 from stm_keras.simulation.friedel import (
     FriedelConfig,
     FriedelFields,

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stm_keras.analysis.dispersion import (
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preprocessing.preparation import level
+from stm_keras.qpi.dispersion import (
+    deviations_from_surfaces,
     fit_dispersion,
     n_biases,
     rings_of_frames,
 )
-from stm_keras.analysis.ring import measure_ring
-from stm_keras.analysis.surface_match import deviations_from_surfaces
-from stm_keras.finding.preparation import level
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.qpi.ring import measure_ring
 from stm_keras.simulation.virtual_config import DIFFICULTIES, VirtualConfig
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_PIXEL_NM

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from topographs import SEED, seen_topograph
 
-from stm_keras.analysis.metrics import Score
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.saved_finder import load_finder
+from stm_keras.scoring import Score
 
 RINGS_RAD_PX = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
 

@@ -23,7 +23,7 @@ import numpy as np
 from realism_figures import draw_au111, draw_samples
 from realism_measures import Sample, measure, rms_between, slope_of
 
-from stm_keras.analysis.positions_file import read_positions
+from stm_keras.detections import read_positions
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.simulation.scatterers import Scatterers

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stm_keras.io.cleaning.registration import measure_drift
+from stm_keras.preprocessing.drift import measure_drift
 from stm_keras.simulation.acquisition import Acquisition
 from stm_keras.simulation.energy_resolution import EnergyResolution
 from stm_keras.simulation.instrument import Drift

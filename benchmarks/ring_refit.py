@@ -4,7 +4,7 @@ Draws fields of Eq. 3 and of multiple scattering (no cores), one in eight
 without any impurity, and adds white noise. From half of them come the weights
 with which the network's probability and the fit's make one (logistic
 regression, for each wave on all fields where the fit takes it, rightly or not;
-`stm_keras.analysis.ring_refit.WEIGHTS` holds those of an earlier network). The
+`stm_keras.ring_fit.WEIGHTS` holds those of an earlier network). The
 others show what it gives: the network alone, with the fit as it ships, and
 with the weights just fitted, where the fit's own deviations count for so many
 times as much (`INFLATION` is the factor of the highest likelihood). Only
@@ -26,29 +26,27 @@ from detecting import detector, model_options, shown
 from scipy.optimize import minimize
 from white_fields import KINDS, SEED, stacks
 
-from stm_keras.analysis.calibration import reliability
 from stm_keras.analysis.detections import Detections
-from stm_keras.analysis.matching import match
-from stm_keras.analysis.metrics import Score, score_positions
-from stm_keras.analysis.ring_candidates import (
+from stm_keras.bench.case import TOLERANCE_PX, Case, Found
+from stm_keras.bench.scoring import first_come
+from stm_keras.detections import match
+from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.nn.calibration import reliability
+from stm_keras.ring_fit import (
     INFLATION,
+    WEIGHTS,
     Candidates,
     Rings,
+    RingTemplate,
     Weights,
     candidates,
     features,
-    judged,
-)
-from stm_keras.analysis.ring_refit import (
-    WEIGHTS,
     fit_detections,
     is_white,
     judge,
+    judged,
 )
-from stm_keras.analysis.ring_template import RingTemplate
-from stm_keras.bench.case import TOLERANCE_PX, Case, Found
-from stm_keras.bench.scoring import first_come
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.scoring import Score, score_positions
 
 FACTORS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
 

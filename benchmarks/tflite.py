@@ -26,12 +26,12 @@ import numpy as np
 import tensorflow as tf
 from detecting import model_options
 
-from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.bench.case import Case, Role
 from stm_keras.bench.eq3 import FIELDS, eq3_case
 from stm_keras.bench.virtual import virtual_make
-from stm_keras.export.tflite import PRECISIONS, export_tflite
-from stm_keras.model_card import read_card
+from stm_keras.detector.card import read_card
+from stm_keras.detector.export import PRECISIONS, export_tflite
+from stm_keras.scoring import Score, score_positions
 
 Arrays = dict[str, np.ndarray]
 Ask = Callable[[Arrays], Arrays]

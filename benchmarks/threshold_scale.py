@@ -19,17 +19,17 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.analysis.thresholds import (
-    best_threshold,
-    pooled_score,
-    standardised,
-)
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.data.pipeline import evaluation_batches
 from stm_keras.finding.prediction import PredictOptions, predict_maps
 from stm_keras.finding.saved_finder import SavedFinder, load_finder
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_evaluation import keep_maps
+from stm_keras.scoring import (
+    best_threshold,
+    pooled_score,
+    standardised,
+)
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.surfaces import PAPER_EXTENT_NM

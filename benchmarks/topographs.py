@@ -15,12 +15,12 @@ from data_builders.scattering.fields import (
     add_short_range,
 )
 from stm_keras.analysis.detections import Detections
-from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.bench.blanking import blank
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.preparation import MIDDLE_RAD_PX
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
+from stm_keras.preprocessing.preparation import MIDDLE_RAD_PX
+from stm_keras.scoring import Score, score_positions
 from stm_keras.simulation.randomised import field_rng
 from stm_keras.simulation.scattering_field import simulate_field
 from stm_keras.simulation.short_range import CoreRanges, DecoyRanges

@@ -15,9 +15,9 @@ import platform
 
 from detecting import SEED, detector, model_options, shown, stacks, sure
 
-from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
 from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.scoring import Score, score_positions
 
 CELLS = (
     "eq3/eta 0.2",

@@ -26,15 +26,14 @@ from topographs import (
     topograph,
 )
 
-from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.bench.blanking import blank
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.preparation import MIDDLE_RAD_PX
-from stm_keras.finding.rings import seen_scale
-from stm_keras.io.cleaning.cleaning import clean
-from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
+from stm_keras.preprocessing.cleaning import CleaningOptions, clean
+from stm_keras.preprocessing.preparation import MIDDLE_RAD_PX
+from stm_keras.qpi.dispersion import seen_scale
+from stm_keras.scoring import Score, score_positions
 
 FACTORS = (0.92, 0.95, 0.98, 1.0, 1.02, 1.05, 1.08)
 """True lengths over those that the file says."""

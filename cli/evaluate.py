@@ -56,7 +56,7 @@ def evaluate(
     stmk evaluate --model saved_models/context --data data/au111/virtual
     """
     with quiet_imports():
-        from stm_keras.evaluation import (
+        from stm_keras.scoring import (
             evaluate_files,
             format_table,
             write_json,

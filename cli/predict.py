@@ -84,12 +84,12 @@ def predict(
     stmk predict scan.sxm --surface cu111 --rows 0:128 --out top
     """
     with quiet_imports():
-        from stm_keras.finding.file_prediction import FileOptions, predict_files
-        from stm_keras.finding.predict_options import PredictOptions
-        from stm_keras.io.cleaning.cleaning_options import CleaningOptions
         from stm_keras.io.cropping import Region
         from stm_keras.io.options import ReadOptions
-        from stm_keras.outputs.options import OutputOptions
+        from stm_keras.preprocessing.cleaning import CleaningOptions
+        from stm_keras.preprocessing.preparation import PredictOptions
+        from stm_keras.results.batch import FileOptions, predict_files
+        from stm_keras.results.folder import OutputOptions
     read = ReadOptions(
         channel=channel,
         direction=direction,

@@ -65,11 +65,10 @@ def prepare(
     saved_models/context --out tensors
     """
     with quiet_imports():
-        from stm_keras.finding.file_prediction import FileOptions
-        from stm_keras.finding.predict_options import PredictOptions
-        from stm_keras.finding.tensors import write_tensors
-        from stm_keras.io.cleaning.cleaning_options import CleaningOptions
         from stm_keras.io.options import ReadOptions
+        from stm_keras.preprocessing.cleaning import CleaningOptions
+        from stm_keras.preprocessing.preparation import PredictOptions
+        from stm_keras.results.batch import FileOptions, write_tensors
     options = FileOptions(
         ReadOptions(
             channel=channel,

@@ -17,7 +17,7 @@ from data_builders.beam import pipeline_options, whole_transfers
 from data_builders.generation import Generation
 from data_builders.scratch import move_into_place, scratch_directory
 from stm_keras.errors import InputError
-from stm_keras.files import writable_directory
+from stm_keras.system import writable_directory
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.analysis.positions_file import write_positions
 from stm_keras.data.batch_config import BatchConfig
+from stm_keras.detections import write_positions
 from stm_keras.errors import InputError
-from stm_keras.evaluation import evaluate_files, format_table
-from stm_keras.files import writable_directory
 from stm_keras.finding.prediction import PredictOptions, predict_maps
 from stm_keras.finding.saved_finder import load_finder
 from stm_keras.fitting.fit_config import FitConfig
@@ -18,10 +16,12 @@ from stm_keras.io.formats.arrays.numpy_files import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.model_evaluation import keep_maps
-from stm_keras.outputs.result_folder import write_prediction
+from stm_keras.results.folder import write_prediction
+from stm_keras.scoring import evaluate_files, format_table
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.surfaces import PAPER_EXTENT_NM
+from stm_keras.system import writable_directory
 
 NOISE = 0.2
 N_VOLTAGES = 8

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.data.batch_config import BatchConfig, maps_shape
 from stm_keras.data.pipeline import evaluation_batches
 from stm_keras.data.prepared import load_split, open_prepared, reading
@@ -18,7 +17,8 @@ from stm_keras.finding.prediction import (
 from stm_keras.finding.saved_finder import Finder, load_finder
 from stm_keras.fitting.assessment import TOLERANCE_PX, assess
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.progress import Progress, no_progress
+from stm_keras.scoring import Score, score_positions
+from stm_keras.system import Progress, no_progress
 from stm_keras.virtual_data import load_virtual
 
 

@@ -25,7 +25,7 @@ from peer_suites import (
 from stm_keras.analysis.baselines import rms_map
 from stm_keras.bench.case import Case, Role
 from stm_keras.errors import InputError
-from stm_keras.files import writable_directory
+from stm_keras.system import writable_directory
 
 
 def stacks_of(cases: Iterable[Case], *, truth: bool) -> Stacks:

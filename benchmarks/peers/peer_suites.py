@@ -23,12 +23,12 @@ from stm_keras.bench.virtual import (
     virtual_name,
 )
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file
 from stm_keras.simulation.virtual_config import (
     DENSITIES,
     DIFFICULTIES,
     named_virtual,
 )
+from stm_keras.system import atomic_file
 
 STREAM = "training of peers: "
 """In front of the name of every stream that training fields come from."""

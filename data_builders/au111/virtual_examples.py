@@ -8,9 +8,9 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from stm_keras.analysis.reference import find_bound_states
-from stm_keras.processes import end_with_parent
 from stm_keras.simulation.virtual_config import VirtualConfig
 from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.system import end_with_parent
 
 
 def make_examples(

@@ -22,8 +22,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stm_keras.analysis.matching import as_positions, check_tolerance
-from stm_keras.analysis.ring_model import (
+from stm_keras.detections import as_positions, check_tolerance
+from stm_keras.errors import InputError
+from stm_keras.ring_fit import (
+    EQ3,
+    Envelope,
     check_wave_numbers,
     pixel_grid,
     position_slopes,
@@ -31,8 +34,6 @@ from stm_keras.analysis.ring_model import (
     ring_columns,
     solve_normal,
 )
-from stm_keras.analysis.ring_template import EQ3, Envelope
-from stm_keras.errors import InputError
 
 
 def position_bound(

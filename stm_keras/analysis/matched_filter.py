@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.signal import fftconvolve
 
-from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.analysis.ring_model import check_maps, check_wave_numbers
-from stm_keras.analysis.thresholds import (
+from stm_keras.errors import InputError
+from stm_keras.ring_fit import check_maps, check_wave_numbers
+from stm_keras.scoring import (
+    Score,
     best_threshold,
     standardised,
     tuning_truth,
 )
-from stm_keras.errors import InputError
 
 RADII_PX = (4.0, 6.0, 9.0, 13.0)
 """Reaches of the template that `tune_rings` tries, in steps of about 1.5."""

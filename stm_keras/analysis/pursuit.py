@@ -14,21 +14,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stm_keras.analysis.joined_maps import joined, standardised_maps
-from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks
 from stm_keras.analysis.pursuit_elimination import elimination
 from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.analysis.pursuit_growth import FINAL_STEPS, STEP_PX, grow
 from stm_keras.analysis.pursuit_search import as_score
-from stm_keras.analysis.ring_template import EQ3, RingTemplate
-from stm_keras.analysis.thresholds import (
+from stm_keras.errors import InputError
+from stm_keras.preprocessing.merged import joined, standardised_maps
+from stm_keras.ring_fit import EQ3, RingTemplate
+from stm_keras.scoring import (
+    Score,
     Threshold,
     keeping,
     pooled_score,
     tuning_truth,
 )
-from stm_keras.errors import InputError
 
 STOP = 2.5
 """Default of `PursuitSettings.stop`: below what any threshold should be."""

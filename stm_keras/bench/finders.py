@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from stm_keras.analysis.peaks import Peaks
-from stm_keras.analysis.thresholds import Threshold
 from stm_keras.bench.case import TOLERANCE_PX, Case, Found
 from stm_keras.bench.tuning import tuned_threshold
 from stm_keras.errors import InputError
+from stm_keras.scoring import Threshold
 
 
 class Finder(Protocol):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from stm_keras.analysis.peaks import find_peaks
-from stm_keras.analysis.thresholds import standardised
 from stm_keras.bench.case import Case, Found
 from stm_keras.bench.finders import TunedFinder, found_peaks
 from stm_keras.bench.shown import Shown, shown
 from stm_keras.errors import InputError
+from stm_keras.scoring import standardised
 
 
 class Wang2020Finder(TunedFinder):

@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from stm_keras.bench.case import Case, Cell, Role, case_rng
 from stm_keras.bench.result import CellResult
 from stm_keras.bench.virtual import evenly_spaced, experiment
-from stm_keras.files import atomic_file
 from stm_keras.reproduction.tables import write_rows
 from stm_keras.simulation.disturbances import WhiteNoise
 from stm_keras.simulation.ranges import spread
 from stm_keras.simulation.short_range import add_cores
 from stm_keras.simulation.virtual_config import VirtualConfig
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_SIZE_PX
+from stm_keras.system import atomic_file
 
 SUITE = "phase"
 IMPURITIES = (8, 16, 32, 64, 128)

@@ -13,18 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.analysis.positions_file import read_positions
 from stm_keras.bench.blanking import blank, decoy_centres
 from stm_keras.bench.case import Case, Cell, File, Role, case_rng
 from stm_keras.bench.virtual import SUITE as VIRTUAL
 from stm_keras.bench.virtual import virtual_make, virtual_name
+from stm_keras.detections import read_positions
 from stm_keras.errors import InputError
-from stm_keras.finding.preparation import to_network_pixel
-from stm_keras.finding.rings import told_rings
-from stm_keras.io.cleaning.cleaning import clean
-from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.preprocessing.cleaning import CleaningOptions, clean
+from stm_keras.preprocessing.preparation import to_network_pixel
+from stm_keras.qpi.dispersion import told_rings
 from stm_keras.surfaces import paper_wave_numbers
 
 SUITE = "real"

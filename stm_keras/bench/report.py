@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from stm_keras.analysis.metrics import bootstrap_interval
 from stm_keras.bench.case import Cell
 from stm_keras.bench.notes import GENERAL, suite_notes
 from stm_keras.bench.result import CellResult, of_cell, paired_difference
 from stm_keras.bench.roster import FINDERS, OURS
-from stm_keras.files import atomic_file
 from stm_keras.reproduction.tables import write_rows
+from stm_keras.scoring import bootstrap_interval
+from stm_keras.system import atomic_file
 
 Results = Sequence[CellResult]
 _FAMILY = "context"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stm_keras.analysis.metrics import Score
+from stm_keras.scoring import Score
 
 
 @dataclass(frozen=True)

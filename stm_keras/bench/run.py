@@ -23,8 +23,11 @@ from stm_keras.bench.store import (
     read_results,
 )
 from stm_keras.errors import InputError
-from stm_keras.files import writable_directory
-from stm_keras.processes import end_with_parent, single_threaded
+from stm_keras.system import (
+    end_with_parent,
+    single_threaded,
+    writable_directory,
+)
 
 Report = Callable[[str], None]
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stm_keras.analysis.matching import match
-from stm_keras.analysis.metrics import score_positions
 from stm_keras.bench.bound import position_variances
 from stm_keras.bench.case import Case, Cell, Found
 from stm_keras.bench.finders import Finder
 from stm_keras.bench.result import CellResult
 from stm_keras.bench.tuning import tuned_threshold
+from stm_keras.detections import match
+from stm_keras.scoring import score_positions
 
 N_BINS = 10
 LEAST_PROBABILITY = 0.05

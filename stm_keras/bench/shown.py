@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.bench.case import Case, Found
-from stm_keras.finding.predict_options import PredictOptions
-from stm_keras.finding.prepared_maps import prepare_maps
-from stm_keras.model_card import ModelCard
+from stm_keras.detector.card import ModelCard
+from stm_keras.preprocessing.preparation import PredictOptions, prepare_maps
 
 
 class Shown(NamedTuple):

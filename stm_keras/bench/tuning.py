@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from stm_keras.analysis.peaks import Peaks
-from stm_keras.analysis.thresholds import (
+from stm_keras.bench.case import Case, Found, positions_of
+from stm_keras.scoring import (
     Threshold,
     best_threshold,
     keeping,
     pooled_score,
 )
-from stm_keras.bench.case import Case, Found, positions_of
 
 _REACH = 0.12
 """Counts this far about that of `best_threshold` are tried, which itself

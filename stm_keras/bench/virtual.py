@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.bench.case import Case, Cell, Make, Role, case_rng
-from stm_keras.files import atomic_file, writable_directory
 from stm_keras.simulation.virtual_config import (
     DENSITIES,
     DIFFICULTIES,
@@ -15,6 +14,7 @@ from stm_keras.simulation.virtual_config import (
     named_virtual,
 )
 from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.system import atomic_file, writable_directory
 
 SUITE = "virtual"
 N_MAPS = (1, 4, 16, 32, 126)

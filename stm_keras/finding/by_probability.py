@@ -7,16 +7,15 @@ import numpy as np
 
 from stm_keras.analysis.detections import Detections, find_detections
 from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.analysis.ring_candidates import LEAST_PROBABILITY
-from stm_keras.analysis.ring_refit import Refit, refit_rings
+from stm_keras.detections import Found
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.found import Found
-from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.nn.context import LEAST_FRAME_PX
-from stm_keras.progress import Progress, no_progress
+from stm_keras.preprocessing.preparation import PredictOptions
+from stm_keras.ring_fit import LEAST_PROBABILITY, Refit, refit_rings
+from stm_keras.system import Progress, no_progress
 
 Rule = Callable[[np.ndarray], float]
 """From the probabilities of all detections in a stack to the least that

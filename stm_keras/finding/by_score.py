@@ -3,14 +3,14 @@
 import math
 
 from stm_keras.analysis.peaks import find_peaks
-from stm_keras.analysis.thresholds import standardised
 from stm_keras.data.tiles import Tiling, score_in_tiles
+from stm_keras.detections import Found
 from stm_keras.errors import InputError
-from stm_keras.finding.found import Found
-from stm_keras.finding.predict_options import PredictOptions, TilingName
 from stm_keras.finding.saved_finder import SavedFinder
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.progress import Progress, no_progress
+from stm_keras.preprocessing.preparation import PredictOptions, TilingName
+from stm_keras.scoring import standardised
+from stm_keras.system import Progress, no_progress
 
 _OVERLAP_TILE_PX = 64
 

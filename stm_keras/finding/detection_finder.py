@@ -9,12 +9,11 @@ import tensorflow as tf
 
 from stm_keras.analysis.detections import Detections, find_detections
 from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.analysis.ring_candidates import LEAST_PROBABILITY
-from stm_keras.analysis.ring_refit import refit_rings
 from stm_keras.data.tiles import Tiling, score_in_tiles
-from stm_keras.finding.few_maps import few_maps
-from stm_keras.model_card import ModelCard
-from stm_keras.progress import Progress, no_progress
+from stm_keras.detector.card import ModelCard
+from stm_keras.preprocessing.merged import few_maps
+from stm_keras.ring_fit import LEAST_PROBABILITY, refit_rings
+from stm_keras.system import Progress, no_progress
 
 _TILE_PX = 256
 _OVERLAP_PX = 96
@@ -141,7 +140,7 @@ class DetectionFinder:
             ring: see `answer`.
 
         Returns:
-            See `stm_keras.analysis.novelty.Ground`; None for a model that
+            See `stm_keras.nn.calibration.Ground`; None for a model that
             does not know.
         """
         if "describe" not in self.signatures:

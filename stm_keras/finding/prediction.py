@@ -4,17 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stm_keras.analysis.positions_file import to_nm
+from stm_keras.detections import Found, to_nm
+from stm_keras.detector.card import ModelCard
 from stm_keras.finding.by_probability import find_by_probability
 from stm_keras.finding.by_score import find_by_score
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.found import Found
-from stm_keras.finding.predict_options import Companions, PredictOptions
-from stm_keras.finding.prepared_maps import prepare_maps
 from stm_keras.finding.saved_finder import Finder
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.model_card import ModelCard
-from stm_keras.progress import Progress, no_progress
+from stm_keras.preprocessing.preparation import (
+    Companions,
+    PredictOptions,
+    prepare_maps,
+)
+from stm_keras.system import Progress, no_progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from stm_keras.detector.card import ModelCard, OtherVersionError, read_card
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.model_card import ModelCard, OtherVersionError, read_card
-from stm_keras.versions import made_by_newer
+from stm_keras.system import made_by_newer
 
 _BYTES_AT_ONCE = 2**29
 """Memory for the features of one batch of tiles."""

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from stm_keras.detector.card import ModelCard
+from stm_keras.detector.export import signatures_of
 from stm_keras.errors import InputError
-from stm_keras.export.saved_model import signatures_of
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
@@ -16,7 +17,6 @@ from stm_keras.fitting.context_calibration import Calibrated, calibrate
 from stm_keras.fitting.context_config import ContextFitConfig
 from stm_keras.fitting.context_start import Start, uncalibrated
 from stm_keras.fitting.experiment import Experiment
-from stm_keras.model_card import ModelCard
 from stm_keras.nn.losses import entropy
 from stm_keras.nn.model import ImpurityFinder
 

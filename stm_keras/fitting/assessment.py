@@ -8,19 +8,19 @@ import numpy as np
 import tensorflow as tf
 
 from stm_keras.analysis.baselines import find_blobs_log, tune_log
-from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.analysis.thresholds import (
-    best_threshold,
-    pooled_score,
-    standardised,
-)
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.data.pipeline import evaluation_batches
 from stm_keras.data.prepared import reading
 from stm_keras.errors import InputError
-from stm_keras.progress import Progress, no_progress
+from stm_keras.scoring import (
+    Score,
+    best_threshold,
+    pooled_score,
+    standardised,
+)
 from stm_keras.surfaces import PAPER_SIZE_PX
+from stm_keras.system import Progress, no_progress
 
 TOLERANCE_PX = 1.0
 _NOISE_FRAMES = 16

@@ -4,18 +4,18 @@ import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from stm_keras.analysis.calibration import fit_calibration
-from stm_keras.analysis.novelty import (
-    FIELDS_A_FEATURE,
-    Ground,
-    fit_ground,
-)
 from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.fitting.context_config import ContextFitConfig
 from stm_keras.fitting.detection_run import HeldOut, run_held_out
-from stm_keras.nn.detection_output import UNCALIBRATED
+from stm_keras.nn.calibration import (
+    FIELDS_A_FEATURE,
+    Ground,
+    fit_calibration,
+    fit_ground,
+)
+from stm_keras.nn.context import N_ROTATIONS
 from stm_keras.nn.model import ImpurityFinder
-from stm_keras.nn.rotations import N_ROTATIONS
+from stm_keras.nn.output import UNCALIBRATED
 
 FALSE_DISCOVERY_RATE = 0.4
 FALSE_BEFOREHAND = 0.3

@@ -7,14 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stm_keras.analysis.calibration import Reliability, reliability
 from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.analysis.metrics import Score, score_positions
-from stm_keras.analysis.novelty import FILE as GROUND
-from stm_keras.analysis.novelty import write_ground
-from stm_keras.export.model_export import move_into
-from stm_keras.export.saved_model import export_saved_model
-from stm_keras.files import atomic_file
+from stm_keras.detector.card import ModelCard, read_card
+from stm_keras.detector.export import export_saved_model, move_into
 from stm_keras.fitting.adaptation_figures import Adaptation
 from stm_keras.fitting.context_calibration import (
     FALSE_BEFOREHAND,
@@ -33,10 +28,16 @@ from stm_keras.fitting.publication import (
     seal,
 )
 from stm_keras.fitting.training_log import TrainingLog
-from stm_keras.model_card import ModelCard, read_card
+from stm_keras.nn.calibration import FILE as GROUND
+from stm_keras.nn.calibration import Reliability, reliability, write_ground
 from stm_keras.nn.model import ImpurityFinder
-from stm_keras.progress import Progress, no_progress
-from stm_keras.versions import package_versions
+from stm_keras.scoring import Score, score_positions
+from stm_keras.system import (
+    Progress,
+    atomic_file,
+    no_progress,
+    package_versions,
+)
 
 Choose = Callable[
     [ImpurityFinder, ContextFitConfig], tuple[Calibrated, Adaptation]

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stm_keras.analysis.novelty import read_ground
+from stm_keras.detector.card import ModelCard, read_card
+from stm_keras.detector.export import load_weights
 from stm_keras.errors import InputError
-from stm_keras.export.model_export import load_weights
 from stm_keras.fitting.context_calibration import Calibrated
-from stm_keras.model_card import ModelCard, read_card
+from stm_keras.nn.calibration import read_ground
 from stm_keras.nn.context import Context
 from stm_keras.nn.model import ImpurityFinder, context
 

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from stm_keras.detector.card import CARD_NAME, TRAINING, read_card
 from stm_keras.errors import InputError
-from stm_keras.files import writable_directory
-from stm_keras.model_card import CARD_NAME, TRAINING, read_card
+from stm_keras.system import writable_directory
 
 
 def training_directory(out: Path, resume: bool, overwrite: bool) -> Path:

@@ -9,14 +9,14 @@ import numpy as np
 
 from stm_keras.data.prepared import load_split, reading
 from stm_keras.errors import InputError
-from stm_keras.finding.preparation import (
+from stm_keras.io.reader import read_maps
+from stm_keras.preprocessing.preparation import (
     level,
     tiles_of,
     to_known_pixel,
     to_network_pixel,
 )
-from stm_keras.finding.rings import told_rings
-from stm_keras.io.reader import read_maps
+from stm_keras.qpi.dispersion import told_rings
 
 
 class Stack(NamedTuple):

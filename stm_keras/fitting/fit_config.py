@@ -8,7 +8,7 @@ from typing import Any
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.errors import InputError
 from stm_keras.fitting.options import check_entropy, check_learning_rate
-from stm_keras.nn.networks import Wang2020
+from stm_keras.nn.wang2020 import Wang2020
 
 PAPER_ALPHA = 0.03
 

@@ -10,20 +10,21 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from stm_keras.checksums import write_checksums
 from stm_keras.data.prepared import find_prepared, open_prepared
-from stm_keras.evaluation import format_card_scores
-from stm_keras.export.model_export import move_into
-from stm_keras.export.saved_model import export_saved_model
-from stm_keras.files import atomic_file
+from stm_keras.detector.card import ModelCard, write_card, write_checksums
+from stm_keras.detector.export import export_saved_model, move_into
 from stm_keras.fitting.adaptation_figures import adaptation_lines
 from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training_log import BEST, TrainingLog
-from stm_keras.model_card import ModelCard, write_card
 from stm_keras.nn.model import ImpurityFinder
-from stm_keras.progress import Progress, no_progress
-from stm_keras.versions import package_versions
+from stm_keras.scoring import format_card_scores
+from stm_keras.system import (
+    Progress,
+    atomic_file,
+    no_progress,
+    package_versions,
+)
 
 
 def publish(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras
 
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file
+from stm_keras.system import atomic_file
 
 LAST = "last.keras"
 BEST = "best.keras"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stm_keras.analysis.dispersion import n_biases
-from stm_keras.analysis.ring import MIN_SIDE_PX
 from stm_keras.io.channels import quantity
 from stm_keras.io.selection import lock_in_faults
+from stm_keras.qpi.dispersion import n_biases
+from stm_keras.qpi.ring import MIN_SIDE_PX
 from stm_keras.surfaces import SURFACES, Surface
 
 if TYPE_CHECKING:  # the report holds the warnings

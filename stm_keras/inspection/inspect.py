@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras import surfaces
-from stm_keras.analysis.ring import Ring, measure_ring
 from stm_keras.errors import InputError
-from stm_keras.finding.preparation import level
 from stm_keras.inspection.doubts import (
     bias_warnings,
     channel_warnings,
@@ -30,6 +28,8 @@ from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import open_recording
 from stm_keras.io.recording import Recording
 from stm_keras.io.selection import Selection, select_channel
+from stm_keras.preprocessing.preparation import level
+from stm_keras.qpi.ring import Ring, measure_ring
 
 
 @dataclass(frozen=True, eq=False)

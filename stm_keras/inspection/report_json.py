@@ -5,10 +5,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from stm_keras.analysis.surface_match import Deviation
 from stm_keras.inspection.inspect import FileReport, MapReport
 from stm_keras.inspection.surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity
+from stm_keras.qpi.dispersion import Deviation
 
 
 def as_json(

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.analysis.dispersion import n_biases
-from stm_keras.analysis.surface_match import Deviation
 from stm_keras.inspection.inspect import FileReport, MapReport
 from stm_keras.inspection.surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity
 from stm_keras.io.recording import Channel
+from stm_keras.qpi.dispersion import Deviation, n_biases
 
 _LABEL = 14
 _WIDTH = 79

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from stm_keras.analysis.metrics import Score, score_positions
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.analysis.thresholds import standardised
 from stm_keras.reproduction.experiments import Draw
+from stm_keras.scoring import Score, score_positions, standardised
 
 TOLERANCE_PX = 1.0
 """The paper's: a hit is nearer than one pixel."""
@@ -28,7 +27,7 @@ def score_layers(
         layers: S of each, [H, W].
         draws: the experiments.
         threshold: least S of a detection, in standard deviations of S above
-            its mean (`stm_keras.analysis.thresholds.standardised`).
+            its mean (`stm_keras.scoring.standardised`).
 
     Returns:
         For each of `REFERENCES` (EM on the bound states, and the truth):

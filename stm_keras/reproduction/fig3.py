@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from stm_keras.errors import InputError
-from stm_keras.files import writable_directory
 from stm_keras.nn.model import wang2020
 from stm_keras.reproduction.experiments import (
     PAPER_TILING,
@@ -27,6 +26,7 @@ from stm_keras.reproduction.settings import RunSettings
 from stm_keras.reproduction.signs import score_in_paper_tiles
 from stm_keras.reproduction.stopping import Choice, choose
 from stm_keras.reproduction.tables import Row, read_rows, where
+from stm_keras.system import writable_directory
 
 
 class Prediction(NamedTuple):

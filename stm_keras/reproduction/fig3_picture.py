@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from stm_keras.analysis.peaks import find_peaks
-from stm_keras.analysis.thresholds import standardised
 from stm_keras.reproduction.drawing import STYLE, letter, new_figure, save
 from stm_keras.reproduction.epoch_scores import pooled
 from stm_keras.reproduction.experiments import PAPER_TILING, Draw
 from stm_keras.reproduction.settings import TILE_PX
+from stm_keras.scoring import standardised
 
 _SQUARE = "#d62828"
 

@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file, writable_directory
 from stm_keras.reproduction.arms import ARMS, arm
 from stm_keras.reproduction.experiments import load_experiments
 from stm_keras.reproduction.fig4_picture import draw_fig4
@@ -34,6 +33,7 @@ from stm_keras.reproduction.without_network import (
     score_without_network,
 )
 from stm_keras.reproduction.worker import DONE
+from stm_keras.system import atomic_file, writable_directory
 
 PAPER_RUNS = 10
 

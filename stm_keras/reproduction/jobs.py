@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file, writable_directory
-from stm_keras.processes import ONE_THREAD
 from stm_keras.reproduction.settings import RunSettings
 from stm_keras.reproduction.tables import Row, read_rows
 from stm_keras.reproduction.worker import DONE, JOB
+from stm_keras.system import ONE_THREAD, atomic_file, writable_directory
 
 EXPERIMENTS = "experiments"
 RUNS = "runs"

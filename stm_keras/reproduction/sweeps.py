@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stm_keras.files import atomic_file, writable_directory
 from stm_keras.reproduction.experiments import load_experiments
 from stm_keras.reproduction.fig4_tables import table
 from stm_keras.reproduction.jobs import (
@@ -20,6 +19,7 @@ from stm_keras.reproduction.sweep_picture import draw_sweep
 from stm_keras.reproduction.sweep_settings import sweep_jobs
 from stm_keras.reproduction.tables import Row, read_rows, where, write_rows
 from stm_keras.reproduction.worker import DONE
+from stm_keras.system import atomic_file, writable_directory
 
 SHOWN_METRICS = {
     "hit_ratio_em": "hit ratio, EM",

@@ -12,9 +12,9 @@ import threading
 import time
 from pathlib import Path
 
-from stm_keras.files import atomic_file
 from stm_keras.reproduction.settings import RunSettings
 from stm_keras.reproduction.tables import write_rows
+from stm_keras.system import atomic_file
 
 DONE = "run.json"
 JOB = "job.json"

@@ -14,12 +14,12 @@ from itertools import islice
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.processes import end_with_parent, single_threaded
 from stm_keras.simulation.scattering_config import ScatteringConfig
 from stm_keras.simulation.scattering_field import (
     ScatteringField,
     simulate_field,
 )
+from stm_keras.system import end_with_parent, single_threaded
 
 _CHUNK = 8  # fields a process is asked for at once
 

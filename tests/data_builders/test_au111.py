@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from data_builders.au111.au111_dataset_builder import Builder, measured_config
 from data_builders.au111.virtual_examples import make_examples
 from data_builders.building import build, named_config
-from stm_keras.analysis.matching import match
+from stm_keras.detections import match
 from stm_keras.errors import InputError
 from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.io.formats.arrays.numpy_files import write_npz

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from stm_keras.checksums import (
+from stm_keras.detector.card import (
     SUMS_NAME,
     model_files,
     verify_checksums,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stm_keras.analysis.matching import match
+from stm_keras.detections import match
 from stm_keras.errors import InputError
 from stm_keras.io.formats.arrays.numpy_files import write_npz
 from stm_keras.io.maps import ConductanceMaps

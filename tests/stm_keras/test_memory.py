@@ -15,7 +15,7 @@ def touch():
 touch()
 print(touch())
 """
-_CALL = "from stm_keras.memory import keep_freed_memory; keep_freed_memory()"
+_CALL = "from stm_keras.system import keep_freed_memory; keep_freed_memory()"
 
 
 def faults(call):

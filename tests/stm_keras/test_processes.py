@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from stm_keras.processes import ONE_THREAD, single_threaded
+from stm_keras.system import ONE_THREAD, single_threaded
 
 ORPHAN = """
 import multiprocessing, os, time
-from stm_keras.processes import end_with_parent
+from stm_keras.system import end_with_parent
 pool = multiprocessing.get_context("spawn").Pool(1, end_with_parent)
 pool.apply(os.getpid)
 pool.apply_async(time.sleep, (600,))

@@ -1,7 +1,7 @@
 import tensorflow as tf
 
 from stm_keras import __version__
-from stm_keras.versions import made_by_newer, maker, package_versions
+from stm_keras.system import made_by_newer, maker, package_versions
 
 
 def test_versions_here():

@@ -3,15 +3,17 @@ import pytest
 from scipy.optimize import least_squares
 
 from stm_keras.analysis.bounds import pooled_rmse, position_bound, within
-from stm_keras.analysis.ring_model import (
+from stm_keras.errors import InputError
+from stm_keras.ring_fit import (
+    EQ3,
+    SCATTERING,
+    RingTemplate,
     fit_amplitudes,
     pixel_grid,
     position_slopes,
     rays,
     ring_columns,
 )
-from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
-from stm_keras.errors import InputError
 from stm_keras.simulation.friedel import friedel_sum, normalise
 
 K = np.linspace(0.66, 0.89, 4)

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from stm_keras.analysis.calibration import (
+from stm_keras.errors import InputError
+from stm_keras.nn.calibration import (
     Neighbourhoods,
     fit_calibration,
     reliability,
 )
-from stm_keras.errors import InputError
 
 
 def seen(n=4000, *, slope=1.0, above=1.0, offset=0.0, factor=1.0, seed=0):

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stm_keras.analysis.dispersion import (
+from stm_keras.errors import InputError
+from stm_keras.qpi.dispersion import (
     Rings,
+    deviations_from_surfaces,
     fit_dispersion,
     n_biases,
     rings_of_frames,
 )
-from stm_keras.analysis.ring import UNMODELLED, Ring
-from stm_keras.analysis.surface_match import deviations_from_surfaces
-from stm_keras.errors import InputError
+from stm_keras.qpi.ring import UNMODELLED, Ring
 from stm_keras.surfaces import SURFACES, Surface
 
 BIAS = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stm_keras.analysis import matching
-from stm_keras.analysis.matching import match
+from stm_keras.detections import match
 from stm_keras.errors import InputError
 
 
@@ -25,7 +24,7 @@ def squares(matches):
 
 
 def best_by_trying_all(predicted, reference, tolerance):
-    """Most pairs, then least sum of squares, over every matching."""
+    """Most pairs, then least sum of squares, over every detections."""
     if len(predicted) > len(reference):
         predicted, reference = reference, predicted
     gaps = np.hypot(*(predicted[:, None] - reference[None]).transpose(2, 0, 1))
@@ -85,9 +84,9 @@ def test_splitting_into_clusters_changes_nothing(seed, tolerance):
     predicted = rng.uniform(0, 12, (60, 2))
     reference = rng.uniform(0, 12, (50, 2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matching, "ONE_CLUSTER", 10**6)
+        patch.setattr(detections, "ONE_CLUSTER", 10**6)
         whole = match(predicted, reference, tolerance)
-        patch.setattr(matching, "ONE_CLUSTER", 0)
+        patch.setattr(detections, "ONE_CLUSTER", 0)
         split = match(predicted, reference, tolerance)
     assert len(whole.pairs) == len(split.pairs)
     assert squares(whole) == pytest.approx(squares(split))

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stm_keras.analysis.metrics import (
+from stm_keras.errors import InputError
+from stm_keras.scoring import (
     METRICS,
     Score,
     bootstrap_interval,
     score_positions,
 )
-from stm_keras.errors import InputError
 
 points = arrays(
     np.float64,

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from stm_keras.analysis.novelty import (
+from stm_keras.errors import InputError
+from stm_keras.nn.calibration import (
     FILE,
     fit_ground,
     read_ground,
     write_ground,
 )
-from stm_keras.errors import InputError
 
 MIX = np.random.default_rng(5).normal(size=(6, 6))
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stm_keras.analysis.positions_file import (
+from stm_keras.detections import (
     COLUMNS,
     read_positions,
     write_positions,

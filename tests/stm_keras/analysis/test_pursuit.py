@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 
 from stm_keras.analysis.bounds import pooled_rmse, position_bound
-from stm_keras.analysis.joined_maps import joined
-from stm_keras.analysis.metrics import score_positions
 from stm_keras.analysis.pursuit import (
     PursuitSettings,
     find_by_pursuit,
@@ -11,8 +9,10 @@ from stm_keras.analysis.pursuit import (
 )
 from stm_keras.analysis.pursuit_elimination import elimination
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.ring_template import EQ3, SCATTERING, RingTemplate
 from stm_keras.errors import InputError
+from stm_keras.preprocessing.merged import joined
+from stm_keras.ring_fit import EQ3, SCATTERING, RingTemplate
+from stm_keras.scoring import score_positions
 
 K = np.linspace(0.66, 0.89, 5)
 SHAPE = (28, 32)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stm_keras.analysis.ring import MIN_CONTRAST, MIN_PROMINENCE, measure_ring
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning.cleaning import level_lines, level_plane
 from stm_keras.io.reader import read_maps
+from stm_keras.preprocessing.cleaning import level_lines, level_plane
+from stm_keras.qpi.ring import MIN_CONTRAST, MIN_PROMINENCE, measure_ring
 
 _SCANS = Path(__file__).resolve().parents[4] / "shared" / "data" / "cu111_co"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stm_keras.analysis.detections import Detections
-from stm_keras.analysis.ring_candidates import (
+from stm_keras.ring_fit import (
     LEAST_PROBABILITY,
     UNSEEN,
     Rings,

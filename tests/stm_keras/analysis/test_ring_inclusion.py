@@ -2,13 +2,17 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from stm_keras.analysis import ring_inclusion
-from stm_keras.analysis.joined_maps import standardised_maps
+from stm_keras import ring_fit
 from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.analysis.pursuit_growth import grow
-from stm_keras.analysis.ring_inclusion import inclusion_probabilities
-from stm_keras.analysis.ring_model import pixel_grid, rays, ring_columns
-from stm_keras.analysis.ring_template import EQ3
+from stm_keras.preprocessing.merged import standardised_maps
+from stm_keras.ring_fit import (
+    EQ3,
+    inclusion_probabilities,
+    pixel_grid,
+    rays,
+    ring_columns,
+)
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 
 CONFIG = FriedelConfig(
@@ -111,7 +115,7 @@ def test_odds_are_those_of_the_likelihood_of_the_maps():
     k, maps = np.array([0.7, 0.8]), rng.standard_normal((2, 9, 10))
     fit = RingFit(maps, k, EQ3)
     fit.add(np.array([[2.2, 3.1], [3.0, 4.9], [6.5, 7.7], [6.8, 1.0]]))
-    sampler = ring_inclusion._Sampler(fit, fit.deviations(), rng)
+    sampler = ring_fit._Sampler(fit, fit.deviations(), rng)
     sampler._noise = np.array([0.8, 1.3])
     sampler._strength = np.array([4.0, 2.0])
     sampler._number, sampler._shares = 1.0, np.ones(4)

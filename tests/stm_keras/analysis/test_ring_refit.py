@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from stm_keras.analysis import ring_refit
+from stm_keras import ring_fit
 from stm_keras.analysis.detections import Detections
-from stm_keras.analysis.matching import match
-from stm_keras.analysis.ring_candidates import LEAST_PROBABILITY
-from stm_keras.analysis.ring_refit import refit_rings
+from stm_keras.detections import match
+from stm_keras.ring_fit import LEAST_PROBABILITY, refit_rings
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 
 CONFIG = FriedelConfig(
@@ -167,7 +166,7 @@ def test_what_is_hopeless_is_not_refined(monkeypatch):
     maps, ring, found, _ = field()
     refined = []
     monkeypatch.setattr(
-        ring_refit.RingFit, "refine", lambda *given: refined.append(given)
+        ring_fit.RingFit, "refine", lambda *given: refined.append(given)
     )
     refit_rings(maps, ring, found)
     assert refined
@@ -175,7 +174,7 @@ def test_what_is_hopeless_is_not_refined(monkeypatch):
     wave = 3 * np.sin(np.arange(40) / 3)
     fit = refit_rings(maps + wave, ring, found)
     assert not fit.believed
-    assert fit.correlation > ring_refit.HOPELESS
+    assert fit.correlation > ring_fit.HOPELESS
     assert not refined
 
 
@@ -195,7 +194,7 @@ def test_nothing_to_fit(why, monkeypatch):
     elif why == "constant":
         maps = np.ones_like(maps)
     else:
-        monkeypatch.setattr(ring_refit, "MOST_NUMBERS", 1000)
+        monkeypatch.setattr(ring_fit, "MOST_NUMBERS", 1000)
     fit = refit_rings(maps, ring, found)
     assert fit.detections is found
     assert not fit.believed

@@ -5,15 +5,15 @@ import pytest
 from scipy.integrate import trapezoid
 from scipy.special import hankel1, j0
 
-from stm_keras.analysis.radial_spectrum import (
+from stm_keras.qpi.ring import (
     N_SECTORS,
     circles_of,
+    measure_ring,
     mode_powers,
     radial_spectrum,
     spectra_without_sectors,
+    transform,
 )
-from stm_keras.analysis.ring import measure_ring
-from stm_keras.analysis.ring_shape import transform
 
 K, SIZE = 0.78, 80
 STEP = 2 * np.pi / SIZE

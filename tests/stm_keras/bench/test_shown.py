@@ -12,12 +12,12 @@ from stm_keras.bench.networks import (
 )
 from stm_keras.bench.real import RING_RAD_PX, SURFACE, View, real_case
 from stm_keras.bench.shown import shown
+from stm_keras.detector.card import ModelCard
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.predict_options import PredictOptions
 from stm_keras.finding.prediction import predict_maps
 from stm_keras.finding.saved_finder import SavedFinder
 from stm_keras.io.reader import read_maps
-from stm_keras.model_card import ModelCard
+from stm_keras.preprocessing.preparation import PredictOptions
 
 PLACES_NM = np.array([[4.0, 5.0], [9.5, 3.25], [11.0, 12.75]])
 KNOWN = (0.6, 2.2)

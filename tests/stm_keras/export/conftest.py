@@ -9,13 +9,16 @@ import tensorflow as tf
 
 from stm_keras.analysis.detections import find_detections
 from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.analysis.novelty import Ground
 from stm_keras.analysis.peaks import find_peaks
-from stm_keras.analysis.thresholds import standardised
-from stm_keras.export.model_export import export_model, load_weights
-from stm_keras.export.saved_model import export_saved_model
-from stm_keras.model_card import ModelCard, read_card
+from stm_keras.detector.card import ModelCard, read_card
+from stm_keras.detector.export import (
+    export_model,
+    export_saved_model,
+    load_weights,
+)
+from stm_keras.nn.calibration import Ground
 from stm_keras.nn.model import context, wang2020
+from stm_keras.scoring import standardised
 
 SHIPPED = Path(__file__).resolve().parents[3] / "saved_models"
 SIGNATURES = ("serving_default", "locate", "attention")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.analysis.thresholds import standardised
-from stm_keras.nn.locating import MOST
+from stm_keras.nn.decoding import MOST
+from stm_keras.scoring import standardised
 
 SIGNATURES = ("serving_default", "locate", "attention")
 

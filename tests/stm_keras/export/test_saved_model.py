@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from stm_keras.analysis.detections import find_detections
 from stm_keras.analysis.peaks import find_peaks
-from stm_keras.analysis.thresholds import standardised
+from stm_keras.scoring import standardised
 
 CONTEXT = ("maps", "ring_per_nm", "pixel_nm")
 SCORE = ("maps", "pixel_nm")

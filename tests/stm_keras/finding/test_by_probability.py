@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stm_keras.detector.card import ModelCard
 from stm_keras.errors import InputError
 from stm_keras.finding.by_probability import _doubts, find_by_probability
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.predict_options import PredictOptions
-from stm_keras.finding.preparation import to_known_pixel
-from stm_keras.finding.rings import told_rings
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.model_card import ModelCard
+from stm_keras.preprocessing.preparation import PredictOptions, to_known_pixel
+from stm_keras.qpi.dispersion import told_rings
 
 DETECTION = {"threshold": 0.5, "false_discovery_rate": 0.1}
 

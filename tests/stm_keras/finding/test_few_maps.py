@@ -1,6 +1,6 @@
 import numpy as np
 
-from stm_keras.finding.few_maps import MOST_MAPS, few_maps
+from stm_keras.preprocessing.merged import MOST_MAPS, few_maps
 
 N = 4 * MOST_MAPS
 

@@ -10,17 +10,16 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
+from stm_keras.detector.card import ModelCard
 from stm_keras.errors import InputError
-from stm_keras.finding import file_prediction
-from stm_keras.finding.file_prediction import FileOptions, predict_files
 from stm_keras.finding.prediction import PredictOptions
 from stm_keras.finding.saved_finder import SavedFinder
-from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.options import ReadOptions
-from stm_keras.model_card import ModelCard
-from stm_keras.outputs.options import OutputOptions
-from stm_keras.outputs.result_folder import FILES
+from stm_keras.preprocessing.cleaning import CleaningOptions
+from stm_keras.results import batch
+from stm_keras.results.batch import FileOptions, predict_files
+from stm_keras.results.folder import FILES, OutputOptions
 from stm_keras.surfaces import paper_wave_numbers
 
 CARD = ModelCard(
@@ -57,7 +56,7 @@ def finder(monkeypatch):
         "standardize": lambda maps: {"maps": maps},
     }
     loaded = SavedFinder(CARD, signatures)
-    monkeypatch.setattr(file_prediction, "load_finder", lambda path: loaded)
+    monkeypatch.setattr(batch, "load_finder", lambda path: loaded)
 
 
 def write_spots(path, spots=SPOTS_NM, *, bias=(-0.1, 0.0), **changes):

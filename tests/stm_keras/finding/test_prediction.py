@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.analysis.positions_file import read_positions
+from stm_keras.detections import read_positions
+from stm_keras.detector.card import ModelCard
 from stm_keras.errors import InputError
 from stm_keras.finding.prediction import PredictOptions, predict_maps
 from stm_keras.finding.saved_finder import SavedFinder, load_finder
-from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.model_card import ModelCard
-from stm_keras.outputs.result_folder import FILES, write_prediction
+from stm_keras.preprocessing.cleaning import CleaningOptions
+from stm_keras.results.folder import FILES, write_prediction
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.surfaces import PAPER_PIXEL_NM, paper_wave_numbers
 

@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.finding.preparation import (
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preprocessing.preparation import (
     level,
     tiles_of,
     to_likely_pixel,
     to_network_pixel,
 )
-from stm_keras.finding.rings import (
+from stm_keras.qpi.dispersion import (
     ring_wave_numbers,
     seen_scale,
     told_rings,
 )
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.surfaces import SURFACES
 
 RING_RAD_PX = (1.32, 1.80)

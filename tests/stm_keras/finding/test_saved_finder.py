@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stm_keras.detector.card import OtherVersionError
 from stm_keras.errors import InputError
 from stm_keras.finding.saved_finder import load_finder
-from stm_keras.model_card import OtherVersionError
 
 ROOT = Path(__file__).parents[3]
 OLDER = ROOT / "tests/stm_keras/cards/form_1.json"

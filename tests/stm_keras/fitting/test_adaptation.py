@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 
 from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.checksums import verify_checksums
-from stm_keras.finding.predict_options import PredictOptions
-from stm_keras.finding.prepared_maps import prepare_maps
+from stm_keras.detector.card import verify_checksums
 from stm_keras.fitting import adaptation_figures
 from stm_keras.fitting.adaptation import (
     Guard,
@@ -20,6 +18,7 @@ from stm_keras.fitting.context_training import fit_context, validation_batches
 from stm_keras.fitting.experiment import read_experiment
 from stm_keras.fitting.publication import report
 from stm_keras.io.reader import read_maps
+from stm_keras.preprocessing.preparation import PredictOptions, prepare_maps
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 

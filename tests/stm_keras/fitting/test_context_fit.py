@@ -7,9 +7,8 @@ import pytest
 import tensorflow as tf
 
 from stm_keras import __version__
-from stm_keras.analysis.novelty import fit_ground
-from stm_keras.checksums import verify_checksums
 from stm_keras.data.context_pipeline import ContextBatchConfig
+from stm_keras.detector.card import read_card, verify_checksums
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.saved_finder import load_finder
@@ -19,8 +18,8 @@ from stm_keras.fitting.context_training import fit_context, train
 from stm_keras.fitting.directory import is_finished
 from stm_keras.fitting.publication import report
 from stm_keras.fitting.training_log import TrainingLog
-from stm_keras.model_card import read_card
 from stm_keras.model_evaluation import evaluate_model
+from stm_keras.nn.calibration import fit_ground
 from stm_keras.nn.model import context
 
 

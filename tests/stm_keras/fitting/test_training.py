@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.checksums import SUMS_NAME, verify_checksums
 from stm_keras.data.batch_config import BatchConfig
+from stm_keras.detector.card import (
+    CARD_NAME,
+    SUMS_NAME,
+    read_card,
+    verify_checksums,
+)
 from stm_keras.errors import InputError
 from stm_keras.finding.saved_finder import load_finder
 from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.publication import move_into, report
 from stm_keras.fitting.training import fit
-from stm_keras.model_card import CARD_NAME, read_card
 
 NETWORK = {"filters": 4, "attention_filters": 2, "kernel_size": 3, "depth": 1}
 

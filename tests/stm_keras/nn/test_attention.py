@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.nn import attention
-from stm_keras.nn.attention import VoltageAttention
+from stm_keras.nn import layers
+from stm_keras.nn.layers import VoltageAttention
 
 
 def eq1(query, key, value, inner_product):
@@ -83,7 +83,7 @@ def test_blocks_change_nothing(monkeypatch):
     arrays = tensors(np.random.default_rng(4), n_voltages=50)
     whole, _ = VoltageAttention()(*arrays)
     for elements in (1, 24 * 50 * 7, 24 * 50 * 49):
-        monkeypatch.setattr(attention, "_BLOCK_ELEMENTS", elements)
+        monkeypatch.setattr(layers, "_BLOCK_ELEMENTS", elements)
         blocks, _ = VoltageAttention()(*arrays)
         np.testing.assert_allclose(whole, blocks, rtol=1e-5, atol=1e-5)
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.nn.networks import Wang2020
-from stm_keras.nn.standardization import MapStandardization
+from stm_keras.nn.layers import MapStandardization
+from stm_keras.nn.wang2020 import Wang2020
 
 RNG = np.random.default_rng(0)
 SMALL = {"filters": 4, "attention_filters": 2, "kernel_size": 3}

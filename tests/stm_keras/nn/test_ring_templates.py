@@ -2,9 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from stm_keras.nn.explained import Explained
 from stm_keras.nn.model import context
-from stm_keras.nn.ring_templates import RingTemplates
+from stm_keras.nn.ring_filters import Explained, RingTemplates
 
 SIZE = 41
 INNER = slice(9, -9)

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from stm_keras.finding.found import Found
+from stm_keras.detections import Found
+from stm_keras.detector.card import ModelCard
 from stm_keras.finding.prediction import Prediction, PredictOptions
 from stm_keras.io.cropping import crop
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.placement import Placement
-from stm_keras.model_card import ModelCard
 
 CARD = ModelCard(
     name="little",

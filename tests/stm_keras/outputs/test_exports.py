@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from roifile import ROI_TYPE, roiread
 
-from stm_keras.outputs.gwyddion import write_gwy
-from stm_keras.outputs.imagej import write_roi_set
-from stm_keras.outputs.mask import impurity_mask
-from stm_keras.outputs.napari import write_points
+from stm_keras.results.exports import write_gwy, write_points, write_roi_set
+from stm_keras.results.folder import impurity_mask
 
 
 def gwy_components(content):

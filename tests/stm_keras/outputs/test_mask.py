@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import label
 
-from stm_keras.analysis.positions_file import read_positions
+from stm_keras.detections import read_positions
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning.cleaning import level_plane
 from stm_keras.io.reader import read_maps
-from stm_keras.outputs.mask import (
+from stm_keras.preprocessing.cleaning import level_plane
+from stm_keras.results.folder import (
     DEFAULT_RADIUS_NM,
     impurity_mask,
     write_mask_tiff,

@@ -5,15 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stm_keras.analysis.positions_file import read_positions
+from stm_keras.detections import read_positions
 from stm_keras.errors import InputError
 from stm_keras.io.folder import expand
-from stm_keras.outputs import result_folder
-from stm_keras.outputs.notes import warnings_in
-from stm_keras.outputs.options import EXPORTS, OutputOptions
-from stm_keras.outputs.positions_json import document
-from stm_keras.outputs.result_folder import FILES, write_prediction
-from stm_keras.outputs.summary import FileResult, write_summary
+from stm_keras.results import folder
+from stm_keras.results.batch import FileResult, write_summary
+from stm_keras.results.folder import (
+    EXPORTS,
+    FILES,
+    OutputOptions,
+    document,
+    warnings_in,
+    write_prediction,
+)
 
 
 def names(folder):
@@ -133,7 +137,7 @@ def test_an_error_leaves_the_folder_as_it_was(
     def full_disk(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(result_folder, "plot_overview", full_disk)
+    monkeypatch.setattr(folder, "plot_overview", full_disk)
     with pytest.raises(OSError, match="No space"):
         write_prediction(prediction(np.array([[7.0, 7.0]])), tmp_path)
     assert before == {

@@ -2,7 +2,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from stm_keras.outputs.summary import (
+from stm_keras.results.batch import (
     COLUMNS,
     FileResult,
     format_summary,

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from stm_keras.analysis.metrics import score_positions
 from stm_keras.analysis.reference import find_bound_states
 from stm_keras.errors import InputError
+from stm_keras.scoring import score_positions
 from stm_keras.simulation.acquisition import PRESETS
 from stm_keras.simulation.energy_resolution import EnergyResolution
 from stm_keras.simulation.scatterer_ranges import ScattererRanges

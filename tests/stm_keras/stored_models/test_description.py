@@ -2,10 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from stm_keras.detector.stored import describe, look_at
 from stm_keras.errors import InputError
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
-from stm_keras.stored_models.description import describe
-from stm_keras.stored_models.stored_model import look_at
 
 SHIPPED = Path(__file__).parents[3] / "saved_models/wang2020"
 

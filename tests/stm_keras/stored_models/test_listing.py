@@ -1,5 +1,4 @@
-from stm_keras.stored_models.listing import list_models
-from stm_keras.stored_models.stored_model import find_models
+from stm_keras.detector.stored import find_models, list_models
 
 
 def test_a_line_a_model(store, folder):

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.files import BROKEN_ZIP, atomic_file
 from stm_keras.io.formats.arrays.bare import stack_recording
 from stm_keras.io.formats.arrays.npy_format import (
     REAL_KINDS,
@@ -25,6 +24,7 @@ from stm_keras.io.formats.unpacking import unpacking_limit
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Recording, printable
+from stm_keras.system import BROKEN_ZIP, atomic_file
 
 _LONGEST_REASON = 80
 # Deflate unpacks in bounded steps; the module's other methods do not.

@@ -11,12 +11,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file
 from stm_keras.io.formats.hdf5 import hdf5_files, hdf5_numbers
 from stm_keras.io.formats.netcdf import zarr_stores
 from stm_keras.io.formats.netcdf.xarray_maps import dataset_recording, no_maps
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.recording import Recording, printable
+from stm_keras.system import atomic_file
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 

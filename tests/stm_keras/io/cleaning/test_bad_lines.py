@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from stm_keras.io.cleaning.bad_lines import mask_bad_lines
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.preprocessing.cleaning import mask_bad_lines
 
 
 def _maps(data):

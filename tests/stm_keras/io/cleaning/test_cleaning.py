@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning.cleaning import clean
-from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 
 _NOTHING = CleaningOptions(level="none", mask_lines=False)
 

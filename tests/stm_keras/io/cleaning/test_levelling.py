@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning.levelling import (
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preprocessing.cleaning import (
     level_line_differences,
     level_lines,
     level_plane,
     level_quadratic,
 )
-from stm_keras.io.maps import ConductanceMaps
 
 _ROWS, _COLS = np.indices((30, 40))
 

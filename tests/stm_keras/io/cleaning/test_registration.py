@@ -4,12 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
-from stm_keras.io.cleaning.registration import (
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preprocessing.drift import (
     measure_drift,
     move_back,
     register,
 )
-from stm_keras.io.maps import ConductanceMaps
 
 
 def _rings(path, seed=0, noise=0.2, side=64):

@@ -2,10 +2,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm_keras.io.cleaning.levelling import level_plane
-from stm_keras.io.cleaning.streaks import mask_streaks
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.preprocessing.cleaning import level_plane, mask_streaks
 
 
 def _maps(data):

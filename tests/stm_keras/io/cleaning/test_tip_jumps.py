@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm_keras.io.cleaning.tip_jumps import correct_tip_jumps, find_tip_jumps
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.preprocessing.cleaning import correct_tip_jumps, find_tip_jumps
 
 
 def _maps(data):

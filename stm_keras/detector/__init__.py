@@ -1,0 +1,1 @@
+"""One detector: preprocess, network, decode, select; its card, its exports."""
