@@ -35,7 +35,7 @@ from stm_keras.bench.mismatch import mismatch_cells
 from stm_keras.bench.networks import ContextDefaultFinder
 from stm_keras.bench.tuning import tuned_threshold
 from stm_keras.data.context_pipeline import ContextBatchConfig
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.detector import ContextDetector
 from stm_keras.fitting.adaptation import (
     figures_of,
     finder_of,
@@ -72,7 +72,7 @@ class Trained(NamedTuple):
     """A network, calibrated, and its loss on held-out batches [nat]."""
 
     model: ImpurityFinder
-    finder: DetectionFinder
+    finder: ContextDetector
     loss: float
 
 
@@ -177,7 +177,7 @@ def outcomes_on(
 
 
 def scores(
-    network: DetectionFinder, cases: Sequence[Case]
+    network: ContextDetector, cases: Sequence[Case]
 ) -> tuple[Score, float]:
     """At the network's threshold; Jaccard index at the best of all."""
     finder = ContextDefaultFinder(network)

@@ -19,7 +19,7 @@ from scipy.spatial.distance import cdist
 
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role, case_rng
 from stm_keras.detections import match
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.detector import ContextDetector
 from stm_keras.simulation.scene import draw_positions, in_frame
 from stm_keras.simulation.virtual_config import named_virtual
 
@@ -81,7 +81,7 @@ def beside(cell: tuple[str, str, str], number: int, case: Case) -> np.ndarray:
 
 
 def counted(
-    finder: DetectionFinder, case: Case, around: np.ndarray
+    finder: ContextDetector, case: Case, around: np.ndarray
 ) -> tuple[int, int, int, int]:
     """Impurities, missed, false, and false near one of those around."""
     found = finder.detect(*shown(case), fit_rings=False)

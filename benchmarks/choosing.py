@@ -23,7 +23,7 @@ from topographs import seen_topograph
 
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
 from stm_keras.bench.virtual import virtual_make
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.detector import ContextDetector
 from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.scoring import score_positions
 
@@ -85,7 +85,7 @@ def main() -> None:
         print(" | ".join((name, *values)) + " |", flush=True)
 
 
-def jaccard(finder: DetectionFinder, cases: list[Case]) -> float:
+def jaccard(finder: ContextDetector, cases: list[Case]) -> float:
     """Of all cases together."""
     scores = (
         score_positions(
@@ -96,7 +96,7 @@ def jaccard(finder: DetectionFinder, cases: list[Case]) -> float:
     return functools.reduce(operator.add, scores).jaccard
 
 
-def topographs(finder: DetectionFinder, count: int, blanked: bool) -> float:
+def topographs(finder: ContextDetector, count: int, blanked: bool) -> float:
     """Jaccard index of simulated topographs together."""
     every = (
         seen_topograph(finder, number, blanked=blanked)
@@ -109,7 +109,7 @@ def topographs(finder: DetectionFinder, count: int, blanked: bool) -> float:
     return functools.reduce(operator.add, scores).jaccard
 
 
-def false_ones(finder: DetectionFinder, cases: list[Case]) -> float:
+def false_ones(finder: ContextDetector, cases: list[Case]) -> float:
     """Mean number of detections in a surrogate; the same ones for all."""
     rng = np.random.default_rng(1)
     counts = []

@@ -21,10 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
 from stm_keras.finding.by_probability import find_by_probability
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.saved_finder import load_finder
+
+from stm_keras.detector import ContextDetector, load_detector
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
@@ -45,9 +44,9 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     started = time.perf_counter()
-    finder = load_finder(options.model)
+    finder = load_detector(options.model)
     loading = time.perf_counter() - started
-    if not isinstance(finder, DetectionFinder):
+    if not isinstance(finder, ContextDetector):
         raise SystemExit("cost.py: give a model of the network `context`")
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "
@@ -72,7 +71,7 @@ def main() -> None:
 
 
 def seconds(
-    finder: DetectionFinder, n_maps: int, side: int, runs: int
+    finder: ContextDetector, n_maps: int, side: int, runs: int
 ) -> tuple[list[float], list[float]]:
     """What each run of one stack took [s], alone and as `stmk predict`."""
     rng = np.random.default_rng(0)

@@ -28,7 +28,7 @@ from stm_keras.analysis.pursuit import (
     find_by_pursuit,
     tune_pursuit,
 )
-from stm_keras.ring_fit import (
+from stm_keras.ring_model import (
     EQ3,
     fit_amplitudes,
     pixel_grid,

@@ -8,8 +8,7 @@ import numpy as np
 
 from stm_keras.bench.case import Case, Role
 from stm_keras.bench.suites import all_cells
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.saved_finder import load_finder
+from stm_keras.detector import ContextDetector, load_detector
 
 SEED = 0
 """Of the bench."""
@@ -46,16 +45,16 @@ def model_options(
     return parser.parse_args()
 
 
-def detector(path: Path) -> DetectionFinder:
+def detector(path: Path) -> ContextDetector:
     """A model of `context`; ends the program where it is another's."""
-    finder = load_finder(path)
-    if not isinstance(finder, DetectionFinder):
+    finder = load_detector(path)
+    if not isinstance(finder, ContextDetector):
         raise SystemExit(f"{path} is no model of the network `context`")
     return finder
 
 
 def sure(
-    finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray
+    finder: ContextDetector, maps: np.ndarray, ring: np.ndarray
 ) -> np.ndarray:
     """Positions of what `stmk predict` would keep, [n, 2]."""
     found = finder.detect(maps, ring)

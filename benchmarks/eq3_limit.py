@@ -28,7 +28,7 @@ from stm_keras.analysis.pursuit import find_by_pursuit
 from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
 from stm_keras.bench.eq3 import FIELDS, eq3_cells
-from stm_keras.ring_fit import EQ3, pixel_grid, rays, ring_columns
+from stm_keras.ring_model import EQ3, pixel_grid, rays, ring_columns
 from stm_keras.scoring import Score, score_positions
 
 SEED = 0

@@ -18,9 +18,9 @@ import numpy as np
 from data_builders.building import build, named_config
 from data_builders.friedel.friedel_dataset_builder import Builder
 from stm_keras.data.batch_config import BatchConfig
-from stm_keras.detector.card import ModelCard
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training import fit
+from stm_keras.models.card import ModelCard
 
 NOISE = 0.8
 N_EXAMPLES = (4_000, 200, 400)

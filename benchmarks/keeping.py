@@ -23,11 +23,11 @@ from detecting import SEED, detector, model_options, shown, stacks
 from surrogates import DENSITY, DIFFICULTIES
 from topographs import Seen, seen_topograph
 
-from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.bench.case import TOLERANCE_PX, Role
 from stm_keras.bench.virtual import virtual_make
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.detector import ContextDetector
 from stm_keras.finding.surrogates import phase_surrogate
+from stm_keras.nn.decoding import least_kept
 from stm_keras.scoring import Score
 
 RULES = (
@@ -98,7 +98,7 @@ def score(every: list[Seen], rule: Rule) -> Score:
 
 
 def in_surrogates(
-    finder: DetectionFinder,
+    finder: ContextDetector,
     difficulty: str,
     experiments: int,
     cache: Path | None,

@@ -19,14 +19,13 @@ from pathlib import Path
 
 from topographs import SEED, seen_topograph
 
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.saved_finder import load_finder
+from stm_keras.detector import ContextDetector, load_detector
 from stm_keras.scoring import Score
 
 RINGS_RAD_PX = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
 
 
-def found_at(finder: DetectionFinder, ring_rad_px: float, number: int) -> Score:
+def found_at(finder: ContextDetector, ring_rad_px: float, number: int) -> Score:
     """The score of one topograph at one pixel."""
     seen = seen_topograph(finder, number, ring_rad_px)
     return seen.score(finder.least_kept(seen.found.probabilities))
@@ -39,8 +38,8 @@ def main() -> None:
     )
     parser.add_argument("--fields", type=int, default=12)
     options = parser.parse_args()
-    finder = load_finder(options.model)
-    if not isinstance(finder, DetectionFinder):
+    finder = load_detector(options.model)
+    if not isinstance(finder, ContextDetector):
         raise SystemExit("pixel.py: give a model of the network `context`.")
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, "

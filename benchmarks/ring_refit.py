@@ -26,18 +26,17 @@ from detecting import detector, model_options, shown
 from scipy.optimize import minimize
 from white_fields import KINDS, SEED, stacks
 
-from stm_keras.analysis.detections import Detections
 from stm_keras.bench.case import TOLERANCE_PX, Case, Found
 from stm_keras.bench.scoring import first_come
 from stm_keras.detections import match
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.detector import ContextDetector
 from stm_keras.nn.calibration import reliability
+from stm_keras.nn.decoding import Candidates
 from stm_keras.ring_fit import (
     INFLATION,
     WEIGHTS,
-    Candidates,
+    Places,
     Rings,
-    RingTemplate,
     Weights,
     candidates,
     features,
@@ -46,6 +45,7 @@ from stm_keras.ring_fit import (
     judge,
     judged,
 )
+from stm_keras.ring_model import RingTemplate
 from stm_keras.scoring import Score, score_positions
 
 FACTORS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
@@ -62,17 +62,17 @@ class Seen(NamedTuple):
     """
 
     case: Case
-    found: Detections
+    found: Candidates
     rings: Rings
     wave: RingTemplate
 
-    def candidates(self, factor: float = 1.0) -> Candidates:
+    def candidates(self, factor: float = 1.0) -> Places:
         """Places with what both say; the fit's deviations times a factor."""
         measured = np.ones(self.case.maps.shape[1:], bool)
         return candidates(self.found, self.rings, measured, factor)
 
 
-def look(finder: DetectionFinder, case: Case) -> Seen | None:
+def look(finder: ContextDetector, case: Case) -> Seen | None:
     """What is found in a stack; None where the fit is not believed."""
     maps, ring = shown(case)
     found = finder.detect(maps, ring, fit_rings=False)
@@ -103,7 +103,7 @@ def fitted_weights(every: Sequence[Seen]) -> Weights:
 
 
 def row(
-    finder: DetectionFinder, every: Sequence[Seen], way: Sequence[Detections]
+    finder: ContextDetector, every: Sequence[Seen], way: Sequence[Candidates]
 ) -> str:
     """A line of the table: how good the detections are."""
     cases = [seen.case for seen in every]
@@ -144,7 +144,7 @@ def row(
 
 
 def places(
-    way: Sequence[Detections], cases: Sequence[Case], least: Sequence[float]
+    way: Sequence[Candidates], cases: Sequence[Case], least: Sequence[float]
 ) -> tuple[float, float, float]:
     """RMSE [px], deviation of z, -ln likelihood of a coordinate [nat]."""
     errors, widths = [], []
@@ -178,7 +178,7 @@ def fitted(
 
 def ways(
     kept: Sequence[Seen], weights: Mapping[RingTemplate, Weights]
-) -> dict[str, list[Detections]]:
+) -> dict[str, list[Candidates]]:
     """What is found in each stack, by the name of the way to find it."""
     found = {
         "alone": [one.found for one in kept],

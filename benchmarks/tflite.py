@@ -29,8 +29,8 @@ from detecting import model_options
 from stm_keras.bench.case import Case, Role
 from stm_keras.bench.eq3 import FIELDS, eq3_case
 from stm_keras.bench.virtual import virtual_make
-from stm_keras.detector.card import read_card
-from stm_keras.detector.export import PRECISIONS, export_tflite
+from stm_keras.models.card import read_card
+from stm_keras.models.export import PRECISIONS, export_tflite
 from stm_keras.scoring import Score, score_positions
 
 Arrays = dict[str, np.ndarray]

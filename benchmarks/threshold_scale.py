@@ -21,10 +21,10 @@ import numpy as np
 from stm_keras.analysis.peaks import Peaks, find_peaks
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.data.pipeline import evaluation_batches
-from stm_keras.finding.prediction import PredictOptions, predict_maps
-from stm_keras.finding.saved_finder import SavedFinder, load_finder
+from stm_keras.detector import Wang2020Detector, load_detector
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_evaluation import keep_maps
+from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.scoring import (
     best_threshold,
     pooled_score,
@@ -44,7 +44,7 @@ Scores = tuple[list[np.ndarray], list[np.ndarray]]
 """S of every map, and the true positions [px] in it."""
 
 
-def trained_on(finder: SavedFinder, data: Path) -> Scores:
+def trained_on(finder: Wang2020Detector, data: Path) -> Scores:
     scores, truth = [], []
     batches = BatchConfig(noise=0.8, seed=1)
     for batch in evaluation_batches(
@@ -55,7 +55,7 @@ def trained_on(finder: SavedFinder, data: Path) -> Scores:
     return scores, truth
 
 
-def virtual(finder: SavedFinder, name: str, n: int, seed: int) -> Scores:
+def virtual(finder: Wang2020Detector, name: str, n: int, seed: int) -> Scores:
     scores, truth = [], []
     for i in range(n):
         rng = np.random.default_rng([seed, i])
@@ -66,7 +66,7 @@ def virtual(finder: SavedFinder, name: str, n: int, seed: int) -> Scores:
             (PAPER_EXTENT_NM, PAPER_EXTENT_NM),
         )
         options = PredictOptions(surface="au111")
-        found = predict_maps(keep_maps(maps, N_VOLTAGES), finder, options)
+        found = finder.predict(keep_maps(maps, N_VOLTAGES), options)
         scores.append(found.score)
         truth.append(experiment.positions)
     return scores, truth
@@ -88,8 +88,8 @@ def main() -> None:
         f"{platform.machine()}; {N_VOLTAGES} maps, {options.experiments} "
         f"experiments a line, seed {options.seed}"
     )
-    finder = load_finder(options.model)
-    if not isinstance(finder, SavedFinder):
+    finder = load_detector(options.model)
+    if not isinstance(finder, Wang2020Detector):
         raise SystemExit(f"{options.model} gives probabilities, not S alone.")
     fields, truth = trained_on(finder, options.data)
     thresholds = {}

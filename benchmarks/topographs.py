@@ -14,11 +14,11 @@ from data_builders.scattering.fields import (
     TrainingFieldConfig,
     add_short_range,
 )
-from stm_keras.analysis.detections import Detections
 from stm_keras.bench.blanking import blank
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.detector import ContextDetector
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
+from stm_keras.nn.decoding import Candidates
 from stm_keras.preprocessing.preparation import MIDDLE_RAD_PX
 from stm_keras.scoring import Score, score_positions
 from stm_keras.simulation.randomised import field_rng
@@ -71,7 +71,7 @@ class Seen(NamedTuple):
         tolerance: [px].
     """
 
-    found: Detections
+    found: Candidates
     truth: np.ndarray
     tolerance: float
 
@@ -98,7 +98,7 @@ def topograph(number: int) -> tuple[ConductanceMaps, np.ndarray]:
 
 
 def seen_topograph(
-    finder: DetectionFinder,
+    finder: ContextDetector,
     number: int,
     ring_rad_px: float = MIDDLE_RAD_PX,
     blanked: bool = False,

@@ -16,7 +16,7 @@ import platform
 from detecting import SEED, detector, model_options, shown, stacks, sure
 
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.detector import ContextDetector
 from stm_keras.scoring import Score, score_positions
 
 CELLS = (
@@ -60,7 +60,7 @@ def main() -> None:
             )
 
 
-def scored(finder: DetectionFinder, case: Case, told: bool) -> Score:
+def scored(finder: ContextDetector, case: Case, told: bool) -> Score:
     """Of what is kept of one stack."""
     maps, ring = shown(case)
     found = sure(finder, maps, ring if told else 0 * ring)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from stm_keras.bench.case import Case
-from stm_keras.ring_fit import EQ3, SCATTERING
+from stm_keras.ring_model import EQ3, SCATTERING
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.simulation.randomised import field_rng
 from stm_keras.simulation.scattering_config import ScatteringConfig

@@ -27,12 +27,12 @@ from topographs import (
 )
 
 from stm_keras.bench.blanking import blank
-from stm_keras.finding.detection_finder import DetectionFinder
+from stm_keras.detector import ContextDetector
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 from stm_keras.preprocessing.preparation import MIDDLE_RAD_PX
-from stm_keras.qpi.dispersion import seen_scale
+from stm_keras.qpi.dispersion import q_scale
 from stm_keras.scoring import Score, score_positions
 
 FACTORS = (0.92, 0.95, 0.98, 1.0, 1.02, 1.05, 1.08)
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def seen(
-    finder: DetectionFinder, number: int, factor: float, *, blanked: bool
+    finder: ContextDetector, number: int, factor: float, *, blanked: bool
 ) -> tuple[tuple[Score, Score], float]:
     """Scores of one topograph without and with correction, and this one.
 
@@ -98,7 +98,7 @@ def seen(
         maps.data, maps.bias_v, (height / factor, width / factor)
     )
     levelled = clean(wrong, CleaningOptions())
-    scale = seen_scale(levelled, EXPECTED)
+    scale = q_scale(levelled, EXPECTED)
     ready = resample(levelled, MIDDLE_RAD_PX)
     told = np.array([np.mean(ready.pixel_nm)])
     tolerance = BLANKED_TOLERANCE_RAD if blanked else TOLERANCE_RAD

@@ -9,8 +9,8 @@ from typing import Any
 from cli.options import whole_numbers
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
-from stm_keras.detector.card import ModelCard
 from stm_keras.errors import InputError
+from stm_keras.models.card import ModelCard
 
 _AFRESH = ("--resume", "--overwrite")
 """Not part of the command that makes the model again."""

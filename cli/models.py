@@ -41,7 +41,7 @@ def models(
     stmk models wang2020;
     stmk models --folder mine --verify
     """
-    from stm_keras.detector.stored import find_models, list_models, named_model
+    from stm_keras.models.stored import find_models, list_models, named_model
 
     if name is None:
         found = find_models(folder)
@@ -49,7 +49,7 @@ def models(
     else:
         found = [named_model(name, folder)]
         with quiet_imports():
-            from stm_keras.detector.stored import describe
+            from stm_keras.models.stored import describe
         lines = describe(found[0])
     for line in lines:
         typer.echo(line)

@@ -168,7 +168,7 @@ Surrogates = Annotated[
         show_default=False,
     ),
 ]
-TellRings = Annotated[
+GiveQ = Annotated[
     bool,
     typer.Option(
         "--tell-rings/--no-tell-rings",

@@ -10,9 +10,9 @@ from cli.predict_options import (
     Bias,
     Direction,
     ExtentNm,
+    GiveQ,
     Level,
     Model,
-    TellRings,
 )
 from cli.quiet import quiet_imports
 
@@ -51,7 +51,7 @@ def prepare(
     extent_nm: ExtentNm = None,
     stack: Stack = False,
     level: Level = "plane",
-    tell_rings: TellRings = True,
+    give_q: GiveQ = True,
 ) -> None:
     """Write what an exported model takes in for a file.
 
@@ -79,7 +79,7 @@ def prepare(
         PredictOptions(
             surface,
             CleaningOptions(level, level != "none"),
-            tell_rings=tell_rings,
+            give_q=give_q,
         ),
         stack=stack,
     )

@@ -1,12 +1,13 @@
-"""Position tables as CSV files."""
+"""Detections: THE table of a result, its files, and matching with a truth."""
 
 import csv
+import html
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,10 @@ from scipy.spatial import KDTree
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.system import atomic_file, writable_directory
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
 
 ONE_CLUSTER = 64
 """So few allowed pairs are solved at once: splitting them would cost more."""
@@ -207,20 +212,18 @@ def to_nm(
     return (positions_px + 0.5) * np.asarray(pixel_nm, dtype=np.float64)
 
 
-def write_positions(
-    path: str | Path,
+def position_columns(
     positions: ArrayLike,
     scores: ArrayLike,
     *,
     pixel_nm: tuple[float, float],
     scanner_nm: ArrayLike | None = None,
     deviations_nm: ArrayLike | None = None,
-    header_notes: Sequence[str] = (),
-) -> None:
-    """Write positions to a CSV file, the highest score first.
+    physics: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """The columns of a table of positions, the highest score first.
 
     Args:
-        path: the file; its directory is made where missing.
         positions: [n, 2], row and column [px] of the input file.
         scores: [n].
         pixel_nm: height and width of a pixel [nm].
@@ -228,12 +231,14 @@ def write_positions(
             more columns; None where they are unknown.
         deviations_nm: standard deviations of y and x [nm], [n, 2], for two
             more columns; None where they are unknown.
-        header_notes: lines to add to the comments at the top.
+        physics: further columns, one value an impurity [n].
+
+    Returns:
+        Columns [n] by name, in the order of a file.
 
     Raises:
         InputError: for arrays that do not belong together or are not finite,
-            a pixel size that is not positive, or a path that cannot be
-            written.
+            or a pixel size that is not positive.
     """
     positions = as_positions(positions, "positions")
     scores = np.asarray(scores, dtype=np.float64)
@@ -247,18 +252,79 @@ def write_positions(
             "`pixel_nm` must be two positive numbers, height and width. "
             f"Received: {pixel_nm}."
         )
-    names, header, table = _places(
-        positions, pixel_nm, scanner_nm, deviations_nm
-    )
+    y_nm, x_nm = to_nm(positions, pixel_nm).T
+    row, col = positions.T
+    columns = {"row": row, "col": col, "x_nm": x_nm, "y_nm": y_nm}
+    if deviations_nm is not None:
+        pairs = _one_each(deviations_nm, "deviations_nm", len(positions))
+        columns |= dict(zip(DEVIATION_COLUMNS, pairs[:, ::-1].T, strict=True))
+    if scanner_nm is not None:
+        pairs = _one_each(scanner_nm, "scanner_nm", len(positions))
+        columns |= dict(zip(SCANNER_COLUMNS, pairs.T, strict=True))
+    columns["score"] = scores
+    columns |= physics or {}
     order = np.argsort(-scores, kind="stable")
-    notes = [line for note in header_notes for line in note.splitlines()]
+    ranked = {name: values[order] for name, values in columns.items()}
+    return {**ranked, "rank": np.arange(1, len(order) + 1)}
+
+
+def write_table(
+    path: str | Path,
+    columns: Mapping[str, np.ndarray],
+    notes: Sequence[str] = (),
+) -> None:
+    """Write a table of positions to a CSV file.
+
+    Args:
+        path: the file; its directory is made where missing.
+        columns: see `position_columns`.
+        notes: lines to add to the comments at the top.
+
+    Raises:
+        InputError: for a path that cannot be written.
+    """
+    header = [*_HEADER]
+    header += _DEVIATION_HEADER if DEVIATION_COLUMNS[0] in columns else ()
+    header += _SCANNER_HEADER if SCANNER_COLUMNS[0] in columns else ()
+    lines = [line for note in notes for line in note.splitlines()]
     text = io.StringIO()
-    text.writelines(f"# {line}\n" for line in (*header, *notes))
-    text.write(",".join((*names, "score", "rank")) + "\n")
-    for rank, index in enumerate(order, start=1):
-        text.writelines(f"{place:.5f}," for place in table[index])
-        text.write(f"{scores[index]:.8g},{rank}\n")
+    text.writelines(f"# {line}\n" for line in (*header, *lines))
+    text.write(",".join(columns) + "\n")
+    for row in zip(*columns.values(), strict=True):
+        cells = map(_cell, columns, row)
+        text.write(",".join(cells) + "\n")
     _write_text(Path(path), text.getvalue())
+
+
+def write_positions(
+    path: str | Path,
+    positions: ArrayLike,
+    scores: ArrayLike,
+    *,
+    notes: Sequence[str] = (),
+    **columns: Any,
+) -> None:
+    """Write positions to a CSV file, the highest score first.
+
+    Args:
+        path: the file; its directory is made where missing.
+        positions: [n, 2], row and column [px] of the input file.
+        scores: [n].
+        notes: lines to add to the comments at the top.
+        **columns: see `position_columns`; `pixel_nm` at least.
+
+    Raises:
+        InputError: see `position_columns` and `write_table`.
+    """
+    table = position_columns(positions, scores, **columns)
+    write_table(path, table, notes)
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        places = name in COLUMNS[:4] or name.endswith("_nm")
+        return f"{value:.5f}" if places else f"{value:.8g}"
+    return str(value)
 
 
 def read_positions(path: str | Path) -> PositionTable:
@@ -303,27 +369,6 @@ def read_positions(path: str | Path) -> PositionTable:
         nm = np.stack([table["y_nm"], table["x_nm"]], axis=1)
     px = np.stack([table["row"], table["col"]], axis=1)
     return PositionTable(px, nm, table.get("score"))
-
-
-def _places(
-    positions: np.ndarray,
-    pixel_nm: tuple[float, float],
-    scanner_nm: ArrayLike | None,
-    deviations_nm: ArrayLike | None,
-) -> tuple[list[str], list[str], np.ndarray]:
-    """Names and explanations of the columns with places, and these [n, c]."""
-    nm = to_nm(positions, pixel_nm)[:, ::-1]
-    names, header, columns = [*COLUMNS[:4]], [*_HEADER], [positions, nm]
-    if deviations_nm is not None:
-        deviations = _one_each(deviations_nm, "deviations_nm", len(positions))
-        names += DEVIATION_COLUMNS
-        header += _DEVIATION_HEADER
-        columns.append(deviations[:, ::-1])
-    if scanner_nm is not None:
-        names += SCANNER_COLUMNS
-        header += _SCANNER_HEADER
-        columns.append(_one_each(scanner_nm, "scanner_nm", len(positions)))
-    return names, header, np.concatenate(columns, axis=1)
 
 
 def _one_each(values: ArrayLike, name: str, count: int) -> np.ndarray:
@@ -420,37 +465,273 @@ def _number(path: Path, number: int, name: str, cell: str) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """Impurities at the network's pixel, the surest first.
+class Search:
+    """What was searched, and with what.
 
     Attributes:
-        score: S, float32 [H, W]; NaN where nothing was looked for.
-        positions: row, column [px], float64 [n, 2].
+        origin_px: row and column in the file of the top left pixel of the
+            part that was searched.
+        levelled: that part cleaned, sorted by bias.
+        maps: the same at the network's pixel.
+        score: S of `maps`, float32 [H, W]; NaN where nothing was searched.
+        needs_every_map: whether a pixel that one map of a stack lacks was not
+            searched; else only one that all of them lack.
+        model: what a result says of the model, as JSON has it.
+        options: likewise of the options.
+    """
+
+    origin_px: tuple[int, int]
+    levelled: ConductanceMaps
+    maps: ConductanceMaps
+    score: np.ndarray
+    needs_every_map: bool
+    model: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, maps: ConductanceMaps, score: np.ndarray, *, needs_every_map: bool
+    ) -> "Search":
+        """Of maps that are at the network's pixel already."""
+        return cls((0, 0), maps, maps, score, needs_every_map, {}, {})
+
+    def searched(self, maps: ConductanceMaps) -> NDArray[np.bool_]:
+        """Pixels of these maps in which impurities were looked for [H, W]."""
+        return maps.mask if self.needs_every_map else maps.measured
+
+    @property
+    def origin_nm(self) -> tuple[float, float]:
+        """The y and x [nm] of the part's top left in the file's frame."""
+        (row, col), (down, right) = self.origin_px, self.levelled.pixel_nm
+        return row * down, col * right
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Impurities in maps, the surest first: the table of a result.
+
+    `len` gives their number; `columns` all that is known of them, which CSV,
+    JSON and DataFrame share.
+
+    Attributes:
+        maps: the maps as they were read; positions are in their pixels.
+        positions_px: row, column, float64 [n, 2]; (0, 0) is the centre of the
+            top left pixel.
         scores: how sure each is, float64 [n]: the probability, or S in
             standard deviations above its mean.
         threshold: the least of them that counted.
+        search: what was searched, and with what.
         floor: S that a detection had to exceed as well; -inf for none.
-        deviations: standard deviations of row and column [px], float64
-            [n, 2]; None from a network that does not tell.
+        deviations_px: standard deviations of row and column [px], float64
+            [n, 2]; None from a network that gives none, whose scores are no
+            probabilities either.
         expected_false: expected number of false ones; None likewise.
-        surrogates: detections in each map of the same spectrum without an
-            impurity, float64 [s]; None where none was tried.
-        needs_every_map: whether a pixel that one map of a stack lacks was not
-            looked at; else only one that all of them lack.
-        notes: what to know about it, warnings among them.
+        surrogates: detections in each phase-randomised surrogate map, float64
+            [s]; None where none was tried.
+        physics: further columns, one value an impurity [n], by name.
+        notes: all that was done, and what to know about it, warnings among
+            them.
     """
 
-    score: np.ndarray
-    positions: np.ndarray
+    maps: ConductanceMaps
+    positions_px: np.ndarray
     scores: np.ndarray
     threshold: float
+    _: KW_ONLY
+    search: Search
     floor: float = -np.inf
-    deviations: np.ndarray | None = None
+    deviations_px: np.ndarray | None = None
     expected_false: float | None = None
     surrogates: np.ndarray | None = None
-    needs_every_map: bool = True
+    physics: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def looked_at(self, maps: ConductanceMaps) -> NDArray[np.bool_]:
-        """Pixels of these maps in which impurities were looked for [H, W]."""
-        return maps.mask if self.needs_every_map else maps.measured
+    def __len__(self) -> int:
+        return len(self.positions_px)
+
+    def placed_in(
+        self,
+        maps: ConductanceMaps,
+        positions_px: np.ndarray,
+        deviations_px: np.ndarray | None,
+        search: Search,
+        notes: tuple[str, ...],
+    ) -> "Detections":
+        """The same impurities in pixels of other maps.
+
+        Args:
+            maps: the other maps.
+            positions_px: there, float64 [n, 2].
+            deviations_px: likewise.
+            search: what was searched.
+            notes: in place of those here.
+        """
+        return replace(
+            self,
+            maps=maps,
+            positions_px=positions_px,
+            deviations_px=deviations_px,
+            search=search,
+            notes=notes,
+        )
+
+    @property
+    def positions_nm(self) -> np.ndarray:
+        """The y and x [nm] of each from the top left corner, [n, 2]."""
+        return to_nm(self.positions_px, self.maps.pixel_nm)
+
+    @property
+    def deviations_nm(self) -> np.ndarray | None:
+        """Standard deviations of y and x [nm], [n, 2], where known."""
+        if self.deviations_px is None:
+            return None
+        return self.deviations_px * np.asarray(self.maps.pixel_nm)
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether `scores` are probabilities."""
+        return self.deviations_px is not None
+
+    @property
+    def meaning_of_score(self) -> str:
+        """What the numbers in the column `score` are."""
+        if self.gives_probabilities:
+            return "probability of an impurity"
+        return "standard deviations of S above its mean"
+
+    @property
+    def measured(self) -> np.ndarray:
+        """Pixels of `maps` that were searched, bool [H, W].
+
+        Those of the part that are measured, and were not taken out as noise,
+        in every map; for a network that bears gaps, in any map.
+        """
+        part = self.search.levelled
+        _, height, width = part.shape
+        row, col = self.search.origin_px
+        seen = np.zeros(self.maps.shape[1:], dtype=bool)
+        searched = self.search.searched(part)
+        seen[row : row + height, col : col + width] = searched
+        return seen
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings among the notes, each once."""
+        return warnings_in(self.notes)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """All columns by name, each [n], in the order of a file."""
+        return position_columns(
+            self.positions_px,
+            self.scores,
+            pixel_nm=self.maps.pixel_nm,
+            scanner_nm=self.maps.scanner_nm(self.positions_px),
+            deviations_nm=self.deviations_nm,
+            physics=self.physics,
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary an impurity, of plain numbers and words."""
+        columns = {name: c.tolist() for name, c in self.columns().items()}
+        return [
+            dict(zip(columns, row, strict=True))
+            for row in zip(*columns.values(), strict=True)
+        ]
+
+    def match(self, truth_px: ArrayLike, tolerance_px: float) -> Matches:
+        """Pairs with known positions; see `match`.
+
+        Args:
+            truth_px: row, column [px], float [m, 2].
+            tolerance_px: the farthest that a pair may be apart [px].
+        """
+        return match(self.positions_px, truth_px, tolerance_px)
+
+    def to_csv(self, path: str | Path, notes: Sequence[str] = ()) -> None:
+        """Write the table, with what its columns are in comments (#).
+
+        Args:
+            path: the file.
+            notes: lines for the comments, before those of `notes`.
+
+        Raises:
+            InputError: where it cannot be written.
+        """
+        write_table(path, self.columns(), (*notes, *self.notes))
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """The table as pandas has it, a row an impurity.
+
+        Raises:
+            InputError: where pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise InputError(
+                "`to_dataframe` needs pandas. Install it with: pip install "
+                "pandas."
+            ) from error
+        return pandas.DataFrame(self.columns())
+
+    def plot(self, truth_px: np.ndarray | None = None) -> "Figure":
+        """Draw a map, the score S and the positions side by side.
+
+        Args:
+            truth_px: row, column of the true positions [px], where they are
+                known.
+
+        Returns:
+            A figure of Matplotlib, which a notebook shows and `savefig`
+            writes.
+        """
+        from stm_keras.plots import overview
+
+        corner = self.search.origin_nm
+        truth_nm = None
+        if truth_px is not None:
+            truth_nm = to_nm(truth_px, self.maps.pixel_nm) - corner
+        criterion = f"S > {self.threshold:.3g} std"
+        if self.gives_probabilities:
+            criterion = f"probability ≥ {self.threshold:.3g}"
+        return overview(
+            self.search.levelled,
+            self.search.score,
+            criterion,
+            self.positions_nm - corner,
+            truth_nm,
+        )
+
+    def _repr_html_(self) -> str:
+        """The table, as a notebook shows it."""
+        names = list(self.columns())
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td>{v:.4g}</td>" if isinstance(v, float) else f"<td>{v}</td>"
+                for v in record.values()
+            )
+            + "</tr>"
+            for record in self.records()
+        )
+        about = html.escape(f"{len(self)} impurities in {self.maps.source}")
+        return f"<p>{about}</p><table><tr>{head}</tr>{rows}</table>"
+
+
+_WARNING = "warning: "
+
+
+def warnings_in(notes: Iterable[str]) -> list[str]:
+    """The warnings among notes, each once, without the word "warning".
+
+    Args:
+        notes: lines of `provenance` and of what followed.
+    """
+    return list(
+        dict.fromkeys(
+            note.removeprefix(_WARNING)
+            for note in notes
+            if note.startswith(_WARNING)
+        )
+    )

@@ -8,15 +8,16 @@ import numpy as np
 from stm_keras.data.batch_config import BatchConfig, maps_shape
 from stm_keras.data.pipeline import evaluation_batches
 from stm_keras.data.prepared import load_split, open_prepared, reading
-from stm_keras.errors import InputError
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.prediction import (
-    PredictOptions,
-    predict_maps,
+from stm_keras.detector import (
+    ContextDetector,
+    Detector,
+    Wang2020Detector,
+    load_detector,
 )
-from stm_keras.finding.saved_finder import Finder, load_finder
+from stm_keras.errors import InputError
 from stm_keras.fitting.assessment import TOLERANCE_PX, assess
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.scoring import Score, score_positions
 from stm_keras.system import Progress, no_progress
 from stm_keras.virtual_data import load_virtual
@@ -53,23 +54,24 @@ def evaluate_model(
     Raises:
         InputError: where the model or the data set cannot be used.
     """
-    finder = load_finder(model)
+    detector = load_detector(model)
     info = open_prepared(data).info
     if "reference_positions" in info.features:
         surface = (info.metadata or {}).get("simulation", {}).get("surface")
         options = PredictOptions(surface=surface)
-        return _on_experiments(finder, data, options, n_voltages, progress)
+        return _on_experiments(detector, data, options, n_voltages, progress)
     n_maps = n_voltages or maps_shape(data)[0]
-    batches = _batches(finder, noise)
-    if isinstance(finder, DetectionFinder):
-        scores = {"network": _on_fields(finder, data, batches, n_maps)}
+    batches = _batches(detector, noise)
+    if isinstance(detector, ContextDetector):
+        scores = {"network": _on_fields(detector, data, batches, n_maps)}
     else:
+        assert isinstance(detector, Wang2020Detector)
         scores = assess(
-            finder.score_tensor,
+            detector.score_tensor,
             data,
             batches,
             n_voltages=n_maps,
-            threshold=finder.card.threshold(n_maps),
+            threshold=detector.selection.threshold(n_maps),
             progress=progress,
         ).scores
     return {
@@ -79,7 +81,10 @@ def evaluate_model(
 
 
 def _on_fields(
-    finder: DetectionFinder, data: str | Path, batches: BatchConfig, n_maps: int
+    detector: ContextDetector,
+    data: str | Path,
+    batches: BatchConfig,
+    n_maps: int,
 ) -> Score:
     """Score fields as they are, with noise, their wave numbers told."""
     total = Score(tolerance=TOLERANCE_PX)
@@ -93,12 +98,12 @@ def _on_fields(
         clean = load_split(data, "test")
         for batch, example in zip(noisy, clean, strict=True):
             ring = 2 * example["wave_numbers"].numpy()[chosen]
-            found = finder.detect(batch["maps"].numpy()[0], ring)
+            found = detector.detect(batch["maps"].numpy()[0], ring)
             places = batch["positions"].numpy()[0]
             total += score_positions(
                 found.positions[
                     found.probabilities
-                    >= finder.least_kept(found.probabilities)
+                    >= detector.least_kept(found.probabilities)
                 ],
                 places[np.isfinite(places[:, 0])],
                 tolerance=TOLERANCE_PX,
@@ -106,16 +111,16 @@ def _on_fields(
     return total
 
 
-def _batches(finder: Finder, noise: float) -> BatchConfig:
+def _batches(detector: Detector, noise: float) -> BatchConfig:
     """Those of the model's own test, so that its card is printed again."""
-    trained = finder.card.training.get("batches", {})
+    trained = detector.card.training.get("batches", {})
     return BatchConfig(
         trained.get("batch_size", 32), noise, (), trained.get("seed", 0)
     )
 
 
 def _on_experiments(
-    finder: Finder,
+    detector: Detector,
     data: str | Path,
     options: PredictOptions,
     n_voltages: int | None,
@@ -126,7 +131,7 @@ def _on_experiments(
     cases = load_virtual(data)
     for done, case in enumerate(cases, start=1):
         maps = keep_maps(case.maps, n_voltages)
-        found = predict_maps(maps, finder, options).positions_px
+        found = detector.predict(maps, options).positions_px
         truth += score_positions(found, case.positions, tolerance=TOLERANCE_PX)
         reference += score_positions(
             found, case.reference_positions, tolerance=TOLERANCE_PX

@@ -10,7 +10,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stm_keras.detector.export import SAVED_MODEL, export_model, write_warmup
+from stm_keras.models.export import SAVED_MODEL, export_model, write_warmup
 
 MODELS = Path(__file__).parents[2] / "saved_models"
 VERSION = "1"

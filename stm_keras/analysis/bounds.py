@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from stm_keras.detections import as_positions, check_tolerance
 from stm_keras.errors import InputError
-from stm_keras.ring_fit import (
+from stm_keras.ring_model import (
     EQ3,
     Envelope,
     check_wave_numbers,

@@ -20,8 +20,8 @@ from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.analysis.pursuit_growth import FINAL_STEPS, STEP_PX, grow
 from stm_keras.analysis.pursuit_search import as_score
 from stm_keras.errors import InputError
-from stm_keras.preprocessing.merged import joined, standardised_maps
-from stm_keras.ring_fit import EQ3, RingTemplate
+from stm_keras.preprocessing.merged import joined
+from stm_keras.ring_model import EQ3, RingTemplate, standardised_maps
 from stm_keras.scoring import (
     Score,
     Threshold,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stm_keras.ring_fit import (
+from stm_keras.ring_model import (
     NormalEquations,
     RingTemplate,
     pixel_grid,

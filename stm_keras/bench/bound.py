@@ -4,7 +4,7 @@ import numpy as np
 
 from stm_keras.analysis.bounds import position_bound
 from stm_keras.bench.case import Case
-from stm_keras.ring_fit import fit_amplitudes
+from stm_keras.ring_model import fit_amplitudes
 
 
 def position_variances(case: Case) -> np.ndarray | None:

@@ -20,7 +20,7 @@ from stm_keras.analysis.matched_filter import RADII_PX, find_rings
 from stm_keras.analysis.pursuit import PursuitSettings, find_by_pursuit
 from stm_keras.bench.case import Case, Found
 from stm_keras.bench.finders import TunedFinder, found_peaks
-from stm_keras.ring_fit import SCATTERING
+from stm_keras.ring_model import SCATTERING
 
 TRACKPY_DIAMETERS_PX = (3, 5, 7, 9)
 EQ3_DECAY = 2.0

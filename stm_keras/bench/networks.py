@@ -44,7 +44,7 @@ class ContextFinder(TunedFinder):
     Args:
         network: with `detect(maps [V, H, W], ring [V])`, 2k in rad/px, that
             gives positions, probabilities and deviations, with
-            `least_kept(probabilities)`, and a `card`; see `DetectionFinder`.
+            `least_kept(probabilities)`, and a `card`; see `ContextDetector`.
     """
 
     name = "context-tuned"
@@ -86,9 +86,12 @@ class ContextDefaultFinder(ContextFinder):
     @property
     def settings(self) -> dict[str, Any]:
         """The card's."""
-        names = "threshold", "false_discovery_rate", "false_beforehand"
-        own = self._network.card.detection
-        return {name: own[name] for name in names if name in own}
+        own = self._network.selection
+        return {
+            "threshold": own.threshold,
+            "false_discovery_rate": own.false_discovery_rate,
+            "false_beforehand": own.prior_false,
+        }
 
     def tune(self, cases: Sequence[Case]) -> None:
         """Does nothing."""
@@ -110,9 +113,9 @@ def load_network(directory: Path) -> Any:
     Raises:
         InputError: where it is missing or damaged.
     """
-    from stm_keras.finding.saved_finder import load_finder
+    from stm_keras.detector import load_detector
 
-    return load_finder(directory)
+    return load_detector(directory)
 
 
 def check_model(directory: Path) -> None:

@@ -23,7 +23,7 @@ from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 from stm_keras.preprocessing.preparation import to_network_pixel
-from stm_keras.qpi.dispersion import told_rings
+from stm_keras.qpi.dispersion import given_q
 from stm_keras.surfaces import paper_wave_numbers
 
 SUITE = "real"
@@ -91,7 +91,7 @@ def real_case(
     pixel_nm = float(np.mean(ready.pixel_nm))
     return Case(
         maps=ready.data,
-        wave_numbers=told_rings(levelled, SURFACE)[0] / 2 * pixel_nm,
+        wave_numbers=given_q(levelled, SURFACE)[0] / 2 * pixel_nm,
         positions=(positions + 0.5) * scale - 0.5,
         tolerance_px=view.tolerance_nm / pixel_nm,
         file=File(maps, SURFACE),

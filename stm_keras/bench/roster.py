@@ -20,8 +20,8 @@ from stm_keras.bench.networks import (
     Wang2020Finder,
     load_network,
 )
-from stm_keras.detector.card import CARD_NAME
 from stm_keras.errors import InputError
+from stm_keras.models.card import CARD_NAME
 
 OURS = "context"
 """Set against the best of the others in the report."""

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.bench.case import Case, Found
-from stm_keras.detector.card import ModelCard
-from stm_keras.preprocessing.preparation import PredictOptions, prepare_maps
+from stm_keras.detector import kind_of
+from stm_keras.models.card import ModelCard
+from stm_keras.preprocessing.preparation import PredictOptions
 
 
 class Shown(NamedTuple):
@@ -51,10 +52,10 @@ def shown(case: Case, card: ModelCard) -> Shown:
         ring = np.asarray(2 * case.told_wave_numbers, np.float32)
         return Shown(np.asarray(case.maps, np.float32), ring, np.ones(2))
     maps, surface = case.file
-    prepared = prepare_maps(maps, card, PredictOptions(surface))
+    prepared = kind_of(card).prepare(card, maps, PredictOptions(surface))
     ready, ring = prepared.ready, np.zeros(len(maps.data))
-    if prepared.ring_per_nm is not None:
-        ring = prepared.ring_per_nm * np.mean(ready.pixel_nm)
+    if prepared.q_per_nm is not None:
+        ring = prepared.q_per_nm * np.mean(ready.pixel_nm)
     return Shown(
         ready.data,
         np.asarray(ring, np.float32),

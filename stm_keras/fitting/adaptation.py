@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stm_keras.detector.card import ModelCard
-from stm_keras.detector.export import signatures_of
+from stm_keras.detector import ContextDetector
 from stm_keras.errors import InputError
-from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
 from stm_keras.fitting.context_calibration import Calibrated, calibrate
 from stm_keras.fitting.context_config import ContextFitConfig
 from stm_keras.fitting.context_start import Start, uncalibrated
 from stm_keras.fitting.experiment import Experiment
+from stm_keras.models.card import ModelCard, ProbabilitySelection
+from stm_keras.models.export import signatures_of
 from stm_keras.nn.losses import entropy
 from stm_keras.nn.model import ImpurityFinder
 
@@ -76,12 +76,12 @@ class Guard:
         return Adaptation(before, after, each, refusal)
 
     def _figures(self, ready: Calibrated, loss: float) -> Figures:
-        finder = finder_of(ready, self.start.card)
-        return figures_of(finder, ready.model, loss, self.experiment)
+        detector = detector_of(ready, self.start.card)
+        return figures_of(detector, ready.model, loss, self.experiment)
 
 
 def figures_of(
-    finder: DetectionFinder,
+    detector: ContextDetector,
     model: ImpurityFinder,
     loss: float,
     experiment: Experiment,
@@ -89,7 +89,7 @@ def figures_of(
     """What a network makes of an experiment.
 
     Args:
-        finder: see `finder_of`.
+        detector: see `detector_of`.
         model: of the same network.
         loss: its L0 on held-out batches [nat].
         experiment: the experiment.
@@ -97,9 +97,9 @@ def figures_of(
     rng = np.random.default_rng(0)  # the same surrogates of every network
     each = surrogates_each(experiment)
     stacks = _evenly(experiment.stacks, _MOST_STACKS)
-    own = sum(_count(finder, *stack) for stack in stacks)
+    own = sum(_count(detector, *stack) for stack in stacks)
     false = sum(
-        _count(finder, phase_surrogate(maps, rng), ring)
+        _count(detector, phase_surrogate(maps, rng), ring)
         for maps, ring in stacks
         for _ in range(each)
     )
@@ -113,17 +113,17 @@ def surrogates_each(experiment: Experiment) -> int:
     return -(-_SURROGATES // n_stacks)
 
 
-def finder_of(ready: Calibrated, card: ModelCard) -> DetectionFinder:
+def detector_of(ready: Calibrated, card: ModelCard) -> ContextDetector:
     """A finder of a network in memory.
 
     Args:
         ready: the network.
         card: of a network of the same sizes; its threshold does not count.
     """
-    assert card.detection is not None
-    detection = {**card.detection, "threshold": ready.threshold}
-    card = replace(card, detection=detection)
-    return DetectionFinder(card, signatures_of(ready.model, card, ready.ground))
+    assert isinstance(card.selection, ProbabilitySelection)
+    selection = replace(card.selection, threshold=ready.threshold)
+    card = replace(card, selection=selection)
+    return ContextDetector(card, signatures_of(ready.model, card, ready.ground))
 
 
 def held_out_loss(model: ImpurityFinder, batches: tf.data.Dataset) -> float:
@@ -162,11 +162,13 @@ def mean_entropy(model: ImpurityFinder, tiles: Iterable[np.ndarray]) -> float:
     return float(tf.reduce_mean(tf.concat(parts, axis=0)))
 
 
-def _count(finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray) -> int:
-    found = finder.detect(maps, ring)
+def _count(
+    detector: ContextDetector, maps: np.ndarray, ring: np.ndarray
+) -> int:
+    found = detector.detect(maps, ring)
     row, col = found.pixels.T
     measured = np.isfinite(maps[:, row, col]).any(axis=0)
-    least = finder.least_kept(found.probabilities[measured])
+    least = detector.least_kept(found.probabilities[measured])
     return int(((found.probabilities >= least) & measured).sum())
 
 

@@ -18,7 +18,7 @@ from stm_keras.nn.model import ImpurityFinder
 from stm_keras.nn.output import UNCALIBRATED
 
 FALSE_DISCOVERY_RATE = 0.4
-FALSE_BEFOREHAND = 0.3
+PRIOR_FALSE = 0.3
 LEAST_PROBABILITY = 0.4
 """See `least_kept`: one alone must be 0.9 sure, two 0.75 in the mean, many 0.6.
 Another detection raises a Jaccard index of J as long as its probability is

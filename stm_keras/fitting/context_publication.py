@@ -7,13 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.detector.card import ModelCard, read_card
-from stm_keras.detector.export import export_saved_model, move_into
 from stm_keras.fitting.adaptation_figures import Adaptation
 from stm_keras.fitting.context_calibration import (
-    FALSE_BEFOREHAND,
     FALSE_DISCOVERY_RATE,
+    PRIOR_FALSE,
     SEED,
     Calibrated,
     calibrate,
@@ -28,8 +25,11 @@ from stm_keras.fitting.publication import (
     seal,
 )
 from stm_keras.fitting.training_log import TrainingLog
+from stm_keras.models.card import ModelCard, ProbabilitySelection, read_card
+from stm_keras.models.export import export_saved_model, move_into
 from stm_keras.nn.calibration import FILE as GROUND
 from stm_keras.nn.calibration import Reliability, reliability, write_ground
+from stm_keras.nn.decoding import least_kept
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.scoring import Score, score_positions
 from stm_keras.system import (
@@ -128,7 +128,7 @@ def _test(ready: Calibrated, config: ContextFitConfig) -> _Tested:
 def _kept(field: FieldResult, threshold: float) -> np.ndarray:
     """Detections that count, bool [n]."""
     p = field.probabilities
-    return p >= least_kept(p, FALSE_DISCOVERY_RATE, threshold, FALSE_BEFOREHAND)
+    return p >= least_kept(p, FALSE_DISCOVERY_RATE, threshold, PRIOR_FALSE)
 
 
 def _pooled(
@@ -209,25 +209,25 @@ def _card(
         tile_px=max(config.batches.sizes_px),
         reach_px=model.network.reach_px,
         ring_rad_px=RING_RAD_PX,
-        thresholds={},
-        floors={},
         scores=tested.scores,
         made=made_now(log),
         versions=package_versions(),
-        detection={
-            "threshold": threshold,
-            "false_discovery_rate": FALSE_DISCOVERY_RATE,
-            "false_beforehand": FALSE_BEFOREHAND,
-            "tolerance_px": TOLERANCE_PX,
-            "reliability": {
-                "stated": diagram.stated.round(4).tolist(),
-                "observed": diagram.observed.round(4).tolist(),
-                "counts": diagram.counts.tolist(),
-                "expected_calibration_error": diagram.error,
+        selection=ProbabilitySelection(
+            threshold,
+            FALSE_DISCOVERY_RATE,
+            PRIOR_FALSE,
+            measured={
+                "tolerance_px": TOLERANCE_PX,
+                "reliability": {
+                    "stated": diagram.stated.round(4).tolist(),
+                    "observed": diagram.observed.round(4).tolist(),
+                    "counts": diagram.counts.tolist(),
+                    "expected_calibration_error": diagram.error,
+                },
+                "z_standard_deviation": tested.z_deviation,
+                "false_in_surrogate_80x80": tested.false_in_surrogates,
             },
-            "z_standard_deviation": tested.z_deviation,
-            "false_in_surrogate_80x80": tested.false_in_surrogates,
-        },
+        ),
         adaptation=adaptation and adaptation.as_dict(),
     )
 

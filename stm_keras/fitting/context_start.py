@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stm_keras.detector.card import ModelCard, read_card
-from stm_keras.detector.export import load_weights
 from stm_keras.errors import InputError
 from stm_keras.fitting.context_calibration import Calibrated
+from stm_keras.models.card import ModelCard, ProbabilitySelection, read_card
+from stm_keras.models.export import load_weights
 from stm_keras.nn.calibration import read_ground
 from stm_keras.nn.context import Context
 from stm_keras.nn.model import ImpurityFinder, context
@@ -43,12 +43,12 @@ def read_start(directory: Path) -> Start:
             "one of Context."
         )
     card = read_card(directory)
-    if card.detection is None:
+    if not isinstance(card.selection, ProbabilitySelection):
         raise InputError(
             f"The card of --init {directory} has no threshold: restore it or "
             "train the model again."
         )
-    threshold = float(card.detection["threshold"])
+    threshold = card.selection.threshold
     return Start(Calibrated(model, threshold, read_ground(directory)), card)
 
 

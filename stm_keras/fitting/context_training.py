@@ -12,7 +12,6 @@ from stm_keras.data.context_pipeline import context_batches
 from stm_keras.data.pipeline import experiment_batches
 from stm_keras.data.prepared import reading
 from stm_keras.data.symmetry import BESIDE_PX
-from stm_keras.detector.card import ModelCard, read_card
 from stm_keras.errors import InputError
 from stm_keras.fitting.adaptation import Guard, held_out_loss
 from stm_keras.fitting.context_config import (
@@ -31,6 +30,7 @@ from stm_keras.fitting.directory import is_finished, training_directory
 from stm_keras.fitting.experiment import Experiment, read_experiment
 from stm_keras.fitting.training import KERAS_VERBOSE, Verbosity
 from stm_keras.fitting.training_log import FILES, TrainingLog
+from stm_keras.models.card import ModelCard, read_card
 from stm_keras.nn.model import ImpurityFinder, context
 from stm_keras.system import Progress, no_progress
 

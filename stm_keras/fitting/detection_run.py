@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from stm_keras.analysis.detections import find_detections, joined_logits
 from stm_keras.data.context_pipeline import ContextBatchConfig, context_batches
 from stm_keras.detections import match
 from stm_keras.nn.calibration import Neighbourhoods
+from stm_keras.nn.decoding import find_detections, joined_logits
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.nn.output import MOST_MAPS
 from stm_keras.simulation.scene import in_frame

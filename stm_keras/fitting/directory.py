@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from stm_keras.detector.card import CARD_NAME, TRAINING, read_card
 from stm_keras.errors import InputError
+from stm_keras.models.card import CARD_NAME, TRAINING, read_card
 from stm_keras.system import writable_directory
 
 

@@ -16,7 +16,7 @@ from stm_keras.preprocessing.preparation import (
     to_known_pixel,
     to_network_pixel,
 )
-from stm_keras.qpi.dispersion import told_rings
+from stm_keras.qpi.dispersion import given_q
 
 
 class Stack(NamedTuple):
@@ -75,7 +75,7 @@ def read_experiment(
         else:
             maps = level(read_maps(path).sorted_by_bias(), "plane")
             ready = to_known_pixel(maps, ring_rad_px, surface)
-            ring = told_rings(maps, surface)[0] * np.mean(ready.pixel_nm)
+            ring = given_q(maps, surface)[0] * np.mean(ready.pixel_nm)
             stacks.append(Stack(ready.data, ring.astype(np.float32)))
     tiles = tiles_of(
         [stack.maps for stack in stacks],

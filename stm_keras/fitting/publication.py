@@ -11,12 +11,17 @@ import keras
 import tensorflow as tf
 
 from stm_keras.data.prepared import find_prepared, open_prepared
-from stm_keras.detector.card import ModelCard, write_card, write_checksums
-from stm_keras.detector.export import export_saved_model, move_into
 from stm_keras.fitting.adaptation_figures import adaptation_lines
 from stm_keras.fitting.assessment import Assessment, assess
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training_log import BEST, TrainingLog
+from stm_keras.models.card import (
+    ModelCard,
+    ScoreSelection,
+    write_card,
+    write_checksums,
+)
+from stm_keras.models.export import export_saved_model, move_into
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.scoring import format_card_scores
 from stm_keras.system import (
@@ -175,8 +180,10 @@ def _card(
         tile_px=shape[1],
         reach_px=model.network.reach_px,
         ring_rad_px=ring,
-        thresholds={n: a.threshold for n, a in assessments.items()},
-        floors={n: a.floor for n, a in assessments.items()},
+        selection=ScoreSelection(
+            {n: a.threshold for n, a in assessments.items()},
+            {n: a.floor for n, a in assessments.items()},
+        ),
         scores={
             f"{n} maps, noise {config.batches.noise:g}": {
                 method: score.as_dict() for method, score in a.scores.items()

@@ -22,13 +22,13 @@ from stm_keras.data.prepared import (
     load_split,
     reading,
 )
-from stm_keras.detector.card import ModelCard, read_card
 from stm_keras.errors import InputError
 from stm_keras.fitting.directory import is_finished, training_directory
 from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.publication import publish
 from stm_keras.fitting.training_log import BEST, TrainingLog
+from stm_keras.models.card import ModelCard, read_card
 from stm_keras.nn.model import ImpurityFinder, wang2020
 from stm_keras.system import Progress, no_progress
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from stm_keras.inspection.inspect import FileReport, MapReport
 from stm_keras.inspection.report_text import evenly
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.plots import scale_bar
 from stm_keras.qpi.ring import MIN_SIDE_PX
-from stm_keras.results.plots import scale_bar
 from stm_keras.surfaces import SURFACES
 
 _MOST_MAPS = 12

@@ -1,36 +1,11 @@
-"""No more maps than a network gains from."""
+"""Merged biases: no more maps than a network gains from."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from stm_keras.errors import InputError
-from stm_keras.ring_fit import check_maps, check_wave_numbers
 
-
-def standardised_maps(
-    maps: ArrayLike, wave_numbers: ArrayLike
-) -> tuple[np.ndarray, np.ndarray]:
-    """Maps of mean 0 and variance 1, without constant ones.
-
-    Args:
-        maps: [V, H, W], float; NaN = not measured.
-        wave_numbers: k of each map, [V] [rad/px].
-
-    Returns:
-        Those that say something, float64 [V', H, W], and their k.
-
-    Raises:
-        InputError: see `check_maps` and `check_wave_numbers`.
-    """
-    stack = check_maps(maps)
-    k = check_wave_numbers(wave_numbers, len(stack))
-    seen = np.isfinite(stack)
-    stack, seen, k = (a[seen.any(axis=(1, 2))] for a in (stack, seen, k))
-    mean = np.mean(stack, axis=(1, 2), where=seen, keepdims=True)
-    spread = np.std(stack, axis=(1, 2), where=seen, keepdims=True)
-    # Rounding leaves a constant map a spread of its own.
-    alive = spread[:, 0, 0] > 1e-12 * np.abs(mean[:, 0, 0])
-    return (stack - mean)[alive] / spread[alive], k[alive]
+MOST_MAPS = 16
+"""The network counts more than 16 as 16, and takes its time for each."""
 
 
 def joined(
@@ -66,11 +41,7 @@ def joined(
     return means, np.array([wave_numbers[group].mean() for group in groups])
 
 
-MOST_MAPS = 16
-"""The network counts more than 16 as 16, and takes its time for each."""
-
-
-def few_maps(
+def merged_biases(
     maps: np.ndarray, ring: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Means of neighbours in 2k, where there are more than `MOST_MAPS`.

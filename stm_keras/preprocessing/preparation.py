@@ -1,19 +1,19 @@
 """A stack of maps made ready for a network."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from stm_keras.detector.card import ModelCard
 from stm_keras.errors import InputError
 from stm_keras.io.cropping import Region, crop, keep_biases
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
 from stm_keras.preprocessing.cleaning import CleaningOptions, Level, clean
-from stm_keras.qpi.dispersion import ring_wave_numbers, seen_rings, told_rings
+from stm_keras.qpi.dispersion import ring_wave_numbers, visible_rings
 from stm_keras.surfaces import surface
 
 TilingName = Literal["overlap", "paper"]
@@ -33,16 +33,18 @@ class PredictOptions:
         threshold: least S of a detection, in standard deviations of S above
             its mean, or its least probability with `context`; None takes the
             model card's, and its floor as well.
-        region: the part of the frame that is looked at.
-        bias_range_v: least and greatest bias [V] of the maps that are looked
-            at; None takes all.
+        region: the part of the frame that is searched.
+        bias_range_v: least and greatest bias [V] of the maps that are
+            searched; None takes all.
         false_discovery_rate: with `context`, expected share of false ones
             among all that are kept, which then decides alone; None takes
             the card's rule.
-        surrogates: with `context`, how many maps without an impurity are made
-            of the user's own to count what is found in them; None takes five,
-            and fewer of a large frame, which holds as much as several.
-        tell_rings: with `context`, tell it the wave number of every map.
+        surrogates: with `context`, how many phase-randomised surrogate maps
+            are made of the user's own to count what is found in them; None
+            takes five, and fewer of a large frame, which holds as much as
+            several.
+        give_q: with `context`, give it the scattering wave vector of every
+            map.
         fit_rings: with `context`, let a fit of rings to all maps have its
             say where it may be believed.
     """
@@ -55,7 +57,7 @@ class PredictOptions:
     bias_range_v: tuple[float, float] | None = None
     false_discovery_rate: float | None = None
     surrogates: int | None = None
-    tell_rings: bool = True
+    give_q: bool = True
     fit_rings: bool = True
 
     def __post_init__(self) -> None:
@@ -85,10 +87,20 @@ class PredictOptions:
                 f"`surrogates` must be >= 0. Received: {self.surrogates}"
             )
 
+    def as_fields(self) -> dict[str, Any]:
+        """What a result says of them, as JSON has it."""
+        return {
+            "surface": self.surface,
+            "cleaning": dataclasses.asdict(self.cleaning),
+            "tiling": self.tiling,
+            "threshold": self.threshold,
+            "false_discovery_rate": self.false_discovery_rate,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Companions:
-    """Maps measured together with those that are looked at, one a map.
+    """Maps measured together with those that are searched, one a map.
 
     Attributes:
         current: the current [A], for the normalisation "feenstra".
@@ -193,7 +205,7 @@ def to_likely_pixel(
     ring_rad_px: tuple[float, float],
     surface: str | None,
 ) -> ConductanceMaps:
-    """Resample for a network that is not told the wave numbers.
+    """Resample for a network that is not given q.
 
     Args:
         maps: levelled maps.
@@ -207,9 +219,9 @@ def to_likely_pixel(
     Raises:
         InputError: see `to_network_pixel`.
     """
-    note = "the network is not told the wave numbers"
+    note = "the network is not given q"
     maps = maps.with_data(maps.data, note)
-    if surface is not None or seen_rings(maps):
+    if surface is not None or visible_rings(maps):
         return to_known_pixel(maps, ring_rad_px, surface)
     down, right = maps.pixel_nm
     if abs(down - right) > _SQUARE * right:
@@ -285,18 +297,19 @@ class PreparedMaps:
 
     Attributes:
         origin_px: row and column in the file of the part's top left pixel.
-        part: the part of the file's maps that is looked at, by rising bias.
+        part: the part of the file's maps that is searched, by rising bias.
         levelled: the same, cleaned.
         ready: the same at the network's pixel.
-        ring_per_nm: what the network is told of 2k [rad/nm], float64 [V], 0
-            where it is not known; None for one that is told nothing.
+        q_per_nm: the scattering wave vector q = 2k that the network is given
+            [rad/nm], float64 [V], 0 where it is unknown; None for a network
+            that does not take it.
     """
 
     origin_px: tuple[int, int]
     part: ConductanceMaps
     levelled: ConductanceMaps
     ready: ConductanceMaps
-    ring_per_nm: np.ndarray | None
+    q_per_nm: np.ndarray | None
 
     @property
     def scale(self) -> np.ndarray:
@@ -311,48 +324,41 @@ class PreparedMaps:
         return np.clip(positions, -0.5, last) + self.origin_px
 
 
-def prepare_maps(
-    maps: ConductanceMaps,
-    card: ModelCard,
-    options: PredictOptions,
-    companions: Companions | None = None,
-) -> PreparedMaps:
-    """Cut, clean and resample maps for a model.
+class Cut(NamedTuple):
+    """A part of a file's maps; see `PreparedMaps`."""
+
+    origin_px: tuple[int, int]
+    part: ConductanceMaps
+    levelled: ConductanceMaps
+
+
+def cut_and_clean(
+    maps: ConductanceMaps, options: PredictOptions, companions: Companions
+) -> Cut:
+    """Take the part of a file that is searched, and clean it.
 
     Args:
         maps: as they were read.
-        card: of the model.
-        options: region, biases, cleaning and surface.
+        options: region, biases and cleaning.
         companions: what the cleaning may need beside the maps.
 
     Raises:
-        InputError: see `crop`, `clean` and `to_network_pixel`.
+        InputError: see `crop` and `clean`.
     """
-    beside = companions or Companions()
     rows, cols = options.region.spans(maps)
     part = _part(maps, options)
+    current, reference = companions.current, companions.reference
     levelled = clean(
         part,
         options.cleaning,
-        current=beside.current and _part(beside.current, options),
-        reference=beside.reference and _part(beside.reference, options),
+        current=current and _part(current, options),
+        reference=reference and _part(reference, options),
     )
-    origin = rows[0], cols[0]
-    if card.detection is None:
-        ready = to_network_pixel(levelled, card.ring_rad_px, options.surface)
-        return PreparedMaps(origin, part, levelled, ready, None)
-    if not options.tell_rings:
-        ready = to_likely_pixel(levelled, card.ring_rad_px, options.surface)
-        untold = np.zeros(ready.shape[0])
-        return PreparedMaps(origin, part, levelled, ready, untold)
-    ready = to_known_pixel(levelled, card.ring_rad_px, options.surface)
-    ring, note = told_rings(levelled, options.surface)
-    ready = ready.with_data(ready.data, note)
-    return PreparedMaps(origin, part, levelled, ready, ring)
+    return Cut((rows[0], cols[0]), part, levelled)
 
 
 def _part(maps: ConductanceMaps, options: PredictOptions) -> ConductanceMaps:
-    """What is to be looked at, by rising bias."""
+    """What is searched, by rising bias."""
     if options.bias_range_v is not None:
         maps = keep_biases(maps, options.bias_range_v)
     return crop(maps, *options.region.spans(maps)).sorted_by_bias()

@@ -308,7 +308,7 @@ def ring_wave_numbers(
         except InputError as error:
             raise InputError(f"{maps.source}: {error}") from error
         return ring, f"ring 2k(V) of {chosen.name}"
-    seen = seen_rings(maps)
+    seen = visible_rings(maps)
     if not seen:
         raise InputError(
             f"{maps.source}: no ring of standing waves stands out in the "
@@ -325,15 +325,15 @@ def ring_wave_numbers(
     return np.full(maps.shape[0], q), note
 
 
-def told_rings(
+def given_q(
     maps: ConductanceMaps, surface: str | None
 ) -> tuple[np.ndarray, str]:
-    """What a network is told of the wave numbers.
+    """The scattering wave vectors q = 2k that a network is given.
 
     Args:
         maps: levelled maps.
         surface: see `surfaces.surface`, whose rings are corrected by
-            `seen_scale`; None takes what is seen in each map, where it agrees
+            `q_scale`; None takes what is seen in each map, where it agrees
             with the others.
 
     Returns:
@@ -342,20 +342,22 @@ def told_rings(
     """
     if surface is not None:
         expected, note = ring_wave_numbers(maps, surface)
-        scale = seen_scale(maps, expected)
+        scale = q_scale(maps, expected)
         if scale != 1:
-            note += f", {100 * (scale - 1):+.1f} % as the maps show it"
-        return scale * expected, f"told the network: {note}"
+            note += (
+                f", {100 * (scale - 1):+.1f} % as the FFT rings of the maps say"
+            )
+        return scale * expected, f"given to the network: {note}"
     rings = [measure_ring(image, maps.pixel_nm) for image in maps.data]
     q = np.array([ring.q_per_nm if ring else np.nan for ring in rings])
     agrees = np.zeros(len(q), bool)
     if np.isfinite(q).any():
         agrees = np.abs(q / np.nanmedian(q) - 1) < _AGREEMENT
-    note = f"told the network: rings of {agrees.sum()} of {len(q)} maps"
+    note = f"given to the network: q of {agrees.sum()} of {len(q)} maps"
     return np.where(agrees, q, 0.0), note
 
 
-def seen_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
+def q_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
     """By what factor the rings of maps are greater than expected.
 
     The median of the maps' ratios, drawn to 1 as far as its error and
@@ -388,7 +390,7 @@ def seen_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
     return float(np.exp(weight * ratio))
 
 
-def seen_rings(maps: ConductanceMaps) -> list[float]:
+def visible_rings(maps: ConductanceMaps) -> list[float]:
     """2k of the maps that show a ring [rad/nm]."""
     rings = (measure_ring(image, maps.pixel_nm) for image in maps.data)
     return [ring.q_per_nm for ring in rings if ring is not None]

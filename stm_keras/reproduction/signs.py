@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.data.tiles import cut_tiles, score_in_tiles
 from stm_keras.detections import match
+from stm_keras.detector.tiles import cut_tiles, score_in_tiles
 from stm_keras.reproduction.epoch_scores import TOLERANCE_PX
 from stm_keras.reproduction.experiments import PAPER_TILING
 from stm_keras.reproduction.settings import TILE_PX

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.detector.card import ModelCard, read_card
+from stm_keras.detections import Detections, warnings_in
+from stm_keras.detector import Detector, check_size, kind_of, load_detector
 from stm_keras.errors import InputError
-from stm_keras.finding.prediction import Prediction, predict_maps
-from stm_keras.finding.saved_finder import Finder, load_finder
 from stm_keras.io.channels import Quantity, quantity
 from stm_keras.io.folder import expand
 from stm_keras.io.maps import ConductanceMaps
@@ -22,19 +21,14 @@ from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import printable
 from stm_keras.io.stack import read_stack
-from stm_keras.nn.context import LEAST_FRAME_PX
-from stm_keras.preprocessing.merged import few_maps
+from stm_keras.models.card import read_card
+from stm_keras.preprocessing.merged import merged_biases
 from stm_keras.preprocessing.preparation import (
     Companions,
     PredictOptions,
     PreparedMaps,
-    prepare_maps,
 )
-from stm_keras.results.folder import (
-    OutputOptions,
-    warnings_in,
-    write_prediction,
-)
+from stm_keras.results.folder import OutputOptions, write_result
 from stm_keras.system import (
     Progress,
     atomic_file,
@@ -104,22 +98,21 @@ class FileResult:
             warnings=tuple(warnings_in(maps.provenance)),
         )
 
-    def with_prediction(
-        self, prediction: Prediction, files: Iterable[Path]
+    def with_detections(
+        self, found: Detections, files: Iterable[Path]
     ) -> "FileResult":
         """The same once its impurities are found and written."""
         return replace(
             self,
-            found=len(prediction.scores),
+            found=len(found),
             files=tuple(files),
-            remark=_remark(prediction),
-            warnings=tuple(warnings_in(prediction.notes)),
+            remark=_remark(found),
+            warnings=tuple(found.warnings),
         )
 
 
-def _remark(prediction: Prediction) -> str:
+def _remark(found: Detections) -> str:
     """What the model says of its own errors, a line."""
-    found = prediction.found
     if found.expected_false is None:
         return ""
     parts = [
@@ -128,8 +121,8 @@ def _remark(prediction: Prediction) -> str:
     ]
     if found.surrogates is not None:
         parts.append(
-            f"found in {len(found.surrogates)} maps of the same spectrum "
-            f"without an impurity: {found.surrogates.mean():.2g} each"
+            f"found in {len(found.surrogates)} phase-randomised surrogate "
+            f"maps: {found.surrogates.mean():.2g} each"
         )
     return "; ".join(parts)
 
@@ -261,8 +254,8 @@ def predict_files(
         yield from _predict_each(files, model, out, options, progress)
         return
     maps = read_files(files, options)
-    finder = load_finder(model)
-    result = _find(files, maps, finder, out, options, progress)
+    detector = load_detector(model)
+    result = _find(files, maps, detector, out, options, progress)
     yield from _told(result)
     yield from (f"  {file}" for file in result.files)
 
@@ -276,7 +269,7 @@ def _predict_each(
 ) -> Iterator[str]:
     """Many files, one after the other, whatever becomes of each."""
     folders = _folders(files, out)
-    finder = load_finder(model)
+    detector = load_detector(model)
     writable_directory(out)
     results: list[FileResult] = []
     for file, folder in zip(files, folders, strict=True):
@@ -284,7 +277,7 @@ def _predict_each(
         try:
             maps = read_files([file], options)
             result = FileResult.of_maps(maps)
-            result = _find([file], maps, finder, folder, options, progress)
+            result = _find([file], maps, detector, folder, options, progress)
         except InputError as error:
             result = replace(result, reason=str(error))
         results.append(result)
@@ -311,20 +304,19 @@ def read_files(files: Sequence[Path], options: FileOptions) -> ConductanceMaps:
 def _find(
     files: Sequence[Path],
     maps: ConductanceMaps,
-    finder: Finder,
+    detector: Detector,
     folder: Path,
     options: FileOptions,
     progress: Progress,
 ) -> FileResult:
-    found = predict_maps(
+    found = detector.predict(
         maps,
-        finder,
         options.predict,
         companions=companions_of(files, maps, options),
         progress=progress,
     )
-    written = write_prediction(found, folder, options.output)
-    return FileResult.of_maps(maps).with_prediction(found, written)
+    written = write_result(found, folder, options.output)
+    return FileResult.of_maps(maps).with_detections(found, written)
 
 
 def companions_of(
@@ -434,7 +426,7 @@ def write_tensors(
 
     It does what `stmk predict` does before the network, in the folder `out`:
     `maps.npy` float32 [1, V, H, W] at the network's pixel, NaN where not
-    measured, of many maps means (see `few_maps`); `pixel_nm.npy` [1];
+    measured, of many maps means (see `merged_biases`); `pixel_nm.npy` [1];
     `ring_per_nm.npy` [1, V], for a model that takes it; `inputs.json`, the same
     for a REST request; and `frame.json`, which tells how to get from pixels of
     the maps to those of the file, and all that was done.
@@ -460,8 +452,9 @@ def write_tensors(
         )
     maps = read_files(files, options)
     beside = companions_of(files, maps, options)
-    ready = prepare_maps(maps, card, options.predict, beside)
-    _check(ready, card)
+    kind = kind_of(card)
+    ready = kind.prepare(card, maps, options.predict, beside)
+    check_size(ready.ready, kind.least_px(card), card.name)
     notes = [*ready.ready.provenance, *_oblong(ready)]
     out = writable_directory(out)
     with tempfile.TemporaryDirectory(prefix=".stmk-", dir=out) as scratch:
@@ -476,18 +469,6 @@ def write_tensors(
             else:  # of another model's tensors
                 (out / name).unlink(missing_ok=True)
     return [note for note in notes if note.startswith("warning:")]
-
-
-def _check(ready: PreparedMaps, card: ModelCard) -> None:
-    """Refuse a frame that the model would."""
-    _, height, width = ready.ready.shape
-    least = LEAST_FRAME_PX if card.detection else card.reach_px + 1
-    if min(height, width) < least:
-        raise InputError(
-            f"{ready.ready.source}: at the network's pixel of "
-            f"{ready.ready.pixel_nm[0]:.3g} nm the frame is only {height} x "
-            f"{width} px, and {card.name} needs {least}: give a larger frame."
-        )
 
 
 def _oblong(ready: PreparedMaps) -> list[str]:
@@ -506,10 +487,10 @@ def _oblong(ready: PreparedMaps) -> list[str]:
 def tensors_of(ready: PreparedMaps) -> dict[str, np.ndarray]:
     """The inputs by name; see `write_tensors`."""
     pixel = np.array([np.mean(ready.ready.pixel_nm)], np.float32)
-    maps, ring = ready.ready.data.astype(np.float32), ready.ring_per_nm
+    maps, ring = ready.ready.data.astype(np.float32), ready.q_per_nm
     if ring is None:
         return {"maps": maps[None], "pixel_nm": pixel}
-    maps, ring = few_maps(maps, ring)
+    maps, ring = merged_biases(maps, ring)
     return {
         "maps": maps[None],
         "pixel_nm": pixel,

@@ -1,16 +1,79 @@
-"""Positions as a set of point selections of ImageJ."""
+"""Results as files for other programs."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-from gwyfile.objects import GwyContainer, GwyDataField, GwyObject
-from numpy.typing import NDArray
-from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi, roiwrite
-
-from stm_keras.finding.prediction import Prediction
+from stm_keras.detections import Detections
+from stm_keras.errors import InputError
 
 
-def write_roi_set(path: Path, prediction: Prediction) -> None:
+@dataclass(frozen=True)
+class Export:
+    """A file for another program.
+
+    Attributes:
+        program: its name, as the command line takes it.
+        file: name of the file.
+        writer: "module:function" in `stm_keras.results`.
+        needs: package that the writer rests on, where it is not always there.
+        takes_mask: whether the writer takes the mask as well.
+        writes_none: whether the program opens a file without a position.
+        extra: of `pip install stm-keras[...]` that brings it.
+    """
+
+    program: str
+    file: str
+    writer: str
+    takes_mask: bool = False
+    writes_none: bool = False
+    needs: str = ""
+    extra: str = ""
+
+    def load(self) -> Callable[..., None]:
+        """The function that writes.
+
+        Raises:
+            InputError: where the extra is missing.
+        """
+        if self.needs and find_spec(self.needs) is None:
+            raise InputError(
+                f"--export {self.program} needs the package {self.needs}. "
+                f"Install it with: pip install 'stm-keras[{self.extra}]'."
+            )
+        module, function = self.writer.split(":")
+        library = import_module(f"stm_keras.results.{module}")
+        return getattr(library, function)
+
+
+EXPORTS: dict[str, Export] = {
+    export.program: export
+    for export in (
+        Export(
+            "imagej",
+            "RoiSet.zip",
+            "exports:write_roi_set",
+            needs="roifile",
+            extra="imagej",
+        ),
+        Export("napari", "napari_points.csv", "exports:write_points"),
+        Export(
+            "gwyddion",
+            "result.gwy",
+            "gwyddion:write_gwy",
+            takes_mask=True,
+            writes_none=True,
+            needs="gwyfile",
+            extra="gwyddion",
+        ),
+    )
+}
+ALL = "all"
+
+
+def write_roi_set(path: Path, found: Detections) -> None:
     """Write positions as a RoiSet.zip, a point selection each.
 
     The names begin with the rank, so that the ROI Manager lists them by
@@ -19,12 +82,15 @@ def write_roi_set(path: Path, prediction: Prediction) -> None:
 
     Args:
         path: the file.
-        prediction: with one position at least: ImageJ opens no empty set.
+        found: with one position at least: ImageJ opens no empty set.
     """
-    digits = len(str(len(prediction.scores)))
+    # An extra: not always there.
+    from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi, roiwrite
+
+    digits = len(str(len(found.scores)))
     selections = []
-    found = zip(prediction.positions_px, prediction.scores, strict=True)
-    for rank, ((row, col), score) in enumerate(found, start=1):
+    places = zip(found.positions_px, found.scores, strict=True)
+    for rank, ((row, col), score) in enumerate(places, start=1):
         selection = ImagejRoi.frompoints(
             [(float(col), float(row))],
             name=f"{rank:0{digits}d} score {score:.4g}",
@@ -35,143 +101,17 @@ def write_roi_set(path: Path, prediction: Prediction) -> None:
     roiwrite(path, selections, mode="w")
 
 
-def write_points(path: Path, prediction: Prediction) -> None:
+def write_points(path: Path, found: Detections) -> None:
     """Write positions as napari's own CSV of a points layer.
 
     Columns that are no axes become properties of the points.
 
     Args:
         path: the file.
-        prediction: with one position at least: napari opens no empty table.
+        found: with one position at least: napari opens no empty table.
     """
     lines = ["index,axis-0,axis-1,score,rank"]
-    found = zip(prediction.positions_px, prediction.scores, strict=True)
-    for index, ((row, col), score) in enumerate(found):
+    places = zip(found.positions_px, found.scores, strict=True)
+    for index, ((row, col), score) in enumerate(places):
         lines.append(f"{index},{row:.5f},{col:.5f},{score:.8g},{index + 1}")
     path.write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
-
-
-_M_PER_NM = 1e-9
-_IMPURITY_COLOUR = {"red": 1.0, "green": 0.2, "blue": 0.2, "alpha": 0.5}
-_UNMEASURED_COLOUR = {"red": 0.2, "green": 0.4, "blue": 1.0, "alpha": 0.5}
-
-
-def write_gwy(
-    path: Path, prediction: Prediction, mask: NDArray[np.uint8]
-) -> None:
-    """Write a .gwy with two channels, or three where pixels are missing.
-
-    Channel 0 is the map in the middle of the biases, as it was read, with
-    `mask` over it; channel 1 is the score S at the network's pixel, with what
-    was not measured masked; both carry the positions as a point selection.
-    A number that is missing cannot stand in such a file: there the median of
-    the map stands, and channel 2 tells where (1 is measured).
-
-    Args:
-        path: the file.
-        prediction: what was found.
-        mask: uint8 [H, W] of the file's size; see `impurity_mask`.
-    """
-    maps = prediction.file_maps
-    container = _Container()
-    used_v = prediction.levelled.bias_v
-    middle = np.argmin(np.abs(maps.bias_v - used_v[len(used_v) // 2]))
-    image = maps.data[middle].astype(np.float64)
-    extent = maps.extent_nm
-    title = f"{maps.channel or 'map'}, {maps.bias_v[middle]:g} V"
-    container.add_channel(0, title, _filled(image), extent, maps.unit)
-    container.add_mask(0, mask, extent, _IMPURITY_COLOUR)
-    container.add_points(0, prediction.positions_nm)
-    container.add_notes(0, prediction.notes)
-    score = prediction.score.astype(np.float64)
-    part = prediction.levelled.extent_nm
-    corner = prediction.origin_nm
-    container.add_channel(1, "score S", _filled(score), part, "", corner)
-    container.add_mask(1, np.isnan(score), part, _UNMEASURED_COLOUR)
-    container.add_points(1, prediction.positions_nm - corner)
-    if np.isnan(image).any():
-        measured = (~np.isnan(image)).astype(np.float64)
-        container.add_channel(2, "measured", measured, extent, "")
-    container.tofile(str(path))
-
-
-class _Container(GwyContainer):
-    """A container that is filled channel by channel.
-
-    Types are given wherever the library would guess: it takes a text of one
-    letter, such as the channel "Z", for a single character.
-    """
-
-    def add_channel(
-        self,
-        number: int,
-        title: str,
-        image: NDArray[np.float64],
-        extent_nm: tuple[float, float],
-        unit: str,
-        corner_nm: tuple[float, float] = (0.0, 0.0),
-    ) -> None:
-        """Add an image [H, W] in `unit`; extent and corner are y, x [nm]."""
-        key = f"/{number}/data"
-        self[key] = _field(image, extent_nm, unit, corner_nm)
-        self._set(f"{key}/title", title, "s")
-        self._set(f"{key}/visible", True, "b")
-
-    def add_mask(
-        self,
-        number: int,
-        mask: NDArray[np.generic],
-        extent_nm: tuple[float, float],
-        colour: dict[str, float],
-    ) -> None:
-        """Add a mask [H, W] over a channel, unless it is empty."""
-        if not mask.any():
-            return
-        key = f"/{number}/mask"
-        self[key] = _field(mask.astype(np.float64), extent_nm, "")
-        for name, value in colour.items():
-            self._set(f"{key}/{name}", value, "d")
-
-    def add_points(self, number: int, positions_nm: np.ndarray) -> None:
-        """Add y, x [nm] from the channel's own corner as a selection."""
-        if not len(positions_nm):
-            return
-        points = GwyObject("GwySelectionPoint")
-        points["data"] = np.ravel(positions_nm[:, ::-1] * _M_PER_NM)
-        points["max"] = len(positions_nm)
-        points.typecodes.update({"data": "D", "max": "i"})
-        self[f"/{number}/select/point"] = points
-
-    def add_notes(self, number: int, notes: tuple[str, ...]) -> None:
-        """Add what was done as the channel's metadata."""
-        # Names of files may hold bytes that are no UTF-8.
-        texts = {
-            f"stm-keras {i:03d}": note.encode(
-                "utf-8", "backslashreplace"
-            ).decode()
-            for i, note in enumerate(notes)
-        }
-        self[f"/{number}/meta"] = GwyContainer(texts, dict.fromkeys(texts, "s"))
-
-    def _set(self, key: str, value: object, typecode: str) -> None:
-        self[key] = value
-        self.typecodes[key] = typecode
-
-
-def _field(
-    image: NDArray[np.float64],
-    extent_nm: tuple[float, float],
-    unit: str,
-    corner_nm: tuple[float, float] = (0.0, 0.0),
-) -> GwyDataField:
-    height, width = (side * _M_PER_NM for side in extent_nm)
-    top, left = (side * _M_PER_NM for side in corner_nm)
-    field = GwyDataField(
-        image, xreal=width, yreal=height, si_unit_xy="m", si_unit_z=unit
-    )
-    field.xoff, field.yoff = left, top
-    return field
-
-
-def _filled(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.isnan(image), np.nanmedian(image), image)

@@ -1,12 +1,9 @@
 """A result's folder: all its files, or none."""
 
-import dataclasses
 import json
 import math
 import tempfile
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +12,10 @@ import tifffile
 from numpy.typing import ArrayLike, NDArray
 
 import stm_keras
-from stm_keras.detections import Found, to_nm, write_positions
+from stm_keras.detections import Detections
 from stm_keras.errors import InputError
-from stm_keras.finding.prediction import Prediction
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.results.plots import plot_overview
+from stm_keras.results.exports import ALL, EXPORTS, Export
 from stm_keras.system import writable_directory
 
 DEFAULT_RADIUS_NM = 0.5
@@ -101,31 +97,6 @@ def write_mask_tiff(
     )
 
 
-_WARNING = "warning: "
-
-
-def warnings_in(notes: Iterable[str]) -> list[str]:
-    """The warnings among notes, each once, without the word "warning".
-
-    Args:
-        notes: lines of `provenance` and of what followed.
-    """
-    return list(
-        dict.fromkeys(
-            note.removeprefix(_WARNING)
-            for note in notes
-            if note.startswith(_WARNING)
-        )
-    )
-
-
-def meaning_of_score(found: Found) -> str:
-    """What the numbers in the column `score` are."""
-    if found.deviations is None:
-        return "standard deviations of S above its mean"
-    return "probability of an impurity"
-
-
 FORMAT = "stm-keras positions"
 FORMAT_VERSION = 1
 
@@ -143,12 +114,10 @@ UNITS = {
 }
 
 
-def write_json(
-    path: Path, prediction: Prediction, *, mask_radius_nm: float
-) -> None:
+def write_json(path: Path, found: Detections, *, mask_radius_nm: float) -> None:
     """Write `document` to a file, UTF-8."""
     text = json.dumps(
-        document(prediction, mask_radius_nm=mask_radius_nm),
+        document(found, mask_radius_nm=mask_radius_nm),
         indent=2,
         allow_nan=False,
         ensure_ascii=False,
@@ -157,40 +126,26 @@ def write_json(
     path.write_text(text + "\n", "utf-8", "backslashreplace", newline="\n")
 
 
-def document(
-    prediction: Prediction, *, mask_radius_nm: float
-) -> dict[str, Any]:
+def document(found: Detections, *, mask_radius_nm: float) -> dict[str, Any]:
     """Positions and what is known of them, as JSON has it.
 
     Args:
-        prediction: what was found.
+        found: the impurities.
         mask_radius_nm: of the discs in the mask [nm].
 
     Returns:
         Plain values; the keys are described in docs/predict.md.
     """
-    card, options = prediction.card, prediction.options
-    found = prediction.found
+    search = found.search
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "written_by": f"stm-keras {stm_keras.__version__}",
-        "units": UNITS | {"score, threshold": meaning_of_score(found)},
-        "source": _source(prediction.file_maps),
-        "region": _region(prediction),
-        "model": {
-            "name": card.name,
-            "made": card.made,
-            "versions": card.versions,
-            "ring_rad_px": list(card.ring_rad_px),
-        },
-        "options": {
-            "surface": options.surface,
-            "cleaning": dataclasses.asdict(options.cleaning),
-            "tiling": options.tiling,
-            "threshold": options.threshold,
-            "false_discovery_rate": options.false_discovery_rate,
-        },
+        "units": UNITS | {"score, threshold": found.meaning_of_score},
+        "source": _source(found.maps),
+        "region": _region(found),
+        "model": dict(search.model),
+        "options": dict(search.options),
         "threshold": found.threshold,
         "noise_floor_of_s": _finite(found.floor),
         "expected_false": found.expected_false,
@@ -199,14 +154,14 @@ def document(
         else found.surrogates.tolist(),
         "score_map": {
             "file": "S.npy",
-            "shape_px": list(found.score.shape),
-            "pixel_nm": list(prediction.maps.pixel_nm),
-            "origin_nm": list(prediction.origin_nm),
+            "shape_px": list(search.score.shape),
+            "pixel_nm": list(search.maps.pixel_nm),
+            "origin_nm": list(search.origin_nm),
         },
         "mask": {"file": "mask.npy", "radius_nm": mask_radius_nm},
-        "positions": _positions(prediction),
-        "warnings": warnings_in(prediction.notes),
-        "provenance": list(prediction.notes),
+        "positions": found.records(),
+        "warnings": found.warnings,
+        "provenance": list(found.notes),
     }
 
 
@@ -228,101 +183,20 @@ def _source(maps: ConductanceMaps) -> dict[str, Any]:
     }
 
 
-def _region(prediction: Prediction) -> dict[str, Any]:
-    row, col = prediction.origin_px
-    _, height, width = prediction.levelled.shape
+def _region(found: Detections) -> dict[str, Any]:
+    search = found.search
+    row, col = search.origin_px
+    _, height, width = search.levelled.shape
     return {
         "rows": [row, row + height],
         "cols": [col, col + width],
-        "origin_nm": list(prediction.origin_nm),
-        "bias_v": prediction.levelled.bias_v.tolist(),
+        "origin_nm": list(search.origin_nm),
+        "bias_v": search.levelled.bias_v.tolist(),
     }
-
-
-def _positions(prediction: Prediction) -> list[dict[str, float]]:
-    """One a position, the highest score first."""
-    places = prediction.positions_px
-    scanner = prediction.file_maps.scanner_nm(places)
-    deviations = prediction.deviations_nm
-    listed = []
-    for index, score in enumerate(prediction.scores):
-        y_nm, x_nm = prediction.positions_nm[index]
-        entry = {
-            "row": float(places[index, 0]),
-            "col": float(places[index, 1]),
-            "x_nm": float(x_nm),
-            "y_nm": float(y_nm),
-        }
-        if deviations is not None:
-            entry["std_x_nm"] = float(deviations[index, 1])
-            entry["std_y_nm"] = float(deviations[index, 0])
-        if scanner is not None:
-            entry["scanner_x_nm"] = float(scanner[index, 0])
-            entry["scanner_y_nm"] = float(scanner[index, 1])
-        listed.append(entry | {"score": float(score), "rank": index + 1})
-    return listed
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-@dataclass(frozen=True)
-class Export:
-    """A file for another program.
-
-    Attributes:
-        program: its name, as the command line takes it.
-        file: name of the file.
-        writer: "module:function" in `stm_keras.outputs`.
-        takes_mask: whether the writer takes the mask as well.
-        writes_none: whether the program opens a file without a position.
-        extra: of `pip install stm-keras[...]`, where the writer rests on a
-            library that is not always there.
-    """
-
-    program: str
-    file: str
-    writer: str
-    takes_mask: bool = False
-    writes_none: bool = False
-    extra: str = ""
-
-    def load(self) -> Callable[..., None]:
-        """The function that writes.
-
-        Raises:
-            InputError: where the extra is missing.
-        """
-        module, function = self.writer.split(":")
-        try:
-            library = import_module(f"stm_keras.outputs.{module}")
-        except ModuleNotFoundError as error:
-            if not self.extra or (error.name or "").startswith("stm_keras"):
-                raise
-            raise InputError(
-                f"--export {self.program} needs the package {error.name}. "
-                f"Install it with: pip install 'stm-keras[{self.extra}]'."
-            ) from error
-        return getattr(library, function)
-
-
-EXPORTS: dict[str, Export] = {
-    export.program: export
-    for export in (
-        Export("imagej", "RoiSet.zip", "imagej:write_roi_set", extra="imagej"),
-        Export("napari", "napari_points.csv", "napari:write_points"),
-        Export(
-            "gwyddion",
-            "result.gwy",
-            "gwyddion:write_gwy",
-            takes_mask=True,
-            writes_none=True,
-            extra="gwyddion",
-        ),
-    )
-}
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -375,8 +249,8 @@ FILES = (
 """What every result holds; files for other programs come after these."""
 
 
-def write_prediction(
-    prediction: Prediction,
+def write_result(
+    found: Detections,
     directory: str | Path,
     options: OutputOptions | None = None,
     *,
@@ -388,7 +262,7 @@ def write_prediction(
     error leaves the directory as it was.
 
     Args:
-        prediction: what to write.
+        found: what to write.
         directory: where; made if missing. Other files in it stay.
         options: what to write.
         truth_px: row, column of the true positions [px], where they are
@@ -405,78 +279,50 @@ def write_prediction(
     with tempfile.TemporaryDirectory(prefix=".stmk-", dir=out) as temporary:
         folder = Path(temporary)
         mask = impurity_mask(
-            prediction.measured.shape,
-            prediction.file_maps.pixel_nm,
-            prediction.positions_px,
+            found.measured.shape,
+            found.maps.pixel_nm,
+            found.positions_px,
             options.mask_radius_nm,
         )
         names = [*FILES]
-        _write_arrays(folder, prediction, mask)
-        _write_table(folder, prediction)
+        _write_arrays(folder, found, mask)
+        _write_table(folder, found)
         write_json(
             folder / "positions.json",
-            prediction,
+            found,
             mask_radius_nm=options.mask_radius_nm,
         )
-        _draw(folder, prediction, truth_px)
+        _draw(folder, found, truth_px)
         for export in options.chosen:
-            if len(prediction.scores) or export.writes_none:
+            if len(found.scores) or export.writes_none:
                 extra = (mask,) if export.takes_mask else ()
-                export.load()(folder / export.file, prediction, *extra)
+                export.load()(folder / export.file, found, *extra)
                 names.append(export.file)
         for name in names:
             (folder / name).replace(out / name)
     return [out / name for name in names]
 
 
-def _write_arrays(
-    folder: Path, prediction: Prediction, mask: np.ndarray
-) -> None:
-    np.save(folder / "S.npy", prediction.score)
+def _write_arrays(folder: Path, found: Detections, mask: np.ndarray) -> None:
+    np.save(folder / "S.npy", found.search.score)
     np.save(folder / "mask.npy", mask)
-    np.save(folder / "measured.npy", prediction.measured.astype(np.uint8))
-    write_mask_tiff(folder / "mask.tif", mask, prediction.file_maps.pixel_nm)
+    np.save(folder / "measured.npy", found.measured.astype(np.uint8))
+    write_mask_tiff(folder / "mask.tif", mask, found.maps.pixel_nm)
 
 
-def _write_table(folder: Path, prediction: Prediction) -> None:
-    maps = prediction.file_maps
-    meaning = meaning_of_score(prediction.found)
-    write_positions(
+def _write_table(folder: Path, found: Detections) -> None:
+    found.to_csv(
         folder / "positions.csv",
-        prediction.positions_px,
-        prediction.scores,
-        pixel_nm=maps.pixel_nm,
-        scanner_nm=maps.scanner_nm(prediction.positions_px),
-        deviations_nm=prediction.deviations_nm,
-        header_notes=[
-            f"source: {maps.source}",
-            f"score: {meaning}; detections of at least "
-            f"{prediction.found.threshold:.4g}",
-            f"model: {prediction.card.name}",
-            *prediction.notes,
+        [
+            f"source: {found.maps.source}",
+            f"score: {found.meaning_of_score}; detections of at least "
+            f"{found.threshold:.4g}",
+            f"model: {found.search.model['name']}",
         ],
     )
 
 
-def _draw(
-    folder: Path, prediction: Prediction, truth_px: np.ndarray | None
-) -> None:
-    """The picture of the part that was looked at."""
-    corner = prediction.origin_nm
-    truth_nm = None
-    if truth_px is not None:
-        truth_nm = to_nm(truth_px, prediction.file_maps.pixel_nm) - corner
-    plot_overview(
-        folder / "overview.png",
-        maps=prediction.levelled,
-        score=prediction.score,
-        criterion=_criterion(prediction.found),
-        positions_nm=prediction.positions_nm - corner,
-        truth_nm=truth_nm,
-    )
-
-
-def _criterion(found: Found) -> str:
-    if found.deviations is None:
-        return f"S > {found.threshold:.3g} std"
-    return f"probability ≥ {found.threshold:.3g}"
+def _draw(folder: Path, found: Detections, truth_px: np.ndarray | None) -> None:
+    """The picture of the part that was searched."""
+    figure = found.plot(truth_px=truth_px)
+    figure.savefig(folder / "overview.png")

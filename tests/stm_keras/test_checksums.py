@@ -4,13 +4,13 @@ import subprocess
 
 import pytest
 
-from stm_keras.detector.card import (
+from stm_keras.errors import InputError
+from stm_keras.models.card import (
     SUMS_NAME,
     model_files,
     verify_checksums,
     write_checksums,
 )
-from stm_keras.errors import InputError
 
 
 @pytest.fixture

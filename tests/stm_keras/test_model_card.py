@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from stm_keras import __version__
-from stm_keras.detector.card import (
+from stm_keras.errors import InputError
+from stm_keras.models.card import (
     CARD_FORMAT,
     OtherVersionError,
     read_card,
     write_card,
 )
-from stm_keras.errors import InputError
 
 CARDS = Path(__file__).parent / "cards"
 

@@ -4,7 +4,7 @@ from scipy.optimize import least_squares
 
 from stm_keras.analysis.bounds import pooled_rmse, position_bound, within
 from stm_keras.errors import InputError
-from stm_keras.ring_fit import (
+from stm_keras.ring_model import (
     EQ3,
     SCATTERING,
     RingTemplate,

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stm_keras.analysis.detections import find_detections
 from stm_keras.errors import InputError
+from stm_keras.nn.decoding import find_detections
 
 
 def empty(height=8, width=9):

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stm_keras.analysis.false_discovery import NOTHING, least_kept
 from stm_keras.errors import InputError
+from stm_keras.nn.decoding import NOTHING, least_kept
 
 PROBABILITIES = st.lists(st.floats(0.01, 0.999), max_size=40)
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from stm_keras import detections
 from stm_keras.detections import match
 from stm_keras.errors import InputError
 

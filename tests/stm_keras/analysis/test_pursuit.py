@@ -11,7 +11,7 @@ from stm_keras.analysis.pursuit_elimination import elimination
 from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.errors import InputError
 from stm_keras.preprocessing.merged import joined
-from stm_keras.ring_fit import EQ3, SCATTERING, RingTemplate
+from stm_keras.ring_model import EQ3, SCATTERING, RingTemplate
 from stm_keras.scoring import score_positions
 
 K = np.linspace(0.66, 0.89, 5)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stm_keras.analysis.detections import Detections
+from stm_keras.nn.decoding import Candidates
 from stm_keras.ring_fit import (
     LEAST_PROBABILITY,
     UNSEEN,
@@ -13,7 +13,7 @@ from stm_keras.ring_fit import (
 )
 
 MEASURED = np.ones((20, 30), bool)
-FOUND = Detections(
+FOUND = Candidates(
     np.array([[5.0, 6.0], [12.0, 20.0]]),
     np.array([0.9, 0.6]),
     np.array([[0.2, 0.4], [0.3, 0.3]]),
@@ -56,7 +56,7 @@ def test_rings_where_nothing_was_measured_are_left_out(pixel):
 
 
 def test_none_at_all():
-    nothing = Detections(*(part[:0] for part in FOUND))
+    nothing = Candidates(*(part[:0] for part in FOUND))
     every = candidates(nothing, NO_RINGS, MEASURED)
     assert features(every).shape == (0, 4)
     assert not len(judged(every, EVEN).positions)
@@ -95,7 +95,7 @@ def test_of_two_that_lie_on_each_other_the_surer_stays():
         np.full((2, 2), 0.1),
         np.array([0.8, 0.99]),
     )
-    nothing = Detections(*(part[:0] for part in FOUND))
+    nothing = Candidates(*(part[:0] for part in FOUND))
     kept = judged(
         candidates(nothing, near, MEASURED), Weights(1.0, 0.0, 0.0, 0.0)
     )

@@ -5,13 +5,13 @@ from scipy.stats import multivariate_normal
 from stm_keras import ring_fit
 from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.analysis.pursuit_growth import grow
-from stm_keras.preprocessing.merged import standardised_maps
-from stm_keras.ring_fit import (
+from stm_keras.ring_fit import inclusion_probabilities
+from stm_keras.ring_model import (
     EQ3,
-    inclusion_probabilities,
     pixel_grid,
     rays,
     ring_columns,
+    standardised_maps,
 )
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 

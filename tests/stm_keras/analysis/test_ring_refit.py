@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from stm_keras import ring_fit
-from stm_keras.analysis.detections import Detections
 from stm_keras.detections import match
+from stm_keras.nn.decoding import Candidates
 from stm_keras.ring_fit import LEAST_PROBABILITY, refit_rings
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 
@@ -27,7 +27,7 @@ def field(eta=0.1, seed=1):
 
 def detections(positions, probability=0.9):
     n = len(positions)
-    return Detections(
+    return Candidates(
         np.asarray(positions, np.float64),
         np.full(n, probability),
         np.full((n, 2), OFF_PX),
@@ -74,7 +74,7 @@ def test_in_white_noise_the_fit_places_better_and_says_so(seed):
 @pytest.mark.parametrize("missed", [2, 4])
 def test_what_the_network_missed_is_found(missed):
     maps, ring, found, truth = field(eta=0.3)
-    few = Detections(*(part[missed:] for part in found))
+    few = Candidates(*(part[missed:] for part in found))
     after = refit_rings(maps, ring, few)
     assert after.believed
     assert rms(after.detections.positions[:4], truth) < 0.3
@@ -128,7 +128,7 @@ def test_where_nothing_was_measured_nothing_is_found():
     hidden = np.abs(truth[:, 0] - truth[0, 0]) < 3
     row = int(truth[0, 0])
     maps[:, max(row - 2, 0) : row + 4] = np.nan
-    seen = Detections(*(part[~hidden] for part in found))
+    seen = Candidates(*(part[~hidden] for part in found))
     fit = refit_rings(maps, ring, seen)
     assert fit.believed
     assert np.isfinite(maps[0][tuple(fit.detections.pixels.T)]).all()

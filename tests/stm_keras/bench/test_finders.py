@@ -3,7 +3,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.bench.case import Case, Found, positions_of
 from stm_keras.bench.classical import (
     LogFinder,
@@ -21,6 +20,7 @@ from stm_keras.bench.roster import FINDERS, Roster, checked_finders
 from stm_keras.bench.scoring import score_cell
 from stm_keras.bench.tuning import tuned_threshold
 from stm_keras.errors import InputError
+from stm_keras.nn.decoding import least_kept
 
 
 class FakeContext:

@@ -12,11 +12,9 @@ from stm_keras.bench.networks import (
 )
 from stm_keras.bench.real import RING_RAD_PX, SURFACE, View, real_case
 from stm_keras.bench.shown import shown
-from stm_keras.detector.card import ModelCard
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.prediction import predict_maps
-from stm_keras.finding.saved_finder import SavedFinder
+from stm_keras.detector import ContextDetector, Wang2020Detector
 from stm_keras.io.reader import read_maps
+from stm_keras.models.card import ModelCard
 from stm_keras.preprocessing.preparation import PredictOptions
 
 PLACES_NM = np.array([[4.0, 5.0], [9.5, 3.25], [11.0, 12.75]])
@@ -138,11 +136,11 @@ def test_wang2020_sees_and_finds_what_predict_does(bounds, tmp_path):
         "score_tiles": mean,
         "standardize": lambda maps: {"maps": maps},
     }
-    finder = SavedFinder(card(bounds), signatures)
+    finder = Wang2020Detector(card(bounds), signatures)
     path = topograph(tmp_path)
     case = real_case(path, View(0.3), Role.TEST, 0, 0)
-    predicted = predict_maps(
-        read_maps(path), finder, PredictOptions(SURFACE, threshold=1.0)
+    predicted = finder.predict(
+        read_maps(path), PredictOptions(SURFACE, threshold=1.0)
     )
     view = shown(case, finder.card)
     np.testing.assert_array_equal(view.maps, predicted.maps.data)
@@ -163,7 +161,7 @@ def test_context_sees_and_finds_what_predict_does(bounds, tmp_path):
         place = tf.stack([0.25 * tf.ones_like(score)] * 2, -1)
         return {"score": score, "offset": place, "deviation": place}
 
-    finder = DetectionFinder(
+    finder = ContextDetector(
         card(bounds, detection=DETECTION),
         {
             "standardize": lambda maps: {"maps": maps},
@@ -172,8 +170,8 @@ def test_context_sees_and_finds_what_predict_does(bounds, tmp_path):
     )
     path = topograph(tmp_path)
     case = real_case(path, View(0.3), Role.TEST, 0, 0)
-    predicted = predict_maps(
-        read_maps(path), finder, PredictOptions(SURFACE, surrogates=0)
+    predicted = finder.predict(
+        read_maps(path), PredictOptions(SURFACE, surrogates=0)
     )
     found = ContextDefaultFinder(finder).find(case)
     np.testing.assert_array_equal(*told)

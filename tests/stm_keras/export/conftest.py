@@ -7,18 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.analysis.detections import find_detections
-from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.analysis.peaks import find_peaks
-from stm_keras.detector.card import ModelCard, read_card
-from stm_keras.detector.export import (
+from stm_keras.models.card import (
+    ModelCard,
+    ProbabilitySelection,
+    ScoreSelection,
+    read_card,
+)
+from stm_keras.models.export import (
     export_model,
     export_saved_model,
     load_weights,
 )
 from stm_keras.nn.calibration import Ground
+from stm_keras.nn.decoding import find_detections, find_standing_out, least_kept
 from stm_keras.nn.model import context, wang2020
-from stm_keras.scoring import standardised
 
 SHIPPED = Path(__file__).resolve().parents[3] / "saved_models"
 SIGNATURES = ("serving_default", "locate", "attention")
@@ -53,24 +55,16 @@ CARD = ModelCard(
     tile_px=32,
     reach_px=20,
     ring_rad_px=(0.6, 2.2),
-    thresholds={},
-    floors={},
+    selection=ProbabilitySelection(0.3, 0.1, 0.05),
     scores={},
     made={"date": "2026-01-01"},
     versions={"stm-keras": "0.1.0"},
-    detection={
-        "threshold": 0.3,
-        "false_discovery_rate": 0.1,
-        "false_beforehand": 0.05,
-    },
 )
 SCORE_CARD = dataclasses.replace(
     CARD,
     network={"class": "Wang2020"},
     reach_px=4,
-    thresholds={1: 1.0, 4: 1.5},
-    floors={1: -9.0, 4: -9.0},
-    detection=None,
+    selection=ScoreSelection({1: 1.0, 4: 1.5}, {1: -9.0, 4: -9.0}),
 )
 
 
@@ -147,6 +141,10 @@ class Exported(NamedTuple):
     names: frozenset[str]
     least_px: int
 
+    @property
+    def gives_probabilities(self):
+        return isinstance(self.card.selection, ProbabilitySelection)
+
     def ask(self, signature, inputs):
         tensors = {
             k: tf.constant(v) for k, v in inputs.items() if k in self.names
@@ -156,12 +154,12 @@ class Exported(NamedTuple):
 
     def seen(self, maps):
         """Where there is an answer, [B, H, W]."""
-        every = np.all if self.card.detection is None else np.any
+        every = np.any if self.gives_probabilities else np.all
         return every(np.isfinite(maps), axis=1)
 
     def score(self, inputs):
         """S of the Keras model, [B, H, W]."""
-        if self.card.detection is None:
+        if not self.gives_probabilities:
             return np.array(self.keras(inputs["maps"]))
         ring = inputs["ring_per_nm"] * inputs["pixel_nm"][:, None]
         return np.array(self.keras(inputs["maps"], ring))[..., 0]
@@ -169,19 +167,18 @@ class Exported(NamedTuple):
     def positions(self, served, n_maps):
         """What the package finds in the first frame of `serving_default`."""
         score = served["score"][0]
-        if self.card.detection is not None:
+        if self.gives_probabilities:
             parts = [score[..., None], served["offset"][0]]
             output = np.concatenate([*parts, served["deviation"][0]], axis=-1)
-            threshold = self.card.detection["threshold"]
-            rate = self.card.detection["false_discovery_rate"]
-            counted = self.card.detection["false_beforehand"]
+            own = self.card.selection
+            threshold, rate = own.threshold, own.false_discovery_rate
+            counted = own.prior_false
             found = find_detections(output, threshold)
             least = least_kept(found.probabilities, rate, threshold, counted)
             return found.positions[found.probabilities >= least]
-        return find_peaks(
-            standardised(score),
-            threshold=self.card.threshold(n_maps),
-            exclude=score <= self.card.noise_floor(n_maps),
+        own = self.card.selection
+        return find_standing_out(
+            score, own.threshold(n_maps), own.noise_floor(n_maps)
         ).positions
 
 
@@ -199,7 +196,9 @@ def exported(request, tmp_path_factory):
     card = read_card(saved / "assets")
     loaded = tf.saved_model.load(str(saved))
     _, inputs = loaded.signatures["locate"].structured_input_signature
-    least = 16 if card.detection is not None else card.reach_px + 1
+    least = 16
+    if isinstance(card.selection, ScoreSelection):
+        least = card.reach_px + 1
     return Exported(network, card, loaded, frozenset(inputs), least)
 
 

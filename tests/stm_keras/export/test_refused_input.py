@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.detector.export import signatures_of
+from stm_keras.models.export import signatures_of
 
 NAMES = {
     "context": ("maps", "ring_per_nm", "pixel_nm"),

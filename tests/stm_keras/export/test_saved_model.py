@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.analysis.detections import find_detections
 from stm_keras.analysis.peaks import find_peaks
+from stm_keras.nn.decoding import find_detections
 from stm_keras.scoring import standardised
 
 CONTEXT = ("maps", "ring_per_nm", "pixel_nm")

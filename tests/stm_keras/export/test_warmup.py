@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.detector.card import write_card
-from stm_keras.detector.export import (
+from stm_keras.errors import InputError
+from stm_keras.models.card import write_card
+from stm_keras.models.export import (
     FOLDER,
     NAME,
     WARMED_UP,
     export_model,
     write_warmup,
 )
-from stm_keras.errors import InputError
 
 
 @pytest.fixture

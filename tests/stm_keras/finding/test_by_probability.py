@@ -3,14 +3,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from stm_keras.detector.card import ModelCard
-from stm_keras.errors import InputError
 from stm_keras.finding.by_probability import _doubts, find_by_probability
-from stm_keras.finding.detection_finder import DetectionFinder
+
+from stm_keras.detector import ContextDetector
+from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.models.card import ModelCard
 from stm_keras.preprocessing.preparation import PredictOptions, to_known_pixel
-from stm_keras.qpi.dispersion import told_rings
+from stm_keras.qpi.dispersion import given_q
 
 DETECTION = {"threshold": 0.5, "false_discovery_rate": 0.1}
 
@@ -54,7 +54,7 @@ def finder(unlikeness=0.5):
             "unlikeness": tf.constant([unlikeness])
         },
     }
-    return DetectionFinder(ModelCard(**card), signatures)
+    return ContextDetector(ModelCard(**card), signatures)
 
 
 def spots(heights=(9.0, 5.0, 3.0), shape=(60, 70), n_maps=2, pixel=0.35):
@@ -200,7 +200,7 @@ def test_known_pixels_are_left_alone():
 def test_fine_pixels_are_made_coarser(pixel):
     maps = spots(shape=(300, 300), pixel=pixel)
     ready = to_known_pixel(maps, (0.6, 2.2), "au111")
-    rings = told_rings(maps, "au111")[0] * ready.pixel_nm[0]
+    rings = given_q(maps, "au111")[0] * ready.pixel_nm[0]
     assert rings.min() >= 0.6
     assert rings.max() <= 2.2
     assert rings.mean() == pytest.approx(1.1, rel=0.05)
@@ -212,7 +212,7 @@ def test_rings_that_disagree_are_not_told():
         [np.cos(q * np.hypot(row - 40, col - 40)) for q in (1.0, 1.05, 2.2)]
     )
     maps = ConductanceMaps(data, [0.0, 0.1, 0.2], (80.0, 80.0))
-    told, note = told_rings(maps, None)
+    told, note = given_q(maps, None)
     assert told[0] == pytest.approx(1.0, rel=0.1)
     assert told[2] == 0
     assert "2 of 3 maps" in note

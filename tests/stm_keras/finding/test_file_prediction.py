@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
-from stm_keras.detector.card import ModelCard
+from stm_keras.detector import Wang2020Detector
 from stm_keras.errors import InputError
-from stm_keras.finding.prediction import PredictOptions
-from stm_keras.finding.saved_finder import SavedFinder
 from stm_keras.io.cropping import Region
 from stm_keras.io.options import ReadOptions
+from stm_keras.models.card import ModelCard
 from stm_keras.preprocessing.cleaning import CleaningOptions
+from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results import batch
 from stm_keras.results.batch import FileOptions, predict_files
 from stm_keras.results.folder import FILES, OutputOptions
@@ -55,8 +55,8 @@ def finder(monkeypatch):
         "score_tiles": signature,
         "standardize": lambda maps: {"maps": maps},
     }
-    loaded = SavedFinder(CARD, signatures)
-    monkeypatch.setattr(batch, "load_finder", lambda path: loaded)
+    loaded = Wang2020Detector(CARD, signatures)
+    monkeypatch.setattr(batch, "load_detector", lambda path: loaded)
 
 
 def write_spots(path, spots=SPOTS_NM, *, bias=(-0.1, 0.0), **changes):

@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 
 from stm_keras.detections import read_positions
-from stm_keras.detector.card import ModelCard
+from stm_keras.detector import Wang2020Detector, load_detector
 from stm_keras.errors import InputError
-from stm_keras.finding.prediction import PredictOptions, predict_maps
-from stm_keras.finding.saved_finder import SavedFinder, load_finder
 from stm_keras.io.cropping import Region
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.models.card import ModelCard
 from stm_keras.preprocessing.cleaning import CleaningOptions
+from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results.folder import FILES, write_prediction
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.surfaces import PAPER_PIXEL_NM, paper_wave_numbers
@@ -49,7 +49,7 @@ def finder(**changes):
         "score_tiles": signature,
         "standardize": lambda maps: {"maps": maps},
     }
-    return SavedFinder(ModelCard(**(card | changes)), signatures)
+    return Wang2020Detector(ModelCard(**(card | changes)), signatures)
 
 
 def blobs(positions_nm, *, extent=(37.5, 37.5), shape=(160, 160), n_maps=2):
@@ -77,7 +77,7 @@ TRUTH = np.array([[5.0, 7.0], [20.3, 30.1], [33.3, 12.25]])
 @pytest.mark.parametrize("shape", [(160, 160), (251, 130), (80, 80)])
 def test_positions_in_nm_do_not_depend_on_pixels(tiling, shape):
     options = PredictOptions("au111", RAW, tiling)
-    found = predict_maps(blobs(TRUTH, shape=shape), finder(), options)
+    found = finder().predict(blobs(TRUTH, shape=shape), options)
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH), atol=0.08
     )
@@ -92,9 +92,7 @@ def test_a_frame_of_several_tiles_is_whole():
     truth = np.array([[y, x] for y in (9.0, 30, 47) for x in (11.0, 31, 66)])
     maps = blobs(truth, extent=(56.0, 75.0), shape=(230, 300))
     told = []
-    found = predict_maps(
-        maps, finder(), OPTIONS, progress=lambda *n: told.append(n)
-    )
+    found = finder().predict(maps, OPTIONS, progress=lambda *n: told.append(n))
     assert told[-1][0] == told[-1][1] > 1
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(truth), atol=0.08
@@ -102,18 +100,18 @@ def test_a_frame_of_several_tiles_is_whole():
 
 
 def test_threshold_is_the_cards_or_the_users():
-    assert len(predict_maps(blobs(TRUTH), finder(), OPTIONS).scores) == 3
+    assert len(finder().predict(blobs(TRUTH), OPTIONS).scores) == 3
     one_map = blobs(TRUTH, n_maps=1)
-    assert len(predict_maps(one_map, finder(), OPTIONS).scores) == 0
+    assert len(finder().predict(one_map, OPTIONS).scores) == 0
     options = PredictOptions("au111", RAW, threshold=5.0)
-    assert len(predict_maps(one_map, finder(), options).scores) == 3
+    assert len(finder().predict(one_map, options).scores) == 3
 
 
 def test_the_scale_of_s_does_not_count():
     maps = blobs(TRUTH)
-    first = predict_maps(maps, finder(), OPTIONS)
-    second = predict_maps(
-        maps.with_data(1e-12 * maps.data, "in amperes"), finder(), OPTIONS
+    first = finder().predict(maps, OPTIONS)
+    second = finder().predict(
+        maps.with_data(1e-12 * maps.data, "in amperes"), OPTIONS
     )
     np.testing.assert_allclose(first.scores, second.scores, rtol=1e-3)
 
@@ -122,7 +120,7 @@ def test_unmeasured_band_is_masked_and_reported():
     maps = blobs(TRUTH)
     data = maps.data.copy()
     data[1, 80:94] = np.nan  # over the second spot
-    found = predict_maps(maps.with_data(data, "band"), finder(), OPTIONS)
+    found = finder().predict(maps.with_data(data, "band"), OPTIONS)
     assert np.isnan(found.score[41:46]).all()
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH[[0, 2]]), atol=0.08
@@ -140,7 +138,7 @@ def test_unmeasured_band_is_masked_and_reported():
 def test_positions_of_a_part_count_from_the_files_corner(region):
     options = PredictOptions("au111", RAW, region=region)
     maps = blobs(TRUTH)
-    found = predict_maps(maps, finder(), options)
+    found = finder().predict(maps, options)
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH[1:]), atol=0.08
     )
@@ -161,7 +159,7 @@ def test_what_lies_beyond_the_part_does_not_count():
     region = Region(rows=(64, None))
     options = PredictOptions("au111", CleaningOptions(), region=region)
     clean, spoilt = (
-        predict_maps(m, finder(), options)
+        finder().predict(m, options)
         for m in (maps, maps.with_data(data, "spoilt"))
     )
     np.testing.assert_array_equal(clean.score, spoilt.score)
@@ -174,7 +172,7 @@ def test_some_of_the_biases():
     data[[0, 5]] = np.random.default_rng(0).normal(size=(160, 160))
     options = PredictOptions("au111", RAW, bias_range_v=(-0.2, 0.0))
     spoilt = maps.with_data(data, "spoilt")
-    found = predict_maps(spoilt, finder(), options)
+    found = finder().predict(spoilt, options)
     np.testing.assert_array_equal(found.levelled.bias_v, maps.bias_v[1:5])
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH), atol=0.08
@@ -186,7 +184,7 @@ def test_a_bias_below_the_band_edge_names_the_file():
     maps = blobs(TRUTH)
     low = maps.with_data(maps.data, "low", bias_v=[-0.6, 0.0])
     with pytest.raises(InputError, match=r"maps: The bias -0\.6 V lies at or"):
-        predict_maps(low, finder(), OPTIONS)
+        finder().predict(low, OPTIONS)
 
 
 def test_pixels_too_coarse_for_the_waves_are_reported():
@@ -195,7 +193,7 @@ def test_pixels_too_coarse_for_the_waves_are_reported():
     told = [
         any("cannot show" in note for note in found.notes)
         for found in (
-            predict_maps(maps, finder(), OPTIONS) for maps in (coarse, fine)
+            finder().predict(maps, OPTIONS) for maps in (coarse, fine)
         )
     ]
     assert told == [True, False]
@@ -204,18 +202,18 @@ def test_pixels_too_coarse_for_the_waves_are_reported():
 def test_a_part_beyond_the_frame():
     options = PredictOptions("au111", region=Region(rows=(100, 161)))
     with pytest.raises(InputError, match="--rows 100:161 reaches beyond"):
-        predict_maps(blobs(TRUTH), finder(), options)
+        finder().predict(blobs(TRUTH), options)
 
 
 def test_number_of_maps_unlike_training_is_reported():
-    found = predict_maps(blobs(TRUTH, n_maps=5), finder(), OPTIONS)
+    found = finder().predict(blobs(TRUTH, n_maps=5), OPTIONS)
     assert any("this one has 5" in note for note in found.notes)
 
 
 def test_frame_smaller_than_the_networks_reach():
     maps = blobs([[1.0, 1.0]], extent=(2.0, 2.0), shape=(32, 32))
     with pytest.raises(InputError, match=r"4 x 4 px, .* 9 px far"):
-        predict_maps(maps, finder(reach_px=9), OPTIONS)
+        finder(reach_px=9).predict(maps, OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -232,19 +230,17 @@ def test_options_are_checked_at_once(wrong, message):
 
 def test_a_network_without_probabilities_has_no_rate():
     with pytest.raises(InputError, match="--false-discovery-rate: the model"):
-        predict_maps(
+        finder().predict(
             blobs(TRUTH),
-            finder(),
             PredictOptions("au111", RAW, false_discovery_rate=0.1),
         )
 
 
 def test_a_network_that_is_never_told_rings_cannot_do_without():
     with pytest.raises(InputError, match="--no-tell-rings: the model"):
-        predict_maps(
+        finder().predict(
             blobs(TRUTH),
-            finder(),
-            PredictOptions("au111", RAW, tell_rings=False),
+            PredictOptions("au111", RAW, give_q=False),
         )
 
 
@@ -254,7 +250,7 @@ def test_unknown_tiling():
 
 
 def test_files_hold_what_was_found(tmp_path):
-    found = predict_maps(blobs(TRUTH), finder(), OPTIONS)
+    found = finder().predict(blobs(TRUTH), OPTIONS)
     write_prediction(found, tmp_path / "out", truth_px=found.positions_px)
     table = read_positions(tmp_path / "out/positions.csv")
     np.testing.assert_allclose(
@@ -275,19 +271,19 @@ def test_files_hold_what_was_found(tmp_path):
 def test_no_impurity_is_a_result(tmp_path):
     maps = blobs(TRUTH)
     options = PredictOptions("au111", RAW, threshold=1000.0)
-    found = predict_maps(maps, finder(), options)
+    found = finder().predict(maps, options)
     write_prediction(found, tmp_path)
     assert len(read_positions(tmp_path / "positions.csv").positions_px) == 0
 
 
 def test_paper_geometry_needs_no_resampling():
     maps = blobs(TRUTH, shape=(80, 80))
-    found = predict_maps(maps, finder(), OPTIONS)
+    found = finder().predict(maps, OPTIONS)
     assert found.maps.pixel_nm == pytest.approx([PAPER_PIXEL_NM] * 2)
     np.testing.assert_array_equal(found.maps.data, maps.data)
 
 
-WANG2020 = load_finder(Path(__file__).parents[3] / "saved_models/wang2020")
+WANG2020 = load_detector(Path(__file__).parents[3] / "saved_models/wang2020")
 
 
 @pytest.mark.parametrize("n_maps", [1, 4, 16])
@@ -300,7 +296,7 @@ def test_white_noise_holds_no_impurities(n_maps):
             np.linspace(-0.23, 0.02, n_maps),
             (37.5, 37.5),
         )
-        counts.append(len(predict_maps(maps, WANG2020, OPTIONS).scores))
+        counts.append(len(WANG2020.predict(maps, OPTIONS).scores))
     assert sum(counts) <= 6, counts
 
 
@@ -315,7 +311,7 @@ def test_tiles_of_the_network_show_no_seam():
     maps[:, 10:14, 10:14] += 3
     whole = WANG2020.score(maps[None])[0]
     stack = ConductanceMaps(maps, np.linspace(-0.23, 0.02, 4), (70.3, 70.3))
-    found = predict_maps(stack, WANG2020, OPTIONS)
+    found = WANG2020.predict(stack, OPTIONS)
     assert found.score.shape == whole.shape
     np.testing.assert_allclose(
         found.score, whole, atol=1e-3 * np.abs(whole).max()

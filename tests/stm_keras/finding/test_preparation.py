@@ -10,9 +10,9 @@ from stm_keras.preprocessing.preparation import (
     to_network_pixel,
 )
 from stm_keras.qpi.dispersion import (
+    given_q,
+    q_scale,
     ring_wave_numbers,
-    seen_scale,
-    told_rings,
 )
 from stm_keras.surfaces import SURFACES
 
@@ -62,7 +62,7 @@ def test_without_a_surface_the_ring_is_measured():
 @pytest.mark.parametrize("off", [-0.07, 0.05, 0.09])
 def test_rings_that_a_file_shows_correct_those_of_the_surface(off):
     maps = stack(rings(1.0), extent=(60.0, 60.0))
-    scale = seen_scale(maps, np.array([2.0 / (1 + off)]))
+    scale = q_scale(maps, np.array([2.0 / (1 + off)]))
     assert scale == pytest.approx(1 + off, abs=0.02)
     assert abs(scale - 1) < abs(off) + 0.005
 
@@ -70,7 +70,7 @@ def test_rings_that_a_file_shows_correct_those_of_the_surface(off):
 def test_the_correction_is_the_same_for_all_maps_and_said():
     mass = (1.0 / 5.12317) ** 2 / 0.5  # 2k is 2/nm at the bias 0
     maps = stack(np.concatenate([rings(1.06)] * 3), [0.0] * 3, (60.0, 60.0))
-    ring, note = told_rings(maps, f"{mass},-0.5")
+    ring, note = given_q(maps, f"{mass},-0.5")
     np.testing.assert_allclose(ring, ring[0])
     assert ring[0] == pytest.approx(2.12, rel=0.02)
     assert "% as the maps show it" in note
@@ -83,7 +83,7 @@ def test_the_correction_is_the_same_for_all_maps_and_said():
 )
 def test_rings_that_tell_nothing_correct_nothing(data, expected):
     maps = stack(data, extent=(60.0, 60.0))
-    assert seen_scale(maps, np.array([expected])) == 1
+    assert q_scale(maps, np.array([expected])) == 1
 
 
 def test_a_surface_that_is_not_known_is_told_by_its_numbers():

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stm_keras.detector.card import OtherVersionError
+from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
-from stm_keras.finding.saved_finder import load_finder
+from stm_keras.models.card import OtherVersionError
 
 ROOT = Path(__file__).parents[3]
 OLDER = ROOT / "tests/stm_keras/cards/form_1.json"
@@ -34,7 +34,7 @@ def stored(tmp_path):
 
 
 def test_a_model_of_an_older_version_works(stored):
-    finder = load_finder(stored())
+    finder = load_detector(stored())
     assert finder.card.versions["stm-keras"] == "0.0.9"
     assert finder.card.threshold(1) == pytest.approx(3.45, abs=0.01)
     maps = np.random.default_rng(0).normal(size=(1, 2, 12, 12))
@@ -42,7 +42,7 @@ def test_a_model_of_an_older_version_works(stored):
 
 
 def test_a_model_of_a_newer_version_works_where_its_form_is_known(stored):
-    finder = load_finder(stored(versions={"stm-keras": "9.0"}))
+    finder = load_detector(stored(versions={"stm-keras": "9.0"}))
     assert finder.score(np.ones((1, 1, 4, 4))).shape == (1, 4, 4)
 
 
@@ -51,7 +51,7 @@ def test_a_form_that_does_not_exist_yet(stored):
         OtherVersionError,
         match=r"form 99 and was made by stm-keras 9\.0.*train it again",
     ):
-        load_finder(stored(format=99, versions={"stm-keras": "9.0"}))
+        load_detector(stored(format=99, versions={"stm-keras": "9.0"}))
 
 
 def test_a_newer_model_that_does_not_load(stored):
@@ -62,7 +62,7 @@ def test_a_newer_model_that_does_not_load(stored):
         OtherVersionError,
         match=r"cannot be used .*made by stm-keras 9\.0 \(here: .*install",
     ):
-        load_finder(stored(**newer))
+        load_detector(stored(**newer))
     with pytest.raises(InputError, match="is damaged") as refused:
-        load_finder(stored(detection=certain))
+        load_detector(stored(detection=certain))
     assert not isinstance(refused.value, OtherVersionError)

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from stm_keras.analysis.false_discovery import least_kept
-from stm_keras.detector.card import verify_checksums
 from stm_keras.fitting import adaptation_figures
 from stm_keras.fitting.adaptation import (
     Guard,
@@ -18,6 +16,8 @@ from stm_keras.fitting.context_training import fit_context, validation_batches
 from stm_keras.fitting.experiment import read_experiment
 from stm_keras.fitting.publication import report
 from stm_keras.io.reader import read_maps
+from stm_keras.models.card import verify_checksums
+from stm_keras.nn.decoding import least_kept
 from stm_keras.preprocessing.preparation import PredictOptions, prepare_maps
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
@@ -73,8 +73,8 @@ def test_an_experiment_is_shown_as_predict_shows_it(start, scan, experiment):
         read_maps(scan), start.card, PredictOptions("au111")
     )
     np.testing.assert_array_equal(stack.maps, prepared.ready.data)
-    assert prepared.ring_per_nm is not None
-    ring = prepared.ring_per_nm * np.mean(prepared.ready.pixel_nm)
+    assert prepared.q_per_nm is not None
+    ring = prepared.q_per_nm * np.mean(prepared.ready.pixel_nm)
     np.testing.assert_allclose(stack.ring_rad_px, ring, rtol=1e-6)
     assert {tile.shape for tile in experiment.tiles} == {(4, 20, 20)}
 

@@ -8,10 +8,8 @@ import tensorflow as tf
 
 from stm_keras import __version__
 from stm_keras.data.context_pipeline import ContextBatchConfig
-from stm_keras.detector.card import read_card, verify_checksums
+from stm_keras.detector import ContextDetector, load_detector
 from stm_keras.errors import InputError
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.saved_finder import load_finder
 from stm_keras.fitting.context_calibration import held_out
 from stm_keras.fitting.context_config import CHECKPOINT_STEPS
 from stm_keras.fitting.context_training import fit_context, train
@@ -19,6 +17,7 @@ from stm_keras.fitting.directory import is_finished
 from stm_keras.fitting.publication import report
 from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.model_evaluation import evaluate_model
+from stm_keras.models.card import read_card, verify_checksums
 from stm_keras.nn.calibration import fit_ground
 from stm_keras.nn.model import context
 
@@ -54,8 +53,8 @@ def test_the_saved_model_answers_as_keras_does(context_model):
     maps[0, 1, 4:6] = np.nan
     ring = np.array([[1.2, 0.0, 1.5]], np.float32)
     model = keras.saving.load_model(context_model / "model.keras")
-    finder = load_finder(context_model)
-    assert isinstance(finder, DetectionFinder)
+    finder = load_detector(context_model)
+    assert isinstance(finder, ContextDetector)
     whole = model(maps, ring).numpy()[0]
     np.testing.assert_allclose(
         finder.answer(maps[0], ring[0]), whole, rtol=1e-3, atol=1e-4
@@ -196,8 +195,8 @@ def test_without_a_step_only_the_calibration_is_new(
         before.get_weights(), after.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(one, other)
-    finder = load_finder(tmp_path / "anew")
-    assert isinstance(finder, DetectionFinder)
+    finder = load_detector(tmp_path / "anew")
+    assert isinstance(finder, ContextDetector)
     with pytest.raises(InputError, match="is not empty"):
         fit_context(context_config(tmp_path / "anew", **changes))
 

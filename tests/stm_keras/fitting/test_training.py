@@ -9,18 +9,18 @@ import pytest
 import tensorflow as tf
 
 from stm_keras.data.batch_config import BatchConfig
-from stm_keras.detector.card import (
+from stm_keras.detector import load_detector
+from stm_keras.errors import InputError
+from stm_keras.fitting.experiment import experiment_tiles
+from stm_keras.fitting.fit_config import FitConfig
+from stm_keras.fitting.publication import move_into, report
+from stm_keras.fitting.training import fit
+from stm_keras.models.card import (
     CARD_NAME,
     SUMS_NAME,
     read_card,
     verify_checksums,
 )
-from stm_keras.errors import InputError
-from stm_keras.finding.saved_finder import load_finder
-from stm_keras.fitting.experiment import experiment_tiles
-from stm_keras.fitting.fit_config import FitConfig
-from stm_keras.fitting.publication import move_into, report
-from stm_keras.fitting.training import fit
 
 NETWORK = {"filters": 4, "attention_filters": 2, "kernel_size": 3, "depth": 1}
 
@@ -77,7 +77,7 @@ def test_saved_model_scores_as_the_network(model):
     maps = np.random.default_rng(0).normal(size=(2, 5, 13, 17))
     maps = maps.astype(np.float32)
     np.testing.assert_allclose(
-        load_finder(model).score(maps), best(maps), rtol=1e-4, atol=1e-5
+        load_detector(model).score(maps), best(maps), rtol=1e-4, atol=1e-5
     )
 
 
@@ -104,8 +104,8 @@ def test_a_stopped_training_goes_on_where_it_was(friedel, model, tmp_path):
     fit(config(friedel, out), resume=True)
     maps = np.random.default_rng(1).normal(size=(1, 8, 20, 20))
     np.testing.assert_allclose(
-        load_finder(out).score(maps),
-        load_finder(model).score(maps),
+        load_detector(out).score(maps),
+        load_detector(model).score(maps),
         rtol=1e-3,
         atol=1e-4,
     )
@@ -162,10 +162,10 @@ def test_damaged_model_directory(model, tmp_path, name):
     shutil.copytree(model, copy, ignore=shutil.ignore_patterns("training"))
     (copy / name).write_bytes(b"\x00damaged")
     with pytest.raises(InputError, match="damaged"):
-        load_finder(copy)
+        load_detector(copy)
     (copy / name).unlink()
     with pytest.raises(InputError, match=r"damaged|not a model directory"):
-        load_finder(copy)
+        load_detector(copy)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from stm_keras.analysis.detections import find_detections
-from stm_keras.analysis.false_discovery import least_kept
 from stm_keras.analysis.peaks import find_peaks
-from stm_keras.nn.decoding import MOST, locate_detections, locate_peaks
+from stm_keras.nn.decoding import (
+    MOST,
+    find_detections,
+    least_kept,
+    locate_detections,
+    locate_peaks,
+)
 
 RATE = 0.3
 CERTAIN = 1e-6

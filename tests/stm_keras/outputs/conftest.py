@@ -1,28 +1,12 @@
 import numpy as np
 import pytest
 
-from stm_keras.detections import Found
-from stm_keras.detector.card import ModelCard
-from stm_keras.finding.prediction import Prediction, PredictOptions
+from stm_keras.detections import Detections, Search
 from stm_keras.io.cropping import crop
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.placement import Placement
+from stm_keras.preprocessing.preparation import PredictOptions
 
-CARD = ModelCard(
-    name="little",
-    network={},
-    command="stmk fit",
-    data={},
-    training={},
-    tile_px=20,
-    reach_px=3,
-    ring_rad_px=(1.3, 1.8),
-    thresholds={1: 3.5},
-    floors={1: 0.2},
-    scores={},
-    made={"date": "2026-11-25"},
-    versions={"stm-keras": "0.1.0"},
-)
 POSITIONS = np.array([[12.25, 30.5], [5.0, 8.75], [33.125, 16.0]])
 SCORES = np.array([9.5, 6.25, 4.0])
 
@@ -51,24 +35,25 @@ def prediction():
         part = crop(maps, (4, 40), (6, 50)).sorted_by_bias()
         score = rng.normal(size=(18, 11)).astype(np.float32)
         score[0, 0] = np.nan
-        return Prediction(
+        search = Search(
+            origin_px=(4, 6),
+            levelled=part,
+            maps=part,
+            score=score,
+            needs_every_map=True,
+            model={"name": "little", "made": {}, "versions": {}},
+            options=PredictOptions(surface="cu111").as_fields(),
+        )
+        return Detections(
             maps,
-            (4, 6),
-            part,
-            part,
-            Found(
-                score,
-                positions,
-                SCORES[: len(positions)],
-                3.5,
-                0.2,
-                **(certainty or {}),
-            ),
             positions,
-            certainty and 0.1 * np.ones_like(positions),
-            PredictOptions(surface="cu111"),
-            CARD,
-            (*maps.provenance, "a note", "warning: b.sxm: odd"),
+            SCORES[: len(positions)],
+            3.5,
+            search=search,
+            floor=0.2,
+            deviations_px=certainty and 0.1 * np.ones_like(positions),
+            notes=(*maps.provenance, "a note", "warning: b.sxm: odd"),
+            **{k: v for k, v in (certainty or {}).items() if k != "deviations"},
         )
 
     return make

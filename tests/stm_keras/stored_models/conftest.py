@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from stm_keras.detector.card import write_checksums
+from stm_keras.models.card import write_checksums
 
 CARDS = Path(__file__).parents[1] / "cards"
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from stm_keras.detector.stored import describe, look_at
 from stm_keras.errors import InputError
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
+from stm_keras.models.stored import describe, look_at
 
 SHIPPED = Path(__file__).parents[3] / "saved_models/wang2020"
 

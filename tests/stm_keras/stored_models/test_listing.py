@@ -1,4 +1,4 @@
-from stm_keras.detector.stored import find_models, list_models
+from stm_keras.models.stored import find_models, list_models
 
 
 def test_a_line_a_model(store, folder):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from stm_keras.detector.stored import read_signatures
 from stm_keras.errors import InputError
+from stm_keras.models.stored import read_signatures
 
 MODEL = Path(__file__).parents[3] / "saved_models/wang2020"
 

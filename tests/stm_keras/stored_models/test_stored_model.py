@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from stm_keras.detector.card import OtherVersionError
-from stm_keras.detector.stored import find_models, named_model
 from stm_keras.errors import InputError
+from stm_keras.models.card import OtherVersionError
+from stm_keras.models.stored import find_models, named_model
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,17 +1,17 @@
 """Functions of an exported model: what goes in, what comes out."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from stm_keras.detector.card import ModelCard
+from stm_keras.models.card import ProbabilitySelection, ScoreSelection
 from stm_keras.nn.calibration import Ground
 from stm_keras.nn.context import LEAST_FRAME_PX
-from stm_keras.nn.decoding import locate_detections, locate_peaks
+from stm_keras.nn.decoding import locate_detections, locate_standing_out
 from stm_keras.nn.model import ImpurityFinder
 
 Named = dict[str, tf.Tensor]
@@ -311,19 +311,18 @@ _MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
 
 def context_endpoints(
     model: ImpurityFinder,
-    detection: Mapping[str, Any],
+    selection: ProbabilitySelection,
     ground: Ground | None,
 ) -> list[Endpoint]:
     """Signatures of a model with the network `Context`.
 
     Args:
         model: the trained network.
-        detection: of its card; the `threshold`, `false_discovery_rate` and
-            `false_beforehand` of what `locate` gives.
+        selection: of its card, what `locate` gives.
         ground: what the training fields look like to the network; None leaves
             `describe` out.
     """
-    answers = _ContextAnswers(model, detection)
+    answers = _ContextAnswers(model, selection)
     public, tiles = (MAPS, RING, PIXEL), (MAPS, _RING_PX, _MEASURED)
     every = endpoints(answers, model.network, public, tiles)
     if ground is not None:
@@ -341,10 +340,10 @@ def context_endpoints(
 
 @dataclass(frozen=True)
 class _ContextAnswers:
-    """See `stm_keras.detector.signatures.Answers`."""
+    """See `stm_keras.models.signatures.Answers`."""
 
     model: ImpurityFinder
-    detection: Mapping[str, Any]
+    selection: ProbabilitySelection
 
     def serve(
         self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
@@ -363,9 +362,9 @@ class _ContextAnswers:
         logit = tf.where(tf.expand_dims(seen, -1), logit, _NOWHERE)
         found = locate_detections(
             tf.concat([logit, rest], axis=-1),
-            float(self.detection["threshold"]),
-            float(self.detection["false_discovery_rate"]),
-            float(self.detection.get("false_beforehand", 0.0)),
+            self.selection.threshold,
+            self.selection.false_discovery_rate,
+            self.selection.prior_false,
         )
         return {
             "positions_px": found.positions,
@@ -431,24 +430,25 @@ def _named(output: tf.Tensor) -> Named:
     }
 
 
-def score_endpoints(model: ImpurityFinder, card: ModelCard) -> list[Endpoint]:
+def score_endpoints(
+    model: ImpurityFinder, selection: ScoreSelection
+) -> list[Endpoint]:
     """Signatures of a model with the network `Wang2020`.
 
     Args:
-        model: the trained network.
-        card: thresholds and floors by the number of maps, and the network's
-            reach, which a frame must exceed.
+        model: the trained network, whose receptive field a frame must exceed.
+        selection: of its card, what `locate` gives.
     """
-    answers = _ScoreAnswers(model, card)
+    answers = _ScoreAnswers(model, selection)
     return endpoints(answers, model.network, (MAPS, PIXEL), (MAPS,))
 
 
 @dataclass(frozen=True)
 class _ScoreAnswers:
-    """See `stm_keras.detector.signatures.Answers`."""
+    """See `stm_keras.models.signatures.Answers`."""
 
     model: ImpurityFinder
-    card: ModelCard
+    selection: ScoreSelection
 
     def serve(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
         score, seen, _ = self._answer(maps, pixel_nm)
@@ -470,13 +470,11 @@ class _ScoreAnswers:
     def locate(self, maps: tf.Tensor, pixel_nm: tf.Tensor) -> Named:
         score, seen, pixel = self._answer(maps, pixel_nm)
         n_maps = tf.shape(maps)[1]
-        height = _standardised(score, seen)
-        found = locate_peaks(
-            height,
-            seen
-            & (height > _nearest(self.card.thresholds, n_maps))
-            & (score > self._noise_floor(n_maps)),
+        found = locate_standing_out(
+            score,
             seen,
+            _nearest(self.selection.thresholds, n_maps),
+            self._noise_floor(n_maps),
         )
         return {
             "positions_px": found.positions,
@@ -495,15 +493,16 @@ class _ScoreAnswers:
         return {"score": self.model.network(maps, standardised=True)}
 
     def _noise_floor(self, n_maps: tf.Tensor) -> tf.Tensor:
-        """See `ModelCard.noise_floor`."""
-        most = float(max(self.card.floors))
+        """See `ScoreSelection.noise_floor`."""
+        most = float(max(self.selection.floors))
         beyond = tf.maximum(1.0, tf.cast(n_maps, tf.float32) / most)
-        return _nearest(self.card.floors, n_maps) * beyond
+        return _nearest(self.selection.floors, n_maps) * beyond
 
     def _usable(
         self, maps: tf.Tensor, pixel_nm: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        maps, pixel = checked(maps, pixel_nm, None, self.card.reach_px + 1)
+        least_px = self.model.network.reach_px + 1
+        maps, pixel = checked(maps, pixel_nm, None, least_px)
         return maps, pixel
 
     def _answer(
@@ -520,15 +519,6 @@ class _ScoreAnswers:
 def _in_every_map(maps: tf.Tensor) -> tf.Tensor:
     """Where every map has a number."""
     return tf.reduce_all(tf.math.is_finite(maps), axis=1)
-
-
-def _standardised(score: tf.Tensor, seen: tf.Tensor) -> tf.Tensor:
-    """See `stm_keras.scoring.standardised`."""
-    held = tf.cast(seen, tf.float32)
-    count = tf.maximum(tf.reduce_sum(held, (1, 2), keepdims=True), 1.0)
-    away = score - tf.reduce_sum(score * held, (1, 2), keepdims=True) / count
-    square = tf.reduce_sum(away**2 * held, (1, 2), keepdims=True) / count
-    return tf.math.divide_no_nan(away, tf.sqrt(square))
 
 
 def _nearest(by_count: dict[int, float], n_maps: tf.Tensor) -> tf.Tensor:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from stm_keras.data.tiles import Tiling, cut_tiles, score_in_tiles
+from stm_keras.detector.tiles import Tiling, cut_tiles, score_in_tiles
 from stm_keras.errors import InputError
 
 

@@ -15,15 +15,18 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from stm_keras.detector.card import (
+from stm_keras.errors import InputError
+from stm_keras.models.card import (
     CARD_NAME,
     SUMS_NAME,
     ModelCard,
+    ProbabilitySelection,
+    ScoreSelection,
     read_card,
     write_card,
     write_checksums,
 )
-from stm_keras.detector.signatures import (
+from stm_keras.models.signatures import (
     OUTPUTS,
     RING_RAD_PX,
     Endpoint,
@@ -31,7 +34,6 @@ from stm_keras.detector.signatures import (
     context_endpoints,
     score_endpoints,
 )
-from stm_keras.errors import InputError
 from stm_keras.nn.calibration import Ground, read_ground
 from stm_keras.nn.context import LEAST_FRAME_PX, Context
 from stm_keras.nn.decoding import MOST
@@ -79,7 +81,7 @@ def described(
 def _limits(card: ModelCard) -> dict[str, str]:
     low, high = card.ring_rad_px
     trained = f"between {low:.3g} and {high:.3g} rad/px"
-    if card.detection is not None:
+    if isinstance(card.selection, ProbabilitySelection):
         least, most = RING_RAD_PX
         own = {
             "H, W": f"{LEAST_FRAME_PX} px or more",
@@ -155,15 +157,18 @@ def endpoints_of(
     model: ImpurityFinder, card: ModelCard, ground: Ground | None
 ) -> list[Endpoint]:
     """What a model can be asked; see `export_saved_model`."""
+    wanted: type = ScoreSelection
     if isinstance(model.network, Context):
-        if card.detection is None:
-            raise InputError(
-                f"The card of {card.name} has no `detection`, from which a "
-                "network `context` keeps positions. Restore it or train the "
-                "model again."
-            )
-        return context_endpoints(model, card.detection, ground)
-    return score_endpoints(model, card)
+        wanted = ProbabilitySelection
+    if not isinstance(card.selection, wanted):
+        raise InputError(
+            f"The card of {card.name} tells what another network keeps than "
+            f"{type(model.network).__name__}. Restore it or train the model "
+            "again."
+        )
+    if isinstance(card.selection, ProbabilitySelection):
+        return context_endpoints(model, card.selection, ground)
+    return score_endpoints(model, card.selection)
 
 
 def signatures_of(

@@ -11,19 +11,20 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from stm_keras.detector.card import (
+from stm_keras.errors import InputError, one_line
+from stm_keras.fitting.adaptation_figures import adaptation_lines
+from stm_keras.models.card import (
     CARD_NAME,
     SUMS_NAME,
     TRAINING,
     Differences,
     ModelCard,
     OtherVersionError,
+    ScoreSelection,
     model_files,
     read_card,
     verify_checksums,
 )
-from stm_keras.errors import InputError, one_line
-from stm_keras.fitting.adaptation_figures import adaptation_lines
 from stm_keras.scoring import format_card_scores
 from stm_keras.system import OURS
 
@@ -221,11 +222,18 @@ def list_models(models: Iterable[StoredModel]) -> list[str]:
 
 def trained_with(card: ModelCard) -> list[int]:
     """Numbers of maps that a model was trained with, from few to many."""
-    if card.thresholds:
-        return sorted(card.thresholds)
+    if isinstance(card.selection, ScoreSelection):
+        return sorted(card.selection.thresholds)
     batches = card.training.get("batches")
     counts = batches.get("voltages") if isinstance(batches, dict) else None
     return sorted(set(counts)) if isinstance(counts, list) else []
+
+
+def _given_q(card: ModelCard) -> str:
+    """Whether a network takes the scattering wave vector of each map."""
+    if isinstance(card.selection, ScoreSelection):
+        return "without"
+    return "with or without"
 
 
 def _row(model: StoredModel) -> tuple[str, ...]:
@@ -237,7 +245,7 @@ def _row(model: StoredModel) -> tuple[str, ...]:
         str(card.network.get("class", _UNKNOWN)),
         f"{parameters:,}" if isinstance(parameters, int) else _UNKNOWN,
         ",".join(map(str, trained_with(card))) or _UNKNOWN,
-        "with or without" if card.detection else "without",
+        _given_q(card),
         str(card.made.get("date", _UNKNOWN)),
         str(card.versions.get(OURS, _UNKNOWN)),
         f"{model.size_bytes / 1e6:.1f}",
@@ -378,37 +386,39 @@ def _data(data: dict[str, Any]) -> str:
 
 def _use(card: ModelCard) -> Iterator[tuple[str, str]]:
     counts = ", ".join(map(str, trained_with(card))) or "an unknown number of"
-    k = "with or without" if card.detection else "without"
     yield (
         "takes",
-        f"any number of maps, {k} their wave numbers; trained with {counts} at "
-        f"a time, on fields of {card.tile_px} px; sees {card.reach_px} px far",
+        f"any number of maps, {_given_q(card)} their q; trained with {counts} "
+        f"at a time, on fields of {card.tile_px} px; receptive field "
+        f"{card.reach_px} px to each side",
     )
     low, high = card.ring_rad_px
     yield "rings", f"2k from {low:.3g} to {high:.3g} rad/px"
 
 
 def _quality(card: ModelCard) -> Iterator[tuple[str, str]]:
-    detection = card.detection
-    if detection is None:
-        least, floor = _by_maps(card.thresholds), _by_maps(card.floors)
+    selection = card.selection
+    if isinstance(selection, ScoreSelection):
+        least = _by_maps(selection.thresholds)
+        floor = _by_maps(selection.floors)
         yield "threshold", f"S of {least}, in deviations above its mean"
         yield "noise floor", f"S of {floor}, once in 80 x 80 px of white noise"
         yield "calibration", "none: gives a score S, and no probability"
         return
     yield (
         "threshold",
-        f"probability {detection['threshold']:.3g} at least, and of those kept "
-        f"in a stack {detection['false_discovery_rate']:.0%} false by "
-        "expectation at most, "
-        f"{detection.get('false_beforehand', 0.0):g} of one counted beforehand",
+        f"probability {selection.threshold:.3g} at least, and of those kept "
+        f"in a stack {selection.false_discovery_rate:.0%} false by "
+        f"expectation at most; prior count of false ones "
+        f"{selection.prior_false:g}",
     )
-    error = detection["reliability"]["expected_calibration_error"]
+    measured = selection.measured
+    error = measured["reliability"]["expected_calibration_error"]
     yield (
         "calibration",
         f"expected error of a probability {error:.3f}; standard deviation of "
-        f"z-scores {detection['z_standard_deviation']:.2f}; "
-        f"{detection['false_in_surrogate_80x80']:.2f} found in 80 x 80 px "
+        f"z-scores {measured['z_standard_deviation']:.2f}; "
+        f"{measured['false_in_surrogate_80x80']:.2f} found in 80 x 80 px "
         "without an impurity",
     )
 

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,53 +29,24 @@ class OtherVersionError(InputError):
 
 
 @dataclass(frozen=True)
-class ModelCard:
-    """The card of a model, stored as `model_card.json` beside it.
+class ScoreSelection:
+    """What a network that gives the score S alone keeps.
 
     Attributes:
-        name: the model's name.
-        network: class and sizes of the network.
-        command: what to type to train it again.
-        data: metadata of the training set: its path, config and seed.
-        training: options and seeds of the training, and how it went.
-        tile_px: side of the maps it was trained on [px].
-        reach_px: how far away [px] a pixel can be to count for a score.
-        ring_rad_px: least and greatest wave number 2k of the rings that it
-            was trained on [rad/px]; files are resampled to lie there.
         thresholds: least S of a detection, in its standard deviations above
             its mean, by number of maps; chosen on the validation split.
-            Empty, like `floors`, with `detection`.
         floors: least S of a detection, by number of maps: what white noise
             reaches once in a frame of 80 x 80 px.
-        scores: on the test split, by method.
-        made: date, machine, and seconds that the epochs took.
-        versions: of Python and the packages that made it.
-        detection: of `Context`: the least probability of a detection, the
-            false-discovery rate that it follows from, and how true the
-            probabilities and deviations are; None for a network that gives S
-            alone.
-        adaptation: of `Context` adapted to an experiment: figures before and
-            after, and which network it is; see
-            `stm_keras.fitting.adaptation_figures`. None for any other.
-        format: version of this card's form.
     """
 
-    name: str
-    network: dict[str, Any]
-    command: str
-    data: dict[str, Any]
-    training: dict[str, Any]
-    tile_px: int
-    reach_px: int
-    ring_rad_px: tuple[float, float]
     thresholds: dict[int, float]
     floors: dict[int, float]
-    scores: dict[str, Any]
-    made: dict[str, Any]
-    versions: dict[str, str]
-    detection: dict[str, Any] | None = None
-    adaptation: dict[str, Any] | None = None
-    format: int = CARD_FORMAT
+
+    def __post_init__(self) -> None:
+        for name in ("thresholds", "floors"):
+            counts = getattr(self, name)
+            if not counts or min(counts) < 1:
+                raise ValueError(f"{name} name no number of maps")
 
     def threshold(self, n_maps: int) -> float:
         """Least S of a detection in a stack of `n_maps` maps.
@@ -95,6 +66,93 @@ class ModelCard:
         beyond = max(1.0, n_maps / max(self.floors))
         return self.floors[nearest] * beyond
 
+    def as_fields(self) -> dict[str, Any]:
+        """Its keys in `model_card.json`."""
+        return {**dataclasses.asdict(self), "detection": None}
+
+
+@dataclass(frozen=True)
+class ProbabilitySelection:
+    """What a network that gives probabilities keeps.
+
+    Attributes:
+        threshold: no detection is less probable, whatever else is found.
+        false_discovery_rate: the share of false ones that may be expected.
+        prior_false: count of false detections before any is inspected; in
+            the file `false_beforehand`.
+        measured: how true the probabilities and deviations are, on the test
+            split: `tolerance_px`, `reliability`, `z_standard_deviation`,
+            `false_in_surrogate_80x80`.
+    """
+
+    threshold: float
+    false_discovery_rate: float
+    prior_false: float = 0.0
+    measured: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "false_discovery_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"detection: {name} is no share")
+        if not self.prior_false >= 0:
+            raise ValueError("detection: false_beforehand is below 0")
+
+    def as_fields(self) -> dict[str, Any]:
+        """Its keys in `model_card.json`."""
+        return {
+            "thresholds": {},
+            "floors": {},
+            "detection": {
+                "threshold": self.threshold,
+                "false_discovery_rate": self.false_discovery_rate,
+                "false_beforehand": self.prior_false,
+                **self.measured,
+            },
+        }
+
+
+Selection = ScoreSelection | ProbabilitySelection
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The card of a model, stored as `model_card.json` beside it.
+
+    Attributes:
+        name: the model's name.
+        network: class and sizes of the network.
+        command: what to type to train it again.
+        data: metadata of the training set: its path, config and seed.
+        training: options and seeds of the training, and how it went.
+        tile_px: side of the maps it was trained on [px].
+        reach_px: how far away [px] a pixel can be to count for a score.
+        ring_rad_px: least and greatest wave number 2k of the rings that it
+            was trained on [rad/px]; files are resampled to lie there.
+        selection: what a detection must reach.
+        scores: on the test split, by method.
+        made: date, machine, and seconds that the epochs took.
+        versions: of Python and the packages that made it.
+        adaptation: of `Context` adapted to an experiment: figures before and
+            after, and which network it is; see
+            `stm_keras.fitting.adaptation_figures`. None for any other.
+        format: version of this card's form.
+    """
+
+    name: str
+    network: dict[str, Any]
+    command: str
+    data: dict[str, Any]
+    training: dict[str, Any]
+    tile_px: int
+    reach_px: int
+    ring_rad_px: tuple[float, float]
+    selection: Selection
+    scores: dict[str, Any]
+    made: dict[str, Any]
+    versions: dict[str, str]
+    adaptation: dict[str, Any] | None = None
+    format: int = CARD_FORMAT
+
 
 def _nearest(counts: Mapping[int, float], n_maps: int) -> int:
     return min(counts, key=lambda n: max(n / n_maps, n_maps / n))
@@ -103,9 +161,7 @@ def _nearest(counts: Mapping[int, float], n_maps: int) -> int:
 def write_card(card: ModelCard, directory: str | Path) -> None:
     """Write `model_card.json` into a model's directory."""
     with atomic_file(Path(directory) / CARD_NAME) as temporary:
-        temporary.write_text(
-            json.dumps(dataclasses.asdict(card), indent=2) + "\n"
-        )
+        temporary.write_text(json.dumps(_fields(card), indent=2) + "\n")
 
 
 def read_card(directory: str | Path) -> ModelCard:
@@ -146,18 +202,35 @@ def _typed(fields: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(fields[name], dict):
             raise TypeError(f"{name} is no table")
     typed = {**fields, "ring_rad_px": (float(low), float(high))}
-    for name in ("thresholds", "floors"):
-        typed[name] = {int(n): float(s) for n, s in fields[name].items()}
-        needed = fields.get("detection") is None
-        if needed and (not typed[name] or min(typed[name]) < 1):
-            raise ValueError(f"{name} name no number of maps")
-    if fields.get("detection") is not None:
-        for name in ("threshold", "false_discovery_rate"):
-            if not 0 < float(fields["detection"][name]) < 1:
-                raise ValueError(f"detection: {name} is no share")
-        if not float(fields["detection"].get("false_beforehand", 0.0)) >= 0:
-            raise ValueError("detection: false_beforehand is below 0")
-    return typed
+    parts = [typed.pop(n, None) for n in ("thresholds", "floors", "detection")]
+    return typed | {"selection": _selection(*parts)}
+
+
+def _selection(
+    thresholds: dict[str, float],
+    floors: dict[str, float],
+    detection: dict[str, Any] | None,
+) -> Selection:
+    """The section of a card's selection; its keys stand side by side there."""
+    if detection is None:
+        return ScoreSelection(
+            {int(n): float(s) for n, s in thresholds.items()},
+            {int(n): float(s) for n, s in floors.items()},
+        )
+    measured = {**detection}
+    return ProbabilitySelection(
+        float(measured.pop("threshold")),
+        float(measured.pop("false_discovery_rate")),
+        float(measured.pop("false_beforehand", 0.0)),
+        measured,
+    )
+
+
+def _fields(card: ModelCard) -> dict[str, Any]:
+    """What `model_card.json` holds: undoes `_typed`."""
+    fields = dataclasses.asdict(card)
+    del fields["selection"]
+    return fields | card.selection.as_fields()
 
 
 def _other_form(path: Path, fields: dict[str, Any]) -> OtherVersionError:
