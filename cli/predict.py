@@ -88,7 +88,7 @@ def predict(
         from stm_keras.finding.predict_options import PredictOptions
         from stm_keras.io.cleaning.cleaning_options import CleaningOptions
         from stm_keras.io.cropping import Region
-        from stm_keras.io.options import ReadOptions
+        from stm_keras.io.recording import ReadOptions
         from stm_keras.outputs.options import OutputOptions
     read = ReadOptions(
         channel=channel,

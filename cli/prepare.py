@@ -69,7 +69,7 @@ def prepare(
         from stm_keras.finding.predict_options import PredictOptions
         from stm_keras.finding.tensors import write_tensors
         from stm_keras.io.cleaning.cleaning_options import CleaningOptions
-        from stm_keras.io.options import ReadOptions
+        from stm_keras.io.recording import ReadOptions
     options = FileOptions(
         ReadOptions(
             channel=channel,

@@ -16,7 +16,7 @@ from stm_keras.finding.rings import ring_wave_numbers
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.io.resampling import resample
-from stm_keras.io.stack import check_frame, read_stack
+from stm_keras.io.sets import check_frame, read_stack
 from stm_keras.simulation.scattering import check_sampling
 from stm_keras.surfaces import paper_wave_numbers
 

@@ -11,11 +11,10 @@ from stm_keras.finding.predict_options import Companions, PredictOptions
 from stm_keras.finding.prediction import predict_maps
 from stm_keras.finding.saved_finder import Finder, load_finder
 from stm_keras.io.channels import Quantity, quantity
-from stm_keras.io.folder import expand
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import maps_of, open_recording
-from stm_keras.io.stack import read_stack
+from stm_keras.io.recording import ReadOptions
+from stm_keras.io.sets import expand, read_stack
 from stm_keras.outputs import summary
 from stm_keras.outputs.options import OutputOptions
 from stm_keras.outputs.result_folder import write_prediction

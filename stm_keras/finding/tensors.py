@@ -16,7 +16,7 @@ from stm_keras.finding.file_prediction import (
     read_files,
 )
 from stm_keras.finding.prepared_maps import PreparedMaps, prepare_maps
-from stm_keras.io.folder import expand
+from stm_keras.io.sets import expand
 from stm_keras.model_card import ModelCard, read_card
 from stm_keras.nn.context import LEAST_FRAME_PX
 

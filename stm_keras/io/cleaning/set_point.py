@@ -19,8 +19,7 @@ import numpy as np
 from stm_keras.errors import InputError
 from stm_keras.io.channels import quantity
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.options import ReadOptions
-from stm_keras.io.recording import Recording
+from stm_keras.io.recording import ReadOptions, Recording
 from stm_keras.io.selection import select_maps
 
 # Below this share of a map's median current, I/V is the preamplifier's offset

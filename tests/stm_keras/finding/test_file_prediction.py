@@ -17,7 +17,7 @@ from stm_keras.finding.prediction import PredictOptions
 from stm_keras.finding.saved_finder import SavedFinder
 from stm_keras.io.cleaning.cleaning_options import CleaningOptions
 from stm_keras.io.cropping import Region
-from stm_keras.io.options import ReadOptions
+from stm_keras.io.recording import ReadOptions
 from stm_keras.model_card import ModelCard
 from stm_keras.outputs.options import OutputOptions
 from stm_keras.outputs.result_folder import FILES

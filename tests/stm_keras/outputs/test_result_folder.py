@@ -7,7 +7,7 @@ import pytest
 
 from stm_keras.analysis.positions_file import read_positions
 from stm_keras.errors import InputError
-from stm_keras.io.folder import expand
+from stm_keras.io.sets import expand
 from stm_keras.outputs import result_folder
 from stm_keras.outputs.notes import warnings_in
 from stm_keras.outputs.options import EXPORTS, OutputOptions
