@@ -11,7 +11,7 @@ was measured on a part of it: the channels of one frame are a recording.
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,8 +21,13 @@ from numpy.typing import NDArray
 from stm_keras.errors import InputError
 from stm_keras.io.channels import channel_key, quantity
 from stm_keras.io.placement import Placement
-from stm_keras.io.recording import Channel, Direction, Recording
-from stm_keras.io.units import nm_per, volts_per
+from stm_keras.io.recording import (
+    Channel,
+    Direction,
+    Recording,
+    printable,
+)
+from stm_keras.io.units import nm_per, scaled, to_si, volts_per
 
 # Compared in small letters, without blanks and signs: "Bias (V)" is "biasv".
 _BIAS = {
@@ -61,7 +66,11 @@ _BIAS_KEYS = (
     *("surfacevoltage", "tunnelingvoltage", "tunnellingvoltage", "gapbias"),
 )
 
-_MOST_LISTED = 12
+_MOST_LISTED = 8
+_LONGEST_NAME = 80
+_SWEEP_POINTS = 3  # at least, to differentiate
+_TABLE_SHARE = 16
+"""By how much an array is larger than a table of a few numbers beside it."""
 
 
 class NotMapsError(Exception):
@@ -103,6 +112,8 @@ class Layout:
             pixels and half a pixel around; None where unknown.
         centre_nm: x and y of the frame's centre [nm], where its y axis counts
             upwards, as a scanner's does; None otherwise.
+        is_guess: whether nothing but their order tells which axes are y and
+            x, as in a table of any numbers.
     """
 
     order: tuple[int, ...]
@@ -111,6 +122,7 @@ class Layout:
     bias_v: NDArray[np.float64]
     extent_nm: tuple[float, float] | None
     centre_nm: tuple[float, float] | None
+    is_guess: bool = False
 
     def arranged(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Turn the array into maps, a view [V, H, W]."""
@@ -153,6 +165,7 @@ def layout_of(axes: Sequence[Axis]) -> Layout:
         centre_nm=None
         if centres is None or None in centres
         else (float(centres[0] or 0), float(centres[1] or 0)),
+        is_guess=_named(y) is None and _named(x) is None,
     )
 
 
@@ -331,13 +344,87 @@ def _title_number(text: str) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Framed:
-    """A channel and the frame it was taken in; see `Recording`."""
+    """A channel and the frame it was taken in; see `Recording`.
+
+    Attributes:
+        is_guess: see `Layout`.
+    """
 
     channel: Channel
     shape: tuple[int, int]
     extent_nm: tuple[float, float] | None = None
     placement: Placement | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    is_guess: bool = False
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An array of a file that is no stack of maps.
+
+    Attributes:
+        name: of the array.
+        shape: all its sides.
+        why: it is none, after "name (shape)".
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    why: str
+
+    def __str__(self) -> str:
+        """For people: "iv (4 x 9) has no axis y"."""
+        sides = " x ".join(map(str, self.shape))
+        return printable(f"{self.name} ({sides}) {self.why}")
+
+
+def framed_array(
+    title: str,
+    axes: Sequence[Axis],
+    unit: str,
+    load: Callable[[], NDArray[np.floating]],
+    *,
+    bias_v: float = math.nan,
+    extent_nm: tuple[float, float] | None = None,
+    placement: Placement | None = None,
+) -> Framed:
+    """Describe an array as a channel; its numbers are read later.
+
+    Args:
+        title: its name, with direction and bias in it where they are known.
+        axes: its axes, in its order.
+        unit: of its numbers.
+        load: reads it, real, with these axes.
+        bias_v: of a single map [V], where no axis tells it; NaN: the title.
+        extent_nm: height and width [nm], in place of what the axes tell.
+        placement: likewise.
+
+    Raises:
+        NotMapsError: where it is no stack of maps.
+    """
+    layout = layout_of(axes)
+    name, direction, in_title = title_parts(printable(title))
+    factor, si_unit = to_si(unit)
+    biases = layout.bias_v
+    if biases.size == 1 and np.isnan(biases).all():
+        biases = np.array([in_title if math.isnan(bias_v) else bias_v])
+    channel = Channel(
+        name,
+        printable(si_unit),
+        biases,
+        lambda: scaled(layout.arranged(load()), factor),
+        direction,
+        sweep=biases.size >= _SWEEP_POINTS,
+    )
+    if placement is None and layout.centre_nm is not None:
+        placement = Placement(layout.centre_nm)
+    return Framed(
+        channel,
+        layout.shape,
+        extent_nm or layout.extent_nm,
+        placement,
+        is_guess=layout.is_guess,
+    )
 
 
 def recording_of(
@@ -348,12 +435,14 @@ def recording_of(
     metadata: Mapping[str, str] | None = None,
     notes: tuple[str, ...] = (),
     history: tuple[str, ...] = (),
+    refused: Sequence[Refused] = (),
     none: str = "no map",
 ) -> Recording:
     """Make a recording of the channels that share the most telling frame.
 
     That is one where dI/dV or a bias sweep was recorded, and of these the one
-    with most channels.
+    with most channels. A small table of which nothing says that it is an
+    image is none where a far larger array is there.
 
     Args:
         path: the file.
@@ -363,15 +452,24 @@ def recording_of(
         metadata: of the whole file; that of the frame's channels is added.
         notes: see `Recording`.
         history: likewise.
-        none: what to say where `framed` is empty: what is missing, and why.
+        refused: arrays that are no maps; named in a note.
+        none: what to say where no channel is left: what is missing, and why.
 
     Raises:
         InputError: where there is no channel.
     """
-    if not framed:
+    sizes = [math.prod(f.shape) for f in framed]
+    sizes += [math.prod(sorted(r.shape)[-2:]) for r in refused]
+    images = [
+        f
+        for f in framed
+        if not f.is_guess
+        or math.prod(f.shape) * _TABLE_SHARE >= max(sizes, default=0)
+    ]
+    if not images:
         raise InputError(f"{path}: {none}.")
     frames: dict[tuple[object, ...], list[Framed]] = {}
-    for one in framed:
+    for one in images:
         frames.setdefault((one.shape, one.extent_nm), []).append(one)
     # Of equal ones the first: `max` keeps to it.
     chosen = max(frames.values(), key=_telling)
@@ -379,6 +477,9 @@ def recording_of(
     left = [f.channel.name for f in framed if f not in chosen]
     if left:
         notes = (*notes, _left_out(first.shape, left))
+    if refused:
+        listed = shortened([str(r) for r in refused])
+        notes = (*notes, f"warning: left out, as no maps: {listed}")
     known = dict(metadata or {})
     for one in reversed(chosen):
         known |= one.metadata
@@ -406,7 +507,7 @@ def _left_out(shape: tuple[int, int], names: Sequence[str]) -> str:
     rows, columns = shape
     return (
         f"warning: only the channels of {rows} x {columns} px are read, "
-        f"left out: {', '.join(dict.fromkeys(names))}"
+        f"left out: {shortened([*dict.fromkeys(names)])}"
     )
 
 
@@ -456,16 +557,16 @@ def _joined(group: Sequence[Framed], bias_v: NDArray[np.float64]) -> Framed:
 def shortened(names: Sequence[str]) -> str:
     """A list for a message, cut where it is long."""
     more = len(names) - _MOST_LISTED
-    text = ", ".join(names[:_MOST_LISTED])
+    text = ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_LISTED])
     return f"{text} and {more} more" if more > 0 else text
 
 
-def _telling(frame: Sequence[Framed]) -> tuple[bool, int]:
+def _telling(frame: Sequence[Framed]) -> tuple[bool, bool, int]:
     channels = [one.channel for one in frame]
     spectral = any(
         c.sweep or quantity(c.name, c.unit) == "didv" for c in channels
     )
-    return spectral, len(channels)
+    return not frame[0].is_guess, spectral, len(channels)
 
 
 def _told_apart(channels: Sequence[Channel]) -> tuple[Channel, ...]:

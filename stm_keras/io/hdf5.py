@@ -18,7 +18,7 @@ https://fairmat-nfdi.github.io/nexus_definitions/.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,20 +32,17 @@ from stm_keras.io import hdf5_storage as storage
 from stm_keras.io.axes import (
     Axis,
     Framed,
-    Layout,
     NotMapsError,
+    Refused,
     bias_of,
-    layout_of,
+    framed_array,
     recording_of,
     shortened,
     stacked,
-    title_parts,
 )
-from stm_keras.io.placement import Placement
-from stm_keras.io.recording import Channel, Direction, Recording, printable
-from stm_keras.io.units import nm_per, scaled, to_si, volts_per
-
-_SWEEP_POINTS = 3  # at least, to differentiate
+from stm_keras.io.placement import placed
+from stm_keras.io.recording import Direction, Recording, printable
+from stm_keras.io.units import nm_per, volts_per
 
 _PROBE = ("NXspm", "NXstm", "NXsts", "NXafm")
 _SHOWN = (
@@ -53,6 +50,7 @@ _SHOWN = (
     *("experiment_technique", "experiment_description"),
 )
 _ANGLES = ("scan_angle_x", "scan_angle")
+_RANGES, _OFFSETS = ("scan_range",), ("scan_offset_value", "scan_offset")
 _MOST_TEXT = 300
 _MOST_DEFAULTS = 5
 _MIRRORED = (
@@ -81,31 +79,36 @@ def framed_dataset(
         NotMapsError: where it is no stack of maps.
         InputError: where its size is not to be believed.
     """
-    layout = layout_of(axes)
     storage.check(path, dataset)
-    own = storage.text_of(dataset, "channel")
-    name = own or title or str(dataset.name).rsplit("/", 1)[-1]
-    name, direction, in_title = title_parts(printable(name))
-    said = storage.text_of(dataset, "direction").lower()
-    ways: dict[str, Direction] = {"backward": "backward", "forward": "forward"}
-    factor, unit = to_si(storage.text_of(dataset, "units", "unit"))
-    biases = _bias_v(dataset, layout)
-    if biases.size == 1 and np.isnan(biases).all():
-        biases = np.array([in_title if np.isnan(bias_v) else bias_v])
+    own = printable(storage.text_of(dataset, "channel"))
+    near = list(_biases_beside(dataset))
+    one = framed_array(
+        own or title or str(dataset.name).rsplit("/", 1)[-1],
+        axes,
+        storage.text_of(dataset, "units", "unit"),
+        partial(_load, path, str(dataset.name)),
+        bias_v=next((float(v[0]) for v in near if v.size == 1), bias_v),
+        extent_nm=_extent_nm(dataset),
+        placement=placed(_numbers_beside(dataset, "centre_nm", 2)),
+    )
+    channel, placement = one.channel, one.placement
+    if not np.isfinite(channel.bias_v).all():
+        fitting = [v for v in near if v.size == channel.bias_v.size]
+        channel = replace(channel, bias_v=[*fitting, channel.bias_v][0])
+    turn = _numbers_beside(dataset, "angle_deg", 1)
+    if placement is not None and turn is not None:
+        placement = placed(placement.centre_nm, turn[0])
     missing = storage.missing_chunks(dataset)
     note = f"warning: unfinished, {missing} parts were never written"
-    channel = Channel(
-        own if own else name,
-        printable(unit),
-        biases,
-        partial(_load, path, str(dataset.name), layout, factor),
-        ways.get(said, direction),
-        sweep=biases.size >= _SWEEP_POINTS,
+    said = storage.text_of(dataset, "direction").lower()
+    ways: dict[str, Direction] = {"backward": "backward", "forward": "forward"}
+    channel = replace(
+        channel,
+        name=own or channel.name,
+        direction=ways.get(said, channel.direction),
         note=note if missing else "",
     )
-    extent_nm = _extent_nm(dataset) or layout.extent_nm
-    placed = _placement(dataset, layout)
-    return Framed(channel, layout.shape, extent_nm, placed)
+    return replace(one, channel=channel, placement=placement)
 
 
 def scaled_axes(dataset: h5py.Dataset) -> list[Axis]:
@@ -140,27 +143,21 @@ def axis_of(scale: h5py.Dataset, size: int) -> Axis | None:
     )
 
 
-def _load(
-    path: Path, name: str, layout: Layout, factor: float
-) -> NDArray[np.floating]:
+def _load(path: Path, name: str) -> NDArray[np.floating]:
     with storage.opened(path) as file:
         dataset = storage.member(file, name)
         if not isinstance(dataset, h5py.Dataset):
             raise InputError(f"{path}: {name} is gone. Read the file again.")
-        maps = layout.arranged(storage.numbers(path, dataset))
-    return scaled(maps, factor)
+        return storage.numbers(path, dataset)
 
 
-def _bias_v(dataset: h5py.Dataset, layout: Layout) -> NDArray[np.float64]:
-    """Bias of each map [V]: from the axis, or from what stands beside it."""
-    if np.isfinite(layout.bias_v).all():
-        return layout.bias_v
+def _biases_beside(dataset: h5py.Dataset) -> Iterator[NDArray[np.float64]]:
+    """What stands beside a dataset of its biases [V], nearest first."""
     for name, unit in (("bias_v", "V"), ("bias", "")):
         for values, own_unit in _beside(dataset, name):
             factor = volts_per(unit or own_unit or "V")
-            if values.size == layout.bias_v.size and factor is not None:
-                return values * factor
-    return layout.bias_v
+            if factor is not None and values.size:
+                yield values * factor
 
 
 def _extent_nm(dataset: h5py.Dataset) -> tuple[float, float] | None:
@@ -172,14 +169,12 @@ def _extent_nm(dataset: h5py.Dataset) -> tuple[float, float] | None:
     return None
 
 
-def _placement(dataset: h5py.Dataset, layout: Layout) -> Placement | None:
-    centres = [v for v, _ in _beside(dataset, "centre_nm") if v.size == 2]
-    angles = [v for v, _ in _beside(dataset, "angle_deg") if v.size == 1]
-    centre = tuple(map(float, centres[0])) if centres else layout.centre_nm
-    angle = float(angles[0][0]) if angles else 0.0
-    if centre is None or not np.isfinite([*centre, angle]).all():
-        return None
-    return Placement((centre[0], centre[1]), angle)
+def _numbers_beside(
+    dataset: h5py.Dataset, name: str, n: int
+) -> list[float] | None:
+    """So many numbers of a name near a dataset."""
+    found = (values for values, _ in _beside(dataset, name))
+    return next((v.tolist() for v in found if v.size == n), None)
 
 
 def _beside(
@@ -227,33 +222,69 @@ def signals(group: h5py.Group) -> list[str]:
 
 def signal_axes(
     group: h5py.Group, dataset: h5py.Dataset, probe: bool
-) -> list[Axis]:
+) -> tuple[list[Axis], str]:
     """The axes of a signal, as @axes and @..._indices say.
 
-    Writers of scanning probe files name x before y although rows count y;
-    the axes' lengths tell, and for a square the kind of file.
+    Both may be wrong: writers of scanning probe files name x before y, or
+    give x the index 0, although rows count y (pynxtools-spm writes
+    axes=["y", "x"] beside x_indices=0). The axes' lengths tell, and for a
+    square the kind of file.
+
+    Returns:
+        The axes, and a line for `provenance` where the statements contradict
+        each other; "" otherwise.
+
+    Raises:
+        NotMapsError: where they do and nothing tells which is right.
     """
+    by_order, by_index = _stated_orders(group, dataset)
+    orders = [by_order]
+    if by_index is not None and by_index != by_order:
+        orders.append(by_index)
+    elif by_index is None and by_order[-2:] == ["x", "y"]:
+        # Of a file that is none of a probe, the order is believed first.
+        orders.insert(0 if probe else 1, [*by_order[:-2], "y", "x"])
+    fitting = [order for order in orders if _fits(group, dataset, order)]
+    contradict = len(orders) > 1 and by_index is not None
+    chosen = fitting[0] if fitting else by_order
+    note = ""
+    if contradict and len(fitting) == 1:
+        note = "settled by the axes' lengths"
+    elif contradict:
+        upright = [order for order in orders if order[-2:] == ["y", "x"]]
+        if not (probe and upright):
+            raise NotMapsError(
+                "has axes in contradicting orders, @axes and @..._indices, "
+                "and its lengths do not tell which"
+            )
+        chosen, note = upright[0], "rows count y, as in all files of probes"
+    axes = [
+        _signal_axis(group, name, size, probe)
+        for name, size in zip(chosen, dataset.shape, strict=True)
+    ]
+    return axes, note and f"@axes and @..._indices contradict: {note}"
+
+
+def _stated_orders(
+    group: h5py.Group, dataset: h5py.Dataset
+) -> tuple[list[str], list[str] | None]:
+    """Names of a signal's axes by @axes, and by @..._indices or None."""
     said = storage.attribute(group, "axes")
     said = said or storage.attribute(dataset, "axes")
     names = re.split(r"[:,\s]+", said) if isinstance(said, str) else said
     names = [str(name) for name in names] if isinstance(names, list) else []
-    placed: dict[int, str] = dict(enumerate(names))
+    by_order: dict[int, str] = dict(enumerate(names))
+    by_index, told = dict(by_order), False
     for name in names:
         index = storage.attribute(group, f"{name}_indices")
         if index is not None and np.size(index) == 1:
-            placed[int(np.ravel(index)[0])] = name
-    order = [placed.get(i, "") for i in range(dataset.ndim)]
-    told = any(f"{name}_indices" in group.attrs for name in names)
-    if not told and order[-2:] == ["x", "y"]:
-        swapped = [*order[:-2], "y", "x"]
-        if _fits(group, dataset, swapped) and (
-            probe or not _fits(group, dataset, order)
-        ):
-            order = swapped
-    return [
-        _signal_axis(group, name, size, probe)
-        for name, size in zip(order, dataset.shape, strict=True)
+            by_index[int(np.ravel(index)[0])] = name
+            told = True
+    orders = [
+        [known.get(i, "") for i in range(dataset.ndim)]
+        for known in (by_order, by_index)
     ]
+    return orders[0], orders[1] if told else None
 
 
 def _fits(group: h5py.Group, dataset: h5py.Dataset, names: list[str]) -> bool:
@@ -300,10 +331,11 @@ def open_hdf5(path: Path) -> Recording:
     """
     with storage.opened(path) as file:
         found = storage.contents(file)
-        faults: list[str] = []
-        framed = list(_nexus(path, file, found, faults))
+        refused: list[Refused] = []
+        framed = list(_nexus(path, file, found, refused))
         is_nexus = bool(framed)
-        framed = framed or list(_plain(path, found, faults))
+        if not is_nexus and not refused:
+            framed = list(_plain(path, found, refused))
         notes = [
             f"warning: the link {printable(link)} to another file is left out"
             for link in found.outside
@@ -314,7 +346,7 @@ def open_hdf5(path: Path) -> Recording:
             if one.channel.note.startswith("warning: ")
         ]
         history, metadata = _history(found), _metadata(file)
-        nothing = _nothing(found, faults)
+        nothing = _nothing(found, refused)
     return recording_of(
         path,
         "NeXus file" if is_nexus else "plain HDF5 file",
@@ -322,12 +354,13 @@ def open_hdf5(path: Path) -> Recording:
         metadata=metadata,
         notes=tuple(dict.fromkeys(notes)),
         history=history,
+        refused=refused,
         none=nothing,
     )
 
 
 def _nexus(
-    path: Path, file: h5py.File, found: storage.Contents, faults: list[str]
+    path: Path, file: h5py.File, found: storage.Contents, refused: list[Refused]
 ) -> Iterator[Framed]:
     """The signals of all NXdata groups, those of the default group first."""
     default = _default(file)
@@ -345,7 +378,8 @@ def _nexus(
             try:
                 one = _framed_signal(path, group, signal, probe, entries[top])
             except NotMapsError as error:
-                faults.append(f"{name}/{signal} {error}")
+                shape = getattr(storage.member(group, signal), "shape", ())
+                refused.append(Refused(f"{name}/{signal}", shape, str(error)))
                 continue
             if one is not None:
                 yield one
@@ -364,21 +398,74 @@ def _framed_signal(
         return None
     if dataset.ndim < 2:
         return None
-    axes = signal_axes(group, dataset, probe)
+    axes, note = signal_axes(group, dataset, probe)
+    notes = [note]
+    if probe and note and _counts_from_start(numbers) and len(axes) > 1:
+        axes[-2] = _rising(axes[-2])
+        notes.append("row 0 is the bottom, as pynxtools-spm arranges rows")
     title = signal_title(group, signal)
     one = framed_dataset(path, dataset, axes, title, bias_of(numbers))
-    if probe and one.channel.direction == "backward":
-        one = replace(one, channel=replace(one.channel, note=_MIRRORED))
+    if probe and not note and one.channel.direction == "backward":
+        notes.append(_MIRRORED)
+    if probe:
+        one = _in_region(one, numbers)
+    known = [text for text in (one.channel.note, *notes) if text]
+    return replace(one, channel=replace(one.channel, note="; ".join(known)))
+
+
+def _counts_from_start(numbers: Mapping[str, str]) -> bool:
+    """Whether a file is of the pynxtools-spm of 2025.
+
+    It takes the frame's centre for its corner, arranges the rows from the
+    bottom up whatever way the tip went, and lets y fall beside them.
+    """
+    start = numbers.get("scan_start_y")
+    return start is not None and start == numbers.get("scan_offset_value_y")
+
+
+def _rising(axis: Axis) -> Axis:
+    values = axis.values
+    return axis if values is None else replace(axis, values=np.sort(values))
+
+
+def _in_region(one: Framed, numbers: Mapping[str, str]) -> Framed:
+    """A frame as the entry's scan region tells it: centre, sides and angle.
+
+    The axes of a writer may reach from edge to edge, not from the first
+    pixel's centre to the last one's, and begin at the frame's centre.
+    """
+    sides, centre = (
+        [_first_length_nm(numbers, name, axis) for axis in axes]
+        for name, axes in ((_RANGES, "yx"), (_OFFSETS, "xy"))
+    )
     angles = [numbers[name] for name in _ANGLES if name in numbers]
-    if probe and angles and one.placement is not None:
-        # As Nanonis counts it, clockwise.
-        turn = 0.0 - float(angles[0].split()[0])
-        one = replace(one, placement=Placement(one.placement.centre_nm, turn))
-    return one
+    # As Nanonis counts it, clockwise.
+    turn = 0.0 - float(angles[0].split()[0]) if angles else 0.0
+    extent, placement = one.extent_nm, one.placement
+    known = [side for side in sides if side is not None]
+    if extent is not None and len(known) == len(sides):
+        pixels = np.array(extent) / one.shape
+        if (np.abs(np.array(known) - extent) < 1.5 * pixels).all():
+            extent = (known[0], known[1])
+            placement = placed(centre, turn) or placement
+    if placement is not None:
+        placement = placed(placement.centre_nm, turn)
+    return replace(one, extent_nm=extent, placement=placement)
+
+
+def _first_length_nm(
+    numbers: Mapping[str, str], names: Sequence[str], axis: str
+) -> float | None:
+    for name in names:
+        value, _, unit = numbers.get(f"{name}_{axis}", "").partition(" ")
+        factor = nm_per(unit)
+        if value and factor is not None:
+            return float(value) * factor
+    return None
 
 
 def _plain(
-    path: Path, found: storage.Contents, faults: list[str]
+    path: Path, found: storage.Contents, refused: list[Refused]
 ) -> Iterator[Framed]:
     """Every dataset of two axes or more."""
     for name, dataset in found.datasets.items():
@@ -387,7 +474,7 @@ def _plain(
         try:
             yield framed_dataset(path, dataset, scaled_axes(dataset))
         except NotMapsError as error:
-            faults.append(f"{name} {error}")
+            refused.append(Refused(name, dataset.shape, str(error)))
 
 
 def _default(file: h5py.File) -> str:
@@ -445,13 +532,13 @@ def _history(found: storage.Contents) -> tuple[str, ...]:
     return ()
 
 
-def _nothing(found: storage.Contents, faults: list[str]) -> str:
+def _nothing(found: storage.Contents, refused: Sequence[Refused]) -> str:
     """What to say of a file without maps."""
     sizes = [
         f"{printable(name)} ({' x '.join(map(str, d.shape)) or 'one number'})"
         for name, d in found.datasets.items()
     ]
-    why = f" {shortened([printable(f) for f in faults])}." if faults else ""
+    why = f" {shortened([str(r) for r in refused])}." if refused else ""
     if found.outside:
         why += f" Links to other files are not opened: {found.outside[0]}."
     return (

@@ -227,7 +227,9 @@ def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:
     """
     if name not in node.attrs:
         return None
-    if node.attrs.get_id(name).get_storage_size() > _MOST_ATTRIBUTE_BYTES:
+    stored = node.attrs.get_id(name)
+    # Of an empty one the library cannot say the size.
+    if 0 in stored.shape or stored.get_storage_size() > _MOST_ATTRIBUTE_BYTES:
         return None
     value = node.attrs[name]
     if isinstance(value, bytes):
@@ -237,7 +239,7 @@ def attribute(node: h5py.Group | h5py.Dataset, name: str) -> Any:
             v.decode("utf-8", "replace") if isinstance(v, bytes) else v
             for v in value.ravel().tolist()
         ]
-    return value if not isinstance(value, h5py.Reference) else None
+    return None if isinstance(value, h5py.Reference | h5py.Empty) else value
 
 
 def text_of(node: h5py.Group | h5py.Dataset, *names: str) -> str:

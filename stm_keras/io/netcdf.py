@@ -1,310 +1,86 @@
-"""NetCDF files and Zarr stores, through xarray.
-
-Dimensions are found by name or unit, in any order. y counts from the top
-where its coordinate has the attribute positive="down", as
-`ConductanceMaps.to_xarray` writes, and upwards otherwise, as xarray and every
-plotting program draw it. Without coordinates row 0 is the top.
-"""
+"""NetCDF files (.nc): version 4 by h5py, version 3 by SciPy from memory."""
 
 import io
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
+from scipy.io import netcdf_file
 
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file
+from stm_keras.io import gxsm
 from stm_keras.io import hdf5_storage as storage
-from stm_keras.io import zarr_stores
-from stm_keras.io.axes import (
-    Axis,
-    Framed,
-    Layout,
-    NotMapsError,
-    bias_of,
-    layout_of,
-    recording_of,
-    shortened,
-    title_parts,
-)
-from stm_keras.io.channels import channel_key
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.placement import Placement
-from stm_keras.io.recording import Channel, Recording, printable
-from stm_keras.io.units import scaled, to_si
-
-_REAL_KINDS = "fiu"
-_SWEEP_POINTS = 3  # at least, to differentiate
-_NO_NAME = "__xarray_dataarray_variable__"
-_MOST_METADATA = 40
-# What `nc_def_var_fill` puts where nothing was written.
-_UNWRITTEN = 9.969209968386869e36
-
-Loader = Callable[[str], NDArray[Any]]
+from stm_keras.io.recording import Recording, printable
+from stm_keras.io.tables import Table, Variable, table_recording
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-
-
-def dataset_recording(
-    path: Path, format_name: str, dataset: xr.Dataset, load: Loader
-) -> Recording:
-    """Make a recording of all stacks and images of a data set.
-
-    Args:
-        path: the file or store.
-        format_name: for people.
-        dataset: opened, its coordinates readable.
-        load: gives the values of a variable, after `dataset` was closed.
-
-    Raises:
-        InputError: where there is none; the message says why each is not.
-    """
-    framed, faults, history = list[Framed](), list[str](), tuple[str, ...]()
-    for name, array in dataset.data_vars.items():
-        if array.dtype.kind not in _REAL_KINDS or array.ndim < 2:
-            continue
-        sizes = " x ".join(map(str, array.shape))
-        try:
-            framed.append(_framed(str(name), dataset, array, load))
-        except NotMapsError as error:
-            faults.append(f"{printable(str(name))} ({sizes}) {error}")
-        history = history or _lines(array.attrs.get("provenance"))
-    return recording_of(
-        path,
-        format_name,
-        framed,
-        metadata=_metadata(dataset.attrs),
-        history=history,
-        none="no maps. "
-        + (shortened(faults) or "It has no variable of two axes or more")
-        + ". Maps have the dimensions y, x and, for several, bias, with units",
-    )
-
-
-def _framed(
-    name: str, dataset: xr.Dataset, array: xr.DataArray, load: Loader
-) -> Framed:
-    ours = "extent_nm" in array.attrs
-    axes = [_axis(dataset, str(d), n) for d, n in array.sizes.items()]
-    if ours:
-        axes = [replace(axis, downwards=True) for axis in axes]
-    layout = layout_of(axes)
-    label = (
-        _text(array.attrs, "long_name") if ours or name == _NO_NAME else name
-    )
-    title, direction, in_title = title_parts(printable(label))
-    if ours:
-        title, direction = label, "forward"
-    factor, unit = to_si(_text(array.attrs, "units", "unit"))
-    bias_v = layout.bias_v
-    if bias_v.size == 1 and np.isnan(bias_v).all():
-        known = _scalar_bias_v(dataset, array)
-        bias_v = np.array([in_title if np.isnan(known) else known])
-    extent_nm = _pair(array.attrs.get("extent_nm")) or layout.extent_nm
-    channel = Channel(
-        title,
-        printable(unit),
-        bias_v,
-        partial(_arranged, load, name, layout, factor),
-        direction,
-        sweep=bias_v.size >= _SWEEP_POINTS,
-    )
-    metadata = _metadata(array.attrs)
-    placed = _placement(array.attrs, layout)
-    return Framed(channel, layout.shape, extent_nm, placed, metadata)
-
-
-def _arranged(
-    load: Loader, name: str, layout: Layout, factor: float
-) -> NDArray[np.floating]:
-    maps = scaled(layout.arranged(load(name)), 1.0)
-    unwritten = np.abs(maps) >= _UNWRITTEN * (1 - 1e-6)
-    if unwritten.any():
-        maps = np.where(unwritten, np.nan, maps)
-    return scaled(maps, factor)
-
-
-def _axis(dataset: xr.Dataset, name: str, size: int) -> Axis:
-    """A dimension with its coordinate, or the one variable along it."""
-    along = [
-        str(key)
-        for key, variable in dataset.variables.items()
-        if variable.dims == (name,) and variable.dtype.kind in _REAL_KINDS
-    ]
-    chosen = name if name in along else along[0] if len(along) == 1 else ""
-    # Dimensions of files that do not name them.
-    bare = "" if name.startswith(("phony_dim", "dim_")) else name
-    if not chosen:
-        return Axis(bare, size)
-    variable = dataset.variables[chosen]
-    positive = _text(variable.attrs, "positive").lower()
-    return Axis(
-        bare or chosen,
-        size,
-        np.asarray(variable.values, dtype=np.float64),
-        _text(variable.attrs, "units", "unit"),
-        {"down": True, "up": False}.get(positive),
-    )
-
-
-def _scalar_bias_v(dataset: xr.Dataset, array: xr.DataArray) -> float:
-    """The bias of a single map [V]: a coordinate, or an attribute."""
-    texts: dict[str, str] = {}
-    for attrs in (dataset.attrs, array.attrs):
-        texts |= {str(k): str(v) for k, v in attrs.items() if np.ndim(v) == 0}
-    for key, variable in dataset.variables.items():
-        if variable.size == 1 and variable.dtype.kind in _REAL_KINDS:
-            unit = _text(variable.attrs, "units", "unit")
-            texts[str(key)] = f"{float(variable.values.ravel()[0])!r} {unit}"
-    return bias_of(texts)
-
-
-def _placement(attrs: Mapping[str, Any], layout: Layout) -> Placement | None:
-    centre = _pair(attrs.get("centre_nm"))
-    angle = np.asarray(attrs.get("angle_deg", 0.0))
-    known = angle.size == 1 and angle.dtype.kind in _REAL_KINDS
-    turn = float(angle.ravel()[0]) if known else 0.0
-    centre = centre or layout.centre_nm
-    if centre is None or not np.isfinite([*centre, turn]).all():
-        return None
-    return Placement(centre, turn)
-
-
-def _pair(value: Any) -> tuple[float, float] | None:
-    pair = np.asarray(value)
-    if pair.shape != (2,) or pair.dtype.kind not in _REAL_KINDS:
-        return None
-    return float(pair[0]), float(pair[1])
-
-
-def _text(attrs: Mapping[str, Any], *names: str) -> str:
-    found = [attrs[name] for name in names if isinstance(attrs.get(name), str)]
-    return str(found[0]) if found else ""
-
-
-def _lines(value: Any) -> tuple[str, ...]:
-    """Lines of a provenance; a single one comes back as a text."""
-    if value is None:
-        return ()
-    lines = [value] if isinstance(value, str) else np.ravel(value).tolist()
-    return tuple(printable(str(line)) for line in lines)
-
-
-def _metadata(attrs: Mapping[str, Any]) -> dict[str, str]:
-    """Attributes that are texts or numbers, for people."""
-    kept = {
-        printable(str(key)): printable(str(value))
-        for key, value in attrs.items()
-        if np.ndim(value) == 0 and channel_key(str(key)) != "provenance"
-    }
-    skipped = ("units", "unit", "long_name", "_FillValue", "angle_deg")
-    kept = {key: v for key, v in kept.items() if key not in skipped and v}
-    return dict(list(kept.items())[:_MOST_METADATA])
-
-
-def no_maps(path: Path, error: Exception) -> InputError:
-    """The message for a file that xarray cannot open."""
-    reason = " ".join(str(error).split())[:160]
-    return InputError(
-        f"{path}: xarray cannot read it ({type(error).__name__}: {reason}). It "
-        "is truncated, damaged or of another kind: write it again."
-    )
+# How a dimension without coordinates is marked, and what is not the user's.
+_BARE_DIMENSION = "This is a netCDF dimension but not a netCDF variable"
+_OWN = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")
 
 
 def open_netcdf(path: Path) -> Recording:
     """Read a NetCDF file, version 3 or 4.
 
     Args:
-        path: the file; see `xarray_maps` for what its dimensions mean. What
-            `write_netcdf` wrote comes back as it was.
+        path: the file; see `tables` for what its dimensions mean, and `gxsm`
+            for those of GXSM. What `ConductanceMaps.to_xarray` and xarray
+            wrote comes back as it was.
 
     Raises:
         InputError: for a damaged file, one without maps, or one that refers
             to other files.
         OSError: where the file cannot be read.
     """
-    if _is_hdf5(path):
-        _check_hdf5(path)
-    return _recording(path, "NetCDF file", _opened)
-
-
-def open_zarr(path: Path) -> Recording:
-    """Read a Zarr store, a directory or a zip archive, version 2 or 3.
-
-    Args:
-        path: the store; its arrays are read as those of a NetCDF file.
-
-    Raises:
-        InputError: for a damaged store, one without maps, or one that needs
-            code that is not Zarr's own.
-        OSError: where it cannot be read.
-    """
-    zarr_stores.check(path)
-    return _recording(path, "Zarr store", zarr_stores.opened)
-
-
-def write_netcdf(maps: ConductanceMaps, path: str | Path) -> None:
-    """Write maps so that `open_netcdf` gives the same ones back.
-
-    Args:
-        maps: the maps; NaN stays NaN.
-        path: the file, replaced as a whole where it exists.
-    """
-    array = maps.to_xarray()
-    with atomic_file(path) as temporary:
-        array.to_dataset().to_netcdf(temporary, engine="h5netcdf")
-
-
-def _recording(
-    path: Path,
-    format_name: str,
-    opened: Callable[[Path], AbstractContextManager[xr.Dataset]],
-) -> Recording:
-    """The recording of a data set; it is opened again for every channel."""
-
-    def values(name: str) -> NDArray[Any]:
-        try:
-            with opened(path) as dataset:
-                return np.asarray(dataset[name].values)
-        except Exception as error:
-            raise no_maps(path, error) from error
-
+    with path.open("rb") as file:
+        is_hdf5 = file.read(len(_HDF5)) == _HDF5
     try:
-        with opened(path) as dataset:
-            return dataset_recording(path, format_name, dataset, values)
+        table = _version_4(path) if is_hdf5 else _version_3(path)
+        if gxsm.is_gxsm(table):
+            return gxsm.recording(path, table)
+        return table_recording(path, "NetCDF file", table)
     except (InputError, OSError):
         raise
     # For damaged files the libraries raise whatever their layers do.
     except Exception as error:
-        raise no_maps(path, error) from error
+        raise _unreadable(path, error) from error
 
 
-def _is_hdf5(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_HDF5)) == _HDF5
+def _version_3(path: Path) -> Table:
+    # From memory nothing can be read beyond the file's end.
+    content = io.BytesIO(path.read_bytes())
+    with netcdf_file(content, "r", mmap=False) as file:
+        return Table(
+            {
+                printable(name): Variable(
+                    tuple(map(str, variable.dimensions)),
+                    variable.data.shape,
+                    variable.data.dtype.kind,
+                    _texts(variable._attributes),
+                    partial(np.asarray, variable.data),
+                    variable.data,
+                )
+                for name, variable in file.variables.items()
+            },
+            _texts(file._attributes),
+        )
 
 
-def _opened(path: Path) -> xr.Dataset:
-    """The file as a data set; values are read later."""
-    is_hdf5 = _is_hdf5(path)
-    return xr.open_dataset(
-        # From memory nothing can be read beyond the file's end.
-        path if is_hdf5 else io.BytesIO(path.read_bytes()),
-        engine="h5netcdf" if is_hdf5 else "scipy",
-        decode_times=False,
-        decode_coords=False,
-        cache=False,
-        backend_kwargs={"phony_dims": "sort"} if is_hdf5 else None,
-    )
+def _texts(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.decode("utf-8", "replace")
+        if isinstance(value, bytes)
+        else value
+        for name, value in attributes.items()
+    }
 
 
-def _check_hdf5(path: Path) -> None:
+def _version_4(path: Path) -> Table:
+    """The variables of the file's top group."""
     with storage.opened(path) as file:
         found = storage.contents(file)
         if found.outside:
@@ -316,3 +92,68 @@ def _check_hdf5(path: Path) -> None:
             if dataset.size:
                 storage.check(path, dataset, may_be_empty=True)
                 storage.check_chunks(path, dataset)
+        variables = {}
+        for name in file:
+            node = storage.member(file, name)
+            if isinstance(node, h5py.Dataset) and not _is_bare(node):
+                variables[printable(name)] = _variable(path, name, node)
+        return Table(variables, _attributes(file))
+
+
+def _is_bare(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset is a dimension and no variable."""
+    return storage.text_of(dataset, "NAME").startswith(_BARE_DIMENSION)
+
+
+def _variable(path: Path, name: str, dataset: h5py.Dataset) -> Variable:
+    shape = tuple(dataset.shape or ())
+    return Variable(
+        _dimensions(name, dataset),
+        shape,
+        dataset.dtype.kind,
+        _attributes(dataset),
+        partial(_numbers, path, name),
+        storage.side_values(dataset) if len(shape) < 2 else None,
+    )
+
+
+def _dimensions(name: str, dataset: h5py.Dataset) -> tuple[str, ...]:
+    """Names of a dataset's dimensions, "dim_..." where they have none."""
+    # A coordinate is its own dimension, and is not listed as such.
+    if storage.text_of(dataset, "CLASS") == "DIMENSION_SCALE":
+        return (name,) * dataset.ndim
+    names = []
+    for index, dimension in enumerate(dataset.dims):
+        scale = dimension[0].name if len(dimension) else None
+        own = str(scale or "").rsplit("/", 1)[-1]
+        names.append(printable(own) or f"dim_{dataset.shape[index]}_{index}")
+    return tuple(names)
+
+
+def _attributes(node: h5py.Group | h5py.Dataset) -> dict[str, Any]:
+    """Attributes as texts, numbers and lists."""
+    found: dict[str, Any] = {}
+    for name in node.attrs:
+        value = None if name in _OWN else storage.attribute(node, str(name))
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if value is not None:
+            found[str(name)] = value
+    return found
+
+
+def _numbers(path: Path, name: str) -> NDArray[Any]:
+    """Numbers of a variable, NaN where a chunk was never written."""
+    with storage.opened(path) as file:
+        dataset = storage.member(file, name)
+        if not isinstance(dataset, h5py.Dataset):
+            raise InputError(f"{path}: {name} is gone. Read the file again.")
+        return storage.numbers(path, dataset)
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = printable(" ".join(str(error).split()))[:160]
+    return InputError(
+        f"{path}: no readable NetCDF file ({type(error).__name__}: {reason}). "
+        "It is truncated, damaged or of another kind: write it again."
+    )

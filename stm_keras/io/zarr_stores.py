@@ -11,16 +11,21 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
+from stm_keras.io.recording import Recording, printable
+from stm_keras.io.tables import Table, Variable, table_recording
 from stm_keras.io.unpacking import check_unpacked
 
 _MOST_FILES = 200_000
+_MOST_POINTS = 1 << 18  # of an axis
 _MOST_METADATA_BYTES = 1 << 24
 _CODECS = {
     *("blosc", "zstd", "lz4", "zlib", "gzip", "bz2", "lzma", "shuffle"),
@@ -31,13 +36,29 @@ _CODECS = {
 _ARRAYS = ("zarr.json", ".zarray")
 
 
-def check(path: Path) -> None:
-    """Refuse a store that is damaged, too large, or not safe to open.
+def open_zarr(path: Path) -> Recording:
+    """Read a Zarr store, a directory or a zip archive, version 2 or 3.
+
+    Args:
+        path: the store; see `tables` for what its dimensions mean.
 
     Raises:
-        InputError: where it is.
+        InputError: for a damaged store, one without maps, or one that needs
+            code that is not Zarr's own.
         OSError: where it cannot be read.
     """
+    _check(path)
+    try:
+        return table_recording(path, "Zarr store", _opened(path))
+    except (InputError, OSError):
+        raise
+    # For damaged stores the library raises whatever its layers do.
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _check(path: Path) -> None:
+    """Refuse a store that is damaged, too large, or not safe to open."""
     sizes, texts = _archive(path) if path.is_file() else _directory(path)
     for name, text in texts.items():
         try:
@@ -54,53 +75,60 @@ def check(path: Path) -> None:
             ) from error
 
 
+def _opened(path: Path) -> Table:
+    """The arrays at the top of a store; what is absent is its fill value."""
+    with _top(path) as node:
+        if isinstance(node, zarr.Group):
+            arrays, attrs = dict(node.arrays()), dict(node.attrs)
+        else:
+            arrays, attrs = {"maps": node}, {}
+        return Table(
+            {
+                printable(name): _variable(path, name, array)
+                for name, array in arrays.items()
+            },
+            attrs,
+        )
+
+
+def _variable(path: Path, name: str, array: zarr.Array) -> Variable:
+    attrs = dict(array.attrs)
+    dims = attrs.pop("_ARRAY_DIMENSIONS", None) or getattr(
+        array.metadata, "dimension_names", None
+    )
+    unnamed = [f"dim_{name}_{i}" for i in range(array.ndim)]
+    few = array.ndim < 2 and array.size <= _MOST_POINTS
+    return Variable(
+        tuple(map(str, dims or unnamed)),
+        tuple(array.shape),
+        np.dtype(array.dtype).kind,
+        attrs,
+        partial(_numbers, path, name),
+        np.asarray(array[...]) if few else None,
+    )
+
+
+def _numbers(path: Path, name: str) -> NDArray[Any]:
+    """The numbers of an array, of a store that was checked."""
+    try:
+        with _top(path) as node:
+            array = node[name] if isinstance(node, zarr.Group) else node
+            return np.asarray(array[...])
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[xr.Dataset]:
-    """The store as a data set; dimensions without names are numbered."""
+def _top(path: Path) -> Iterator[zarr.Group | zarr.Array]:
     store = (
         zarr.storage.ZipStore(path, mode="r")
         if path.is_file()
         else zarr.storage.LocalStore(path, read_only=True)
     )
     try:
-        node = zarr.open(store, mode="r")
-        if isinstance(node, zarr.Group) and _all_named(node):
-            with xr.open_zarr(
-                store,
-                consolidated=False,
-                chunks=None,
-                decode_times=False,
-                decode_coords=False,
-            ) as dataset:
-                yield dataset
-        else:
-            yield _unnamed(node)
+        yield zarr.open(store, mode="r")
     finally:
         store.close()
-
-
-def _all_named(group: zarr.Group) -> bool:
-    return all(
-        array.attrs.get("_ARRAY_DIMENSIONS")
-        or getattr(array.metadata, "dimension_names", None)
-        for _, array in group.arrays()
-    )
-
-
-def _unnamed(node: zarr.Group | zarr.Array) -> xr.Dataset:
-    """Arrays that were written without xarray."""
-    arrays = dict(node.arrays()) if isinstance(node, zarr.Group) else {"": node}
-    return xr.Dataset(
-        {
-            name or "maps": (
-                [f"dim_{name}_{i}" for i in range(array.ndim)],
-                np.asarray(array[...]),
-                dict(array.attrs),
-            )
-            for name, array in arrays.items()
-            if array.dtype.kind in "fiu"
-        }
-    )
 
 
 def _directory(path: Path) -> tuple[dict[str, int], dict[str, str]]:
@@ -202,6 +230,14 @@ def _codecs(described: Mapping) -> list[str]:
             waiting += within.get("codecs") or []
             waiting += within.get("index_codecs") or []
     return found
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = printable(" ".join(str(error).split()))[:160]
+    return InputError(
+        f"{path}: no readable Zarr store ({type(error).__name__}: {reason}). "
+        "It is truncated or damaged: write it again."
+    )
 
 
 def _item_bytes(described: Mapping) -> int:
