@@ -28,7 +28,9 @@ from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.unpacking import unpacking_limit
 
-HEADER_BYTES = 16384
+HEADER_BYTES = 16384  # where there is no mark behind the header
+_MARK = re.compile(rb"[\n\0]DATA")  # "C:\STMDATA\..." is a path
+_NO_CURRENT_A = 1e-3  # no tip bears as much
 
 _ANGSTROM_NM = 0.1
 _RANGE_V = 20.0  # every converter spans -10 V to +10 V
@@ -294,12 +296,14 @@ class Layout:
 
     Attributes:
         dtype: of one sample.
+        start: where they begin [byte].
         packed: whether they are one zlib stream.
         n_planes: number of images.
         shape: rows and columns of each [px].
     """
 
     dtype: np.dtype
+    start: int
     packed: bool
     n_planes: int
     shape: tuple[int, int]
@@ -315,13 +319,21 @@ class Layout:
         return self.dtype.itemsize + self.n_planes * self.plane_bytes
 
 
+def _header_end(content: bytes) -> int:
+    """Where the images begin [byte]: behind the last mark; 0 for nowhere."""
+    marks = list(_MARK.finditer(content))
+    if marks:
+        return marks[-1].end()
+    return HEADER_BYTES if len(content) >= HEADER_BYTES else 0
+
+
 def find_layout(path: Path, content: bytes, fields: Fields) -> Layout:
     """How the images lie, checked against the file's size."""
     magic = next((m for m in _SAMPLES if content.startswith(m)), None)
-    if magic is None or len(content) < HEADER_BYTES:
+    if magic is None or not _header_end(content):
         raise InputError(
-            f"{path}: no whole Createc header of {HEADER_BYTES} bytes. The "
-            "file is damaged or still being written."
+            f"{path}: no whole Createc header, which ends with DATA or after "
+            f"{HEADER_BYTES} bytes. The file is damaged or still being written."
         )
     n_planes = fields.count("Channels")
     if not 1 <= n_planes <= _MAX_PLANES:
@@ -331,11 +343,12 @@ def find_layout(path: Path, content: bytes, fields: Fields) -> Layout:
         )
     layout = Layout(
         np.dtype(_SAMPLES[magic]),
+        len(content),
         magic == _PACKED,
         n_planes,
         frame_shape(fields, path),
     )
-    held = path.stat().st_size - HEADER_BYTES
+    held = path.stat().st_size - len(content)
     if layout.packed:
         held = unpacking_limit(held)
     if layout.needed_bytes > held:
@@ -350,7 +363,7 @@ def find_layout(path: Path, content: bytes, fields: Fields) -> Layout:
 def planes(path: Path, layout: Layout) -> Iterator[NDArray[np.generic]]:
     """The images one by one, in counts: [H, W] of the file's type."""
     with path.open("rb") as file:
-        file.seek(HEADER_BYTES)
+        file.seek(layout.start)
         stream = _Stream(path, file, packed=layout.packed)
         stream.read(layout.dtype.itemsize)  # the unused number
         for _ in range(layout.n_planes):
@@ -413,6 +426,7 @@ def open_dat(path: Path) -> Recording:
     """
     with path.open("rb") as file:
         content = file.read(HEADER_BYTES)
+    content = content[: _header_end(content)]
     fields = Fields(content)
     layout = find_layout(path, content, fields)
     empty = _unscanned_rows(path, layout, fields)
@@ -428,6 +442,7 @@ def open_dat(path: Path) -> Recording:
         placement=placement(fields, extent),
         metadata=_metadata(fields),
         notes=(*notes, *_doubts(fields, empty)),
+        feedback=_feedback(fields),
     )
 
 
@@ -488,13 +503,30 @@ def _unscanned_rows(
 
 def _metadata(fields: Fields) -> dict[str, str]:
     """What is worth showing to a person."""
-    set_point = fields.number("SetPoint", "Current[A]")
     found = {
         "title": fields.text("Titel"),
-        "set point": "" if set_point is None else f"{set_point:g} A",
+        "set point": _set_point(fields),
         "comment": " ".join(fields.memo),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def _feedback(fields: Fields) -> bool | None:
+    """Whether the tip followed the surface; None where not told."""
+    if fields.count("CHMode") or fields.count("FBOff"):
+        return False
+    return True if fields.text("CHMode") else None
+
+
+def _set_point(fields: Fields) -> str:
+    """What the feedback held; its unit is known where that is the current."""
+    value = fields.number("SetPoint", "Current[A]")
+    channel = fields.count("FBChannel")
+    if value is None:
+        return ""
+    if channel:
+        return f"{value:g} (feedback on channel {channel}, unit not told)"
+    return f"{value:g} A" if abs(value) < _NO_CURRENT_A else ""
 
 
 def _doubts(fields: Fields, empty: NDArray[np.bool_]) -> list[str]:

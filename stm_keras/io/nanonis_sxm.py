@@ -30,6 +30,7 @@ from stm_keras.io.nanonis_text import (
     bias_v,
     common_metadata,
     decoded,
+    feedback_is_on,
     finite_number,
     lock_in_is_off,
     read_head,
@@ -464,6 +465,7 @@ def open_sxm(path: Path) -> Recording:
         placement=header.placement,
         metadata=_metadata(path, header),
         notes=(*notes, *_unfinished(path, header)),
+        feedback=feedback_is_on(header.fields),
     )
 
 

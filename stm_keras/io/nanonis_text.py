@@ -111,6 +111,12 @@ def lock_in_is_off(fields: Mapping[str, str]) -> bool:
     return fields.get("Lock-in>Lock-in status", "").strip().upper() == "OFF"
 
 
+def feedback_is_on(fields: Mapping[str, str]) -> bool | None:
+    """Whether the feedback held the current; None where not told."""
+    status = fields.get("Z-Controller>Controller status", "").strip().upper()
+    return {"ON": True, "OFF": False}.get(status)
+
+
 def common_metadata(fields: Mapping[str, str]) -> dict[str, str]:
     """What headers of scans and grids alike tell a person.
 

@@ -110,6 +110,8 @@ class Recording:
             file, in order; comes first in `provenance`.
         curated: whether a person put just these maps into the file, as into
             an .npz: where it holds one channel, that one is taken as it is.
+        feedback: whether the feedback held the current, so that the tip
+            followed the surface; None where the file does not tell.
     """
 
     source: str
@@ -122,6 +124,7 @@ class Recording:
     notes: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
     curated: bool = False
+    feedback: bool | None = None
 
 
 def printable(text: str) -> str:

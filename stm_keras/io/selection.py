@@ -17,6 +17,7 @@ from stm_keras.io.channels import (
     channel_key,
     didv_candidates,
     is_copy,
+    is_flat,
     is_internal_lock_in,
     listed,
     named_channels,
@@ -95,11 +96,13 @@ class Selection:
         channel: the one to read.
         reason: why, for `provenance`.
         derive: whether to take its derivative over the bias.
+        doubt: what a user should know of it; empty for nothing.
     """
 
     channel: Channel
     reason: str
     derive: bool = False
+    doubt: str = ""
 
 
 def select_maps(recording: Recording, options: ReadOptions) -> ConductanceMaps:
@@ -143,6 +146,8 @@ def select_maps(recording: Recording, options: ReadOptions) -> ConductanceMaps:
             f"warning: {channel.name} {options.direction} holds noise about "
             f"zero; read {channel.direction} instead"
         )
+    if chosen.doubt:
+        steps.append(f"warning: {chosen.doubt}")
     if chosen.derive:
         values, step = differentiate(values, np.asarray(bias))
         unit = "S"
@@ -202,7 +207,7 @@ def lock_in_faults(recording: Recording) -> dict[str, str]:
     names = dict.fromkeys(
         channels[index].name for index in didv_candidates(channels)
     )
-    faults = {name: _fault(channels, name) for name in names}
+    faults = {name: _fault(recording, name) for name in names}
     return {name: fault for name, fault in faults.items() if fault}
 
 
@@ -216,7 +221,7 @@ def _chosen(recording: Recording, options: ReadOptions) -> Selection:
         name = channels[index].name
         if name in refused:
             continue
-        if fault := _fault(channels, name):
+        if fault := _fault(recording, name):
             refused[name] = fault
             continue
         same = [channel for channel in channels if channel.name == name]
@@ -233,17 +238,45 @@ def _chosen(recording: Recording, options: ReadOptions) -> Selection:
     if current is not None:
         return Selection(current, f"I(V), as there is {why}", derive=True)
     heights = [channels[index] for index in topographs(channels)]
-    if heights:
-        channel = _of_direction(recording, heights, options)
+    varying = [channel for channel in heights if not is_flat(channel.load())]
+    if varying:
+        channel = _of_direction(recording, varying, options)
         return Selection(channel, f"the topograph, as there is {why}")
+    if heights or recording.feedback is False:
+        currents = [
+            channel
+            for channel in channels
+            if quantity(channel.name, channel.unit) == "current"
+            and not is_flat(channel.load())
+        ]
+        if currents:
+            channel = _of_direction(recording, currents, options)
+            return Selection(
+                channel,
+                f"the current, as there is {why} and the height is constant",
+                doubt=f"at constant height: {channel.name} is looked at, not "
+                "the height",
+            )
+    missing = "the topograph has one value" if heights else "no topograph"
     raise InputError(
-        f"{recording.source}: {why} and no topograph. Choose with --channel "
+        f"{recording.source}: {why} and {missing}. Choose with --channel "
         f"among: {listed(channels)}."
     )
 
 
-def _fault(channels: Sequence[Channel], name: str) -> str:
+def at_constant_height(recording: Recording) -> bool:
+    """Whether a file's maps were taken with the feedback off."""
+    if recording.feedback is not None and not recording.feedback:
+        return True
+    heights = topographs(recording.channels)
+    return bool(heights) and all(
+        is_flat(recording.channels[index].load()) for index in heights
+    )
+
+
+def _fault(recording: Recording, name: str) -> str:
     """Why the lock-in channel of a name is no dI/dV; "" where it is."""
+    channels = recording.channels
     same = [channel for channel in channels if channel.name == name]
     if any(c.lock_in_off and is_internal_lock_in(c) for c in same):
         return "the file says lock-in off"
@@ -254,8 +287,12 @@ def _fault(channels: Sequence[Channel], name: str) -> str:
         of_current = quantity(channel.name, channel.unit) == "current"
         if not of_current or channel.sweep:
             continue
-        if channel.direction == same[0].direction and is_copy(
-            images[0], channel.load()
+        # At a constant height the current is a signal, and dI/dV may well
+        # look like it.
+        if (
+            channel.direction == same[0].direction
+            and is_copy(images[0], channel.load())
+            and not at_constant_height(recording)
         ):
             return f"a copy of {channel.name}, the feedback's error"
     return ""

@@ -112,8 +112,10 @@ def test_header_text_of_any_kind(scan, two_channels):
 def test_empty_and_constant_images(scan, value):
     image = np.full((4, 5), value)
     path = scan([("Z", "m", {"forward": image})])
-    with pytest.raises(InputError, match="map 0"):
+    with pytest.raises(InputError, match="the topograph has one value"):
         read_maps(path)
+    with pytest.raises(InputError, match="map 0"):
+        read_maps(path, channel="Z")
 
 
 def test_unknown_channel_lists_the_known(scan, two_channels):
