@@ -85,7 +85,7 @@ def predict(
     """
     with quiet_imports():
         from stm_keras.io.cropping import Region
-        from stm_keras.io.options import ReadOptions
+        from stm_keras.io.recording import ReadOptions
         from stm_keras.preprocessing.cleaning import CleaningOptions
         from stm_keras.preprocessing.preparation import PredictOptions
         from stm_keras.results.batch import FileOptions, predict_files

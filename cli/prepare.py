@@ -65,7 +65,7 @@ def prepare(
     saved_models/context --out tensors
     """
     with quiet_imports():
-        from stm_keras.io.options import ReadOptions
+        from stm_keras.io.recording import ReadOptions
         from stm_keras.preprocessing.cleaning import CleaningOptions
         from stm_keras.preprocessing.preparation import PredictOptions
         from stm_keras.results.batch import FileOptions, write_tensors

@@ -11,7 +11,7 @@ from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training import Verbosity, fit
-from stm_keras.io.formats.arrays.numpy_files import write_npz
+from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.model_evaluation import keep_maps

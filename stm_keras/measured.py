@@ -11,7 +11,7 @@ from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.io.resampling import resample
-from stm_keras.io.stack import check_frame, read_stack
+from stm_keras.io.sets import check_frame, read_stack
 from stm_keras.preprocessing.preparation import (
     level,
     network_pixel_nm,

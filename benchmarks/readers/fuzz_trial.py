@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import open_recording
-from stm_keras.io.recording import Recording
+from stm_keras.io.recording import ReadOptions, Recording
 from stm_keras.io.selection import select_maps
 
 MAX_S = 1.0

@@ -22,12 +22,10 @@ from stm_keras.inspection.surfaces import (
     KnownSurfaces,
     compare_with_surfaces,
 )
-from stm_keras.io.derivative import differentiate
 from stm_keras.io.maps import ConductanceMaps, checked_extent, finite_or_nan
-from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import open_recording
-from stm_keras.io.recording import Recording
-from stm_keras.io.selection import Selection, select_channel
+from stm_keras.io.recording import ReadOptions, Recording
+from stm_keras.io.selection import Selection, differentiate, select_channel
 from stm_keras.preprocessing.preparation import level
 from stm_keras.qpi.ring import Ring, measure_ring
 

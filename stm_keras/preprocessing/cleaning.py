@@ -15,8 +15,7 @@ from scipy import ndimage
 from stm_keras.errors import InputError
 from stm_keras.io.channels import quantity
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.options import ReadOptions
-from stm_keras.io.recording import Recording
+from stm_keras.io.recording import ReadOptions, Recording
 from stm_keras.io.selection import select_maps
 from stm_keras.preprocessing.drift import register
 

@@ -11,7 +11,7 @@ import numpy as np
 from stm_keras.errors import InputError
 from stm_keras.io.cropping import Region, crop, keep_biases
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.resampling import resample
+from stm_keras.io.resampling import resample, with_square_pixels
 from stm_keras.preprocessing.cleaning import CleaningOptions, Level, clean
 from stm_keras.qpi.dispersion import ring_wave_numbers, visible_rings
 from stm_keras.surfaces import surface
@@ -115,9 +115,6 @@ MIDDLE_RAD_PX = 1.1
 """Where rings are moved to: near the middle of 0.6 to 2.2 rad/px, as a ratio;
 best for simulated topographs, see `benchmarks/pixel.py`."""
 
-_SQUARE = 0.02
-"""Largest relative difference of the sides of a pixel that counts as square."""
-
 
 def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
     """Level maps and take their noisy scan lines as not measured.
@@ -172,8 +169,8 @@ def to_known_pixel(
     """Resample, if need be, so that the rings lie within those of a training.
 
     A network that is told the wave numbers takes any pixel that it was
-    trained on; square ones with rings well inside the training's are left as
-    they are.
+    trained on; those of unlike sides are made square, and square ones with
+    rings well inside the training's are left as they are.
 
     Args:
         maps: levelled maps.
@@ -188,11 +185,10 @@ def to_known_pixel(
     """
     low, high = ring_rad_px
     ring_per_nm, _ = ring_wave_numbers(maps, surface)
-    down, right = maps.pixel_nm
-    square = abs(down - right) < _SQUARE * right
-    rings = ring_per_nm * (down + right) / 2
-    if square and low <= rings.min() and rings.max() <= high:
-        return maps
+    square = with_square_pixels(maps)
+    rings = ring_per_nm * np.mean(square.pixel_nm)
+    if low <= rings.min() and rings.max() <= high:
+        return square
     middle = MIDDLE_RAD_PX
     # A wide stack may need the middle moved to have both ends inside.
     widest = ring_per_nm.max() / ring_per_nm.mean()
@@ -223,9 +219,7 @@ def to_likely_pixel(
     maps = maps.with_data(maps.data, note)
     if surface is not None or visible_rings(maps):
         return to_known_pixel(maps, ring_rad_px, surface)
-    down, right = maps.pixel_nm
-    if abs(down - right) > _SQUARE * right:
-        maps = resample(maps, float(np.sqrt(down * right)))
+    maps = with_square_pixels(maps)
     low, high = (2 * np.pi / q for q in reversed(ring_rad_px))
     return maps.with_data(
         maps.data,

@@ -12,7 +12,7 @@ from data_builders.building import build, named_config
 from stm_keras.detections import match
 from stm_keras.errors import InputError
 from stm_keras.fitting.experiment import experiment_tiles
-from stm_keras.io.formats.arrays.numpy_files import write_npz
+from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.measured import paper_rings
 from stm_keras.virtual_data import load_virtual

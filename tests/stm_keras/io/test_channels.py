@@ -4,8 +4,7 @@ from scipy import ndimage
 
 from stm_keras.errors import InputError
 from stm_keras.io.channels import is_copy, quantity, silence
-from stm_keras.io.options import ReadOptions
-from stm_keras.io.recording import Channel, Recording
+from stm_keras.io.recording import Channel, ReadOptions, Recording
 from stm_keras.io.selection import (
     lock_in_faults,
     select_channel,

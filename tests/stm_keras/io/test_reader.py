@@ -3,9 +3,8 @@ import os
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.formats import table
-from stm_keras.io.formats.table import FORMATS
-from stm_keras.io.reader import format_of, read_maps
+from stm_keras.io import reader as table
+from stm_keras.io.reader import FORMATS, format_of, read_maps
 
 
 def test_missing(tmp_path):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from roifile import ROI_TYPE, roiread
 
-from stm_keras.results.exports import write_gwy, write_points, write_roi_set
+from stm_keras.results.exports import write_points, write_roi_set
 from stm_keras.results.folder import impurity_mask
+from stm_keras.results.gwyddion import write_gwy
 
 
 def gwy_components(content):

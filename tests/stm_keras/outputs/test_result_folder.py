@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stm_keras.detections import read_positions
+from stm_keras.detections import read_positions, warnings_in
 from stm_keras.errors import InputError
-from stm_keras.io.folder import expand
+from stm_keras.io.sets import expand
 from stm_keras.results import folder
 from stm_keras.results.batch import FileResult, write_summary
 from stm_keras.results.folder import (
@@ -15,7 +15,6 @@ from stm_keras.results.folder import (
     FILES,
     OutputOptions,
     document,
-    warnings_in,
     write_prediction,
 )
 
