@@ -29,11 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 from adapting_table import HEADING, Outcome, Outcomes, line
+from stm_keras.bench.case import TOLERANCE_PX, Role
 
-from stm_keras.bench.case import TOLERANCE_PX, Case, Role
-from stm_keras.bench.mismatch import mismatch_cells
-from stm_keras.bench.networks import ContextDefaultFinder
-from stm_keras.bench.tuning import tuned_threshold
 from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.detector import ContextDetector
 from stm_keras.fitting.adaptation import (
@@ -53,6 +50,12 @@ from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.preprocessing.preparation import tiles_of
 from stm_keras.scoring import Score, score_positions
+from stm_keras.studies.bench.cases import Case
+from stm_keras.studies.bench.finders import (
+    ContextDefaultFinder,
+    tuned_threshold,
+)
+from stm_keras.studies.bench.simulated import mismatch_cells
 
 CONDITIONS = {
     "matched: typical instrument, Gaussian cores": 1,

@@ -16,12 +16,13 @@ import platform
 import numpy as np
 from detecting import SEED, detector, model_options, shown, stacks
 from scipy.spatial.distance import cdist
+from stm_keras.bench.case import TOLERANCE_PX, Role, case_rng
 
-from stm_keras.bench.case import TOLERANCE_PX, Case, Role, case_rng
 from stm_keras.detections import match
 from stm_keras.detector import ContextDetector
 from stm_keras.simulation.scene import draw_positions, in_frame
 from stm_keras.simulation.virtual_config import named_virtual
+from stm_keras.studies.bench.cases import Case
 
 CELLS = tuple(
     (difficulty, density, count)

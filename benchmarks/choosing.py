@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 from detecting import SEED, detector, shown, stacks, sure
+from stm_keras.bench.case import TOLERANCE_PX, Role
 from surrogates import DENSITY, DIFFICULTIES
 from topographs import seen_topograph
 
-from stm_keras.bench.case import TOLERANCE_PX, Case, Role
-from stm_keras.bench.virtual import virtual_make
 from stm_keras.detector import ContextDetector
 from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.scoring import score_positions
+from stm_keras.studies.bench.cases import Case
+from stm_keras.studies.bench.simulated import virtual_make
 
 CELLS = (
     "eq3/eta 0.5",

@@ -12,10 +12,10 @@ import os
 import platform
 from pathlib import Path
 
-from stm_keras.reproduction.experiments import load_experiments
-from stm_keras.reproduction.settings import CORES, ExperimentSettings
-from stm_keras.reproduction.tables import where
-from stm_keras.reproduction.without_network import score_without_network
+from stm_keras.studies.paper.experiments import load_experiments
+from stm_keras.studies.paper.scores import score_without_network
+from stm_keras.studies.paper.settings import CORES, ExperimentSettings
+from stm_keras.studies.tables import where
 
 
 def main() -> None:

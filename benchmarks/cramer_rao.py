@@ -21,13 +21,8 @@ from operator import add
 
 import numpy as np
 from scipy.optimize import least_squares
+from stm_keras.analysis.pursuit import tune_pursuit
 
-from stm_keras.analysis.bounds import pooled_rmse, position_bound
-from stm_keras.analysis.pursuit import (
-    PursuitSettings,
-    find_by_pursuit,
-    tune_pursuit,
-)
 from stm_keras.ring_model import (
     EQ3,
     fit_amplitudes,
@@ -41,6 +36,8 @@ from stm_keras.simulation.friedel import (
     FriedelFields,
     simulate_friedel,
 )
+from stm_keras.studies.baselines.bounds import pooled_rmse, position_bound
+from stm_keras.studies.baselines.pursuit import PursuitSettings, find_by_pursuit
 
 SIZE_PX, N_VOLTAGES = 32, 8
 PIXELS = pixel_grid((SIZE_PX, SIZE_PX))

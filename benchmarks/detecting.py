@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from stm_keras.bench.case import Role
 
-from stm_keras.bench.case import Case, Role
-from stm_keras.bench.suites import all_cells
 from stm_keras.detector import ContextDetector, load_detector
+from stm_keras.studies.bench.cases import Case
+from stm_keras.studies.bench.command import all_cells
 
 SEED = 0
 """Of the bench."""

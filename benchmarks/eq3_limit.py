@@ -23,13 +23,14 @@ import platform
 
 import numpy as np
 from scipy.spatial import KDTree
+from stm_keras.bench.case import TOLERANCE_PX, Role
 
-from stm_keras.analysis.pursuit import find_by_pursuit
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.bench.case import TOLERANCE_PX, Case, Role
-from stm_keras.bench.eq3 import FIELDS, eq3_cells
 from stm_keras.ring_model import EQ3, pixel_grid, rays, ring_columns
 from stm_keras.scoring import Score, score_positions
+from stm_keras.studies.baselines.pursuit import find_by_pursuit
+from stm_keras.studies.bench.cases import Case
+from stm_keras.studies.bench.simulated import FIELDS, eq3_cells
 
 SEED = 0
 """Of the bench."""

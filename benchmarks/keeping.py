@@ -20,15 +20,15 @@ from pathlib import Path
 
 import numpy as np
 from detecting import SEED, detector, model_options, shown, stacks
+from stm_keras.bench.case import TOLERANCE_PX, Role
 from surrogates import DENSITY, DIFFICULTIES
 from topographs import Seen, seen_topograph
 
-from stm_keras.bench.case import TOLERANCE_PX, Role
-from stm_keras.bench.virtual import virtual_make
 from stm_keras.detector import ContextDetector
 from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.nn.decoding import least_kept
 from stm_keras.scoring import Score
+from stm_keras.studies.bench.simulated import virtual_make
 
 RULES = (
     *itertools.product((0.1, 0.2, 0.3, 0.4), (0.4, 0.5, 0.6), (0.0,)),

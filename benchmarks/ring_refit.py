@@ -24,18 +24,16 @@ from typing import NamedTuple
 import numpy as np
 from detecting import detector, model_options, shown
 from scipy.optimize import minimize
+from stm_keras.bench.case import TOLERANCE_PX
 from white_fields import KINDS, SEED, stacks
 
-from stm_keras.bench.case import TOLERANCE_PX, Case, Found
-from stm_keras.bench.scoring import first_come
-from stm_keras.detections import match
+from stm_keras.detections import Detections, match
 from stm_keras.detector import ContextDetector
 from stm_keras.nn.calibration import reliability
-from stm_keras.nn.decoding import Candidates
 from stm_keras.ring_fit import (
     INFLATION,
     WEIGHTS,
-    Places,
+    Candidates,
     Rings,
     Weights,
     candidates,
@@ -47,6 +45,8 @@ from stm_keras.ring_fit import (
 )
 from stm_keras.ring_model import RingTemplate
 from stm_keras.scoring import Score, score_positions
+from stm_keras.studies.bench.cases import Case, Found
+from stm_keras.studies.bench.scoring import first_come
 
 FACTORS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
 
@@ -62,11 +62,11 @@ class Seen(NamedTuple):
     """
 
     case: Case
-    found: Candidates
+    found: Detections
     rings: Rings
     wave: RingTemplate
 
-    def candidates(self, factor: float = 1.0) -> Places:
+    def candidates(self, factor: float = 1.0) -> Candidates:
         """Places with what both say; the fit's deviations times a factor."""
         measured = np.ones(self.case.maps.shape[1:], bool)
         return candidates(self.found, self.rings, measured, factor)
@@ -103,7 +103,7 @@ def fitted_weights(every: Sequence[Seen]) -> Weights:
 
 
 def row(
-    finder: ContextDetector, every: Sequence[Seen], way: Sequence[Candidates]
+    finder: ContextDetector, every: Sequence[Seen], way: Sequence[Detections]
 ) -> str:
     """A line of the table: how good the detections are."""
     cases = [seen.case for seen in every]
@@ -144,7 +144,7 @@ def row(
 
 
 def places(
-    way: Sequence[Candidates], cases: Sequence[Case], least: Sequence[float]
+    way: Sequence[Detections], cases: Sequence[Case], least: Sequence[float]
 ) -> tuple[float, float, float]:
     """RMSE [px], deviation of z, -ln likelihood of a coordinate [nat]."""
     errors, widths = [], []
@@ -178,7 +178,7 @@ def fitted(
 
 def ways(
     kept: Sequence[Seen], weights: Mapping[RingTemplate, Weights]
-) -> dict[str, list[Candidates]]:
+) -> dict[str, list[Detections]]:
     """What is found in each stack, by the name of the way to find it."""
     found = {
         "alone": [one.found for one in kept],

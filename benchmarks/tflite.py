@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from detecting import model_options
+from stm_keras.bench.case import Role
 
-from stm_keras.bench.case import Case, Role
-from stm_keras.bench.eq3 import FIELDS, eq3_case
-from stm_keras.bench.virtual import virtual_make
 from stm_keras.models.card import read_card
 from stm_keras.models.export import PRECISIONS, export_tflite
 from stm_keras.scoring import Score, score_positions
+from stm_keras.studies.bench.cases import Case
+from stm_keras.studies.bench.simulated import FIELDS, eq3_case, virtual_make
 
 Arrays = dict[str, np.ndarray]
 Ask = Callable[[Arrays], Arrays]

@@ -14,16 +14,16 @@ from data_builders.scattering.fields import (
     TrainingFieldConfig,
     add_short_range,
 )
-from stm_keras.bench.blanking import blank
+from stm_keras.detections import Detections
 from stm_keras.detector import ContextDetector
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
-from stm_keras.nn.decoding import Candidates
 from stm_keras.preprocessing.preparation import MIDDLE_RAD_PX
 from stm_keras.scoring import Score, score_positions
 from stm_keras.simulation.randomised import field_rng
 from stm_keras.simulation.scattering_field import simulate_field
 from stm_keras.simulation.short_range import CoreRanges, DecoyRanges
+from stm_keras.studies.bench.real import blank
 
 SEED = 77_000_000
 """Of no training set."""
@@ -71,7 +71,7 @@ class Seen(NamedTuple):
         tolerance: [px].
     """
 
-    found: Candidates
+    found: Detections
     truth: np.ndarray
     tolerance: float
 

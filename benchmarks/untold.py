@@ -14,10 +14,11 @@ import os
 import platform
 
 from detecting import SEED, detector, model_options, shown, stacks, sure
+from stm_keras.bench.case import TOLERANCE_PX, Role
 
-from stm_keras.bench.case import TOLERANCE_PX, Case, Role
 from stm_keras.detector import ContextDetector
 from stm_keras.scoring import Score, score_positions
+from stm_keras.studies.bench.cases import Case
 
 CELLS = (
     "eq3/eta 0.2",

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from stm_keras.bench.case import Case
 from stm_keras.ring_model import EQ3, SCATTERING
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.simulation.randomised import field_rng
 from stm_keras.simulation.scattering_config import ScatteringConfig
 from stm_keras.simulation.scattering_field import simulate_field
+from stm_keras.studies.bench.cases import Case
 
 SEED = 78_000_000
 """Of no training set."""

@@ -26,7 +26,6 @@ from topographs import (
     topograph,
 )
 
-from stm_keras.bench.blanking import blank
 from stm_keras.detector import ContextDetector
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
@@ -34,6 +33,7 @@ from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 from stm_keras.preprocessing.preparation import MIDDLE_RAD_PX
 from stm_keras.qpi.dispersion import q_scale
 from stm_keras.scoring import Score, score_positions
+from stm_keras.studies.bench.real import blank
 
 FACTORS = (0.92, 0.95, 0.98, 1.0, 1.02, 1.05, 1.08)
 """True lengths over those that the file says."""

@@ -21,10 +21,11 @@ from peer_suites import (
     stack_file,
     write_made,
 )
+from stm_keras.bench.case import Role
 
 from stm_keras.analysis.baselines import rms_map
-from stm_keras.bench.case import Case, Role
 from stm_keras.errors import InputError
+from stm_keras.studies.bench.cases import Case
 from stm_keras.system import writable_directory
 
 

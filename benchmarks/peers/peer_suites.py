@@ -14,19 +14,23 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from stm_keras.bench.case import MAX_SEED, Case, Cell, Role, case_rng
-from stm_keras.bench.eq3 import FIELDS, eq3_case, eq3_cells
-from stm_keras.bench.virtual import (
-    evenly_spaced,
-    experiment,
-    virtual_cells,
-    virtual_name,
-)
+from stm_keras.bench.case import Role, case_rng
+
 from stm_keras.errors import InputError
 from stm_keras.simulation.virtual_config import (
     DENSITIES,
     DIFFICULTIES,
     named_virtual,
+)
+from stm_keras.studies.bench.cases import MAX_SEED, Case, Cell
+from stm_keras.studies.bench.simulated import (
+    FIELDS,
+    eq3_case,
+    eq3_cells,
+    evenly_spaced,
+    experiment,
+    virtual_cells,
+    virtual_name,
 )
 from stm_keras.system import atomic_file
 

@@ -19,16 +19,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from peer_suites import PEER_SUITES, Made, cell_cases, read_made, stack_file
+from stm_keras.bench.case import Role
+from stm_keras.bench.report import interval
 from stored_finder import StoredFinder, by_digest, read_detections
 
-from stm_keras.bench.case import Cell, Role
-from stm_keras.bench.notes import suite_notes
-from stm_keras.bench.report import interval
-from stm_keras.bench.result import CellResult, of_cell
-from stm_keras.bench.roster import FINDERS
-from stm_keras.bench.scoring import score_cell
-from stm_keras.bench.store import RESULTS, latest, read_results
 from stm_keras.errors import InputError
+from stm_keras.studies.bench.cases import Cell
+from stm_keras.studies.bench.finders import FINDERS
+from stm_keras.studies.bench.report import suite_notes
+from stm_keras.studies.bench.run import RESULTS, latest, read_results
+from stm_keras.studies.bench.scoring import CellResult, of_cell, score_cell
 
 
 def score_peer(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from peer_files import Detections, digest, load_detections
-
-from stm_keras.bench.case import Case, Found
 from stm_keras.bench.finders import TunedFinder
+
 from stm_keras.errors import InputError
+from stm_keras.studies.bench.cases import Case, Found
 
 
 class StoredFinder(TunedFinder):

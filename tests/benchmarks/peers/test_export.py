@@ -3,8 +3,8 @@ import pytest
 
 from stm_keras.analysis.baselines import rms_map
 from stm_keras.bench import case
-from stm_keras.bench.case import Role
 from stm_keras.simulation.friedel import FriedelConfig
+from stm_keras.studies.bench.cases import Role
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_no_seed_of_training_is_one_of_tuning_or_test(
     name, peers, drawn, monkeypatch
 ):
     monkeypatch.setattr(
-        "stm_keras.bench.virtual.simulate_virtual", fake_experiment
+        "stm_keras.studies.bench.simulated.simulate_virtual", fake_experiment
     )
     suites = peers("peer_suites")
     suite, numbers, seeds = suites.PEER_SUITES[name], range(12), (0, 1)

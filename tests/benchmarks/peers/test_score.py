@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from stm_keras.bench.classical import LogFinder
-from stm_keras.bench.options import BenchOptions
-from stm_keras.bench.run import run_bench
-from stm_keras.bench.scoring import score_cell
+from stm_keras.studies.bench.finders import LogFinder
+from stm_keras.studies.bench.run import BenchOptions, run_bench
+from stm_keras.studies.bench.scoring import score_cell
 
 SIGMA_PX = 1.0
 

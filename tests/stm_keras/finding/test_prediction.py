@@ -13,7 +13,7 @@ from stm_keras.io.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard
 from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import PredictOptions
-from stm_keras.results.folder import FILES, write_prediction
+from stm_keras.results.folder import FILES, write_result
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.surfaces import PAPER_PIXEL_NM, paper_wave_numbers
 
@@ -251,7 +251,7 @@ def test_unknown_tiling():
 
 def test_files_hold_what_was_found(tmp_path):
     found = finder().predict(blobs(TRUTH), OPTIONS)
-    write_prediction(found, tmp_path / "out", truth_px=found.positions_px)
+    write_result(found, tmp_path / "out", truth_px=found.positions_px)
     table = read_positions(tmp_path / "out/positions.csv")
     np.testing.assert_allclose(
         table.positions_px, found.positions_px, atol=1e-4
@@ -272,7 +272,7 @@ def test_no_impurity_is_a_result(tmp_path):
     maps = blobs(TRUTH)
     options = PredictOptions("au111", RAW, threshold=1000.0)
     found = finder().predict(maps, options)
-    write_prediction(found, tmp_path)
+    write_result(found, tmp_path)
     assert len(read_positions(tmp_path / "positions.csv").positions_px) == 0
 
 

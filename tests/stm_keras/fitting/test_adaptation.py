@@ -18,7 +18,7 @@ from stm_keras.fitting.publication import report
 from stm_keras.io.reader import read_maps
 from stm_keras.models.card import verify_checksums
 from stm_keras.nn.decoding import least_kept
-from stm_keras.preprocessing.preparation import PredictOptions, prepare_maps
+from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.simulation.virtual_config import named_virtual
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 

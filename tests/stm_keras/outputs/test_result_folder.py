@@ -15,7 +15,7 @@ from stm_keras.results.folder import (
     FILES,
     OutputOptions,
     document,
-    write_prediction,
+    write_result,
 )
 
 
@@ -26,7 +26,7 @@ def names(folder):
 def test_everything_is_written(tmp_path, prediction):
     out = tmp_path / "new" / "out"
     options = OutputOptions(("all",), 0.3)
-    files = write_prediction(prediction(), out, options)
+    files = write_result(prediction(), out, options)
     exports = [export.file for export in EXPORTS.values()]
     assert [file.name for file in files] == [*FILES, *exports]
     assert names(out) == sorted([*FILES, *exports])
@@ -34,7 +34,7 @@ def test_everything_is_written(tmp_path, prediction):
 
 def test_results_are_no_measurements(tmp_path, prediction):
     """A folder may hold the results of an earlier run beside its files."""
-    write_prediction(prediction(), tmp_path, OutputOptions(("all",)))
+    write_result(prediction(), tmp_path, OutputOptions(("all",)))
     write_summary(tmp_path / "summary.csv", [])
     np.save(tmp_path / "mine.npy", np.zeros((3, 4)))
     assert expand([tmp_path]) == ((tmp_path / "mine.npy",), ())
@@ -42,7 +42,7 @@ def test_results_are_no_measurements(tmp_path, prediction):
 
 def test_arrays_have_the_files_size(tmp_path, prediction):
     found = prediction()
-    write_prediction(found, tmp_path, OutputOptions(mask_radius_nm=0.3))
+    write_result(found, tmp_path, OutputOptions(mask_radius_nm=0.3))
     mask, measured = (
         np.load(tmp_path / f"{name}.npy") for name in ("mask", "measured")
     )
@@ -57,7 +57,7 @@ def test_arrays_have_the_files_size(tmp_path, prediction):
 
 def test_table_with_the_scanners_coordinates(tmp_path, prediction):
     found = prediction()
-    write_prediction(found, tmp_path)
+    write_result(found, tmp_path)
     lines = (tmp_path / "positions.csv").read_text().splitlines()
     heading = next(line for line in lines if line.startswith("row,col"))
     assert "scanner_x_nm,scanner_y_nm" in heading
@@ -78,7 +78,7 @@ def test_table_with_the_scanners_coordinates(tmp_path, prediction):
 
 
 def test_no_placement_no_columns(tmp_path, prediction):
-    write_prediction(prediction(placed=False), tmp_path)
+    write_result(prediction(placed=False), tmp_path)
     assert "scanner" not in (tmp_path / "positions.csv").read_text()
     assert len(read_positions(tmp_path / "positions.csv").positions_px) == 3
     written = json.loads((tmp_path / "positions.json").read_text())
@@ -88,7 +88,7 @@ def test_no_placement_no_columns(tmp_path, prediction):
 
 def test_json_says_what_the_table_says(tmp_path, prediction):
     found = prediction()
-    write_prediction(found, tmp_path)
+    write_result(found, tmp_path)
     text = (tmp_path / "positions.json").read_text(encoding="utf-8")
     written = json.loads(text)
     assert written == document(found, mask_radius_nm=0.5)
@@ -116,7 +116,7 @@ def test_json_says_what_the_table_says(tmp_path, prediction):
 
 def test_nothing_found_is_a_result(tmp_path, prediction):
     found = prediction(np.empty((0, 2)))
-    files = write_prediction(found, tmp_path, OutputOptions(("all",)))
+    files = write_result(found, tmp_path, OutputOptions(("all",)))
     # ImageJ and napari open no file without a point.
     assert names(tmp_path) == sorted([*FILES, "result.gwy"])
     assert len(files) == len(FILES) + 1
@@ -129,7 +129,7 @@ def test_nothing_found_is_a_result(tmp_path, prediction):
 def test_an_error_leaves_the_folder_as_it_was(
     tmp_path, prediction, monkeypatch
 ):
-    write_prediction(prediction(), tmp_path)
+    write_result(prediction(), tmp_path)
     (tmp_path / "mine.txt").write_text("keep")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
@@ -138,7 +138,7 @@ def test_an_error_leaves_the_folder_as_it_was(
 
     monkeypatch.setattr(folder, "plot_overview", full_disk)
     with pytest.raises(OSError, match="No space"):
-        write_prediction(prediction(np.array([[7.0, 7.0]])), tmp_path)
+        write_result(prediction(np.array([[7.0, 7.0]])), tmp_path)
     assert before == {
         path.name: path.read_bytes() for path in tmp_path.iterdir()
     }
@@ -147,7 +147,7 @@ def test_an_error_leaves_the_folder_as_it_was(
 def test_a_directory_that_is_a_file(tmp_path, prediction):
     (tmp_path / "out").touch()
     with pytest.raises(InputError, match="Cannot write to the directory"):
-        write_prediction(prediction(), tmp_path / "out")
+        write_result(prediction(), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_files_name_that_is_no_utf_8(tmp_path, prediction):
     found, name = prediction(), "b\udce4d.sxm"
     maps = replace(found.file_maps, source=name)
     found = replace(found, file_maps=maps, notes=(f"warning: {name}: odd",))
-    write_prediction(found, tmp_path, OutputOptions(("all",)))
+    write_result(found, tmp_path, OutputOptions(("all",)))
     write_summary(tmp_path / "summary.csv", [FileResult.of_maps(maps)])
     told = json.loads((tmp_path / "positions.json").read_text("utf-8"))
     assert name in json.dumps(told, ensure_ascii=False)
