@@ -21,7 +21,7 @@ from stm_keras.analysis.matching import match
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role, case_rng
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.simulation.scene import draw_positions, in_frame
-from stm_keras.simulation.virtual_config import named_virtual
+from stm_keras.simulation.virtual_experiment import named_virtual
 
 CELLS = tuple(
     (difficulty, density, count)

@@ -25,7 +25,7 @@ from stm_keras.analysis.metrics import score_positions
 from stm_keras.bench.case import TOLERANCE_PX, Case, Role
 from stm_keras.bench.virtual import virtual_make
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.surrogates import phase_surrogate
+from stm_keras.simulation.surrogates import phase_surrogate
 
 CELLS = (
     "eq3/eta 0.5",

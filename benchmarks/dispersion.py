@@ -26,8 +26,11 @@ from stm_keras.analysis.ring import measure_ring
 from stm_keras.analysis.surface_match import deviations_from_surfaces
 from stm_keras.finding.preparation import level
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.simulation.virtual_config import DIFFICULTIES, VirtualConfig
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    DIFFICULTIES,
+    VirtualConfig,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_PIXEL_NM
 
 

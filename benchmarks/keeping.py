@@ -28,7 +28,7 @@ from stm_keras.analysis.metrics import Score
 from stm_keras.bench.case import TOLERANCE_PX, Role
 from stm_keras.bench.virtual import virtual_make
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.surrogates import phase_surrogate
+from stm_keras.simulation.surrogates import phase_surrogate
 
 RULES = (
     *itertools.product((0.1, 0.2, 0.3, 0.4), (0.4, 0.5, 0.6), (0.0,)),

@@ -19,7 +19,7 @@ from detecting import SEED, detector, model_options, shown, sure
 from stm_keras.analysis.metrics import score_positions
 from stm_keras.bench.case import Role
 from stm_keras.bench.virtual import virtual_make
-from stm_keras.finding.surrogates import phase_surrogate
+from stm_keras.simulation.surrogates import phase_surrogate
 
 DIFFICULTIES = ("clean", "typical", "hard")
 N_MAPS = (1, 4, 16)

@@ -30,8 +30,10 @@ from stm_keras.finding.prediction import PredictOptions, predict_maps
 from stm_keras.finding.saved_finder import SavedFinder, load_finder
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.model_evaluation import keep_maps
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_EXTENT_NM
 
 SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

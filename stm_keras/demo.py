@@ -19,8 +19,10 @@ from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.model_evaluation import keep_maps
 from stm_keras.outputs.result_folder import write_prediction
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_EXTENT_NM
 
 NOISE = 0.2

@@ -24,7 +24,7 @@ from stm_keras.bench.virtual import (
 )
 from stm_keras.errors import InputError
 from stm_keras.files import atomic_file
-from stm_keras.simulation.virtual_config import (
+from stm_keras.simulation.virtual_experiment import (
     DENSITIES,
     DIFFICULTIES,
     named_virtual,

@@ -2,7 +2,7 @@
 
 Every cell has the impurities and waves of its matched cell; what it changes
 lies outside, or at the edge, of what `context` is trained on
-(`stm_keras.data.effect_ranges`, `data_builders/scattering`).
+(`stm_keras.data.augmentation`, `data_builders/scattering`).
 """
 
 import functools
@@ -19,9 +19,15 @@ from stm_keras.bench.mismatch_effects import (
     decaying_field,
 )
 from stm_keras.bench.virtual import evenly_spaced, experiment
-from stm_keras.simulation.acquisition import Acquisition, preset
-from stm_keras.simulation.disturbances import OneOverFNoise, WhiteNoise
-from stm_keras.simulation.instrument import Drift, Part, TipBlur
+from stm_keras.simulation.instrument import (
+    Acquisition,
+    Drift,
+    OneOverFNoise,
+    Part,
+    TipBlur,
+    WhiteNoise,
+    preset,
+)
 from stm_keras.simulation.ranges import spread
 from stm_keras.simulation.short_range import (
     CoreRanges,
@@ -29,7 +35,7 @@ from stm_keras.simulation.short_range import (
     add_cores,
     add_decoys,
 )
-from stm_keras.simulation.virtual_config import DENSITIES, VirtualConfig
+from stm_keras.simulation.virtual_experiment import DENSITIES, VirtualConfig
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_SIZE_PX, paper_wave_numbers
 
 SUITE = "mismatch"

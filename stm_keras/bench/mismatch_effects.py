@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 from scipy import ndimage
 
-from stm_keras.simulation.blobs import window_at
 from stm_keras.simulation.friedel import normalise
-from stm_keras.simulation.instrument import Part
+from stm_keras.simulation.instrument import Draws, Part
 from stm_keras.simulation.ranges import Range, check_ranges, draw
-from stm_keras.simulation.short_range import CoreRanges, add_cores
+from stm_keras.simulation.short_range import CoreRanges, add_cores, window_at
 
 _RIM_RADIUS: Range = (0.8, 1.4)  # of the disc [1/k at the mean k]
 _RIM_AMPLITUDE: Range = (1.0, 6.0)  # as the matched cores'
@@ -35,14 +35,15 @@ class SmoothNoise(Part):
     def __post_init__(self) -> None:
         check_ranges(self, amplitude=(0.0, 1000.0))
 
-    def _apply(
-        self, maps: np.ndarray, rng: np.random.Generator, scale: float
-    ) -> np.ndarray:
-        amplitude = scale * float(draw(self.amplitude, rng))
-        white = rng.standard_normal(maps.shape)
-        width = (0.0, self.sigma_px, self.sigma_px)
+    def apply(
+        self, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float
+    ) -> tf.Tensor:
+        """See `Part`; eagerly only."""
+        amplitude = scale * draws.uniform([1, 1, 1, 1], self.amplitude)
+        white = np.asarray(draws.normal(maps.shape))
+        width = (0.0, 0.0, self.sigma_px, self.sigma_px)
         noise = ndimage.gaussian_filter(white, width, mode="wrap")
-        return maps + amplitude * noise / (noise.std() or 1.0)
+        return maps + amplitude * (noise / (noise.std() or 1.0))
 
 
 def add_rim_cores(

@@ -17,10 +17,10 @@ from stm_keras.bench.result import CellResult
 from stm_keras.bench.virtual import evenly_spaced, experiment
 from stm_keras.files import atomic_file
 from stm_keras.reproduction.tables import write_rows
-from stm_keras.simulation.disturbances import WhiteNoise
+from stm_keras.simulation.instrument import WhiteNoise
 from stm_keras.simulation.ranges import spread
 from stm_keras.simulation.short_range import add_cores
-from stm_keras.simulation.virtual_config import VirtualConfig
+from stm_keras.simulation.virtual_experiment import VirtualConfig
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_SIZE_PX
 
 SUITE = "phase"

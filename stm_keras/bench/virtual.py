@@ -8,13 +8,13 @@ import numpy as np
 
 from stm_keras.bench.case import Case, Cell, Make, Role, case_rng
 from stm_keras.files import atomic_file, writable_directory
-from stm_keras.simulation.virtual_config import (
+from stm_keras.simulation.virtual_experiment import (
     DENSITIES,
     DIFFICULTIES,
     VirtualConfig,
     named_virtual,
+    simulate_virtual,
 )
-from stm_keras.simulation.virtual_experiment import simulate_virtual
 
 SUITE = "virtual"
 N_MAPS = (1, 4, 16, 32, 126)

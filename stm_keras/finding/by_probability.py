@@ -13,10 +13,10 @@ from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.found import Found
 from stm_keras.finding.predict_options import PredictOptions
-from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.nn.context import LEAST_FRAME_PX
 from stm_keras.progress import Progress, no_progress
+from stm_keras.simulation.surrogates import phase_surrogate
 
 Rule = Callable[[np.ndarray], float]
 """From the probabilities of all detections in a stack to the least that

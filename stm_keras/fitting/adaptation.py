@@ -10,7 +10,6 @@ import tensorflow as tf
 from stm_keras.errors import InputError
 from stm_keras.export.saved_model import signatures_of
 from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
 from stm_keras.fitting.context_calibration import Calibrated, calibrate
 from stm_keras.fitting.context_config import ContextFitConfig
@@ -19,6 +18,7 @@ from stm_keras.fitting.experiment import Experiment
 from stm_keras.model_card import ModelCard
 from stm_keras.nn.losses import entropy
 from stm_keras.nn.model import ImpurityFinder
+from stm_keras.simulation.surrogates import phase_surrogate
 
 _MOST_STACKS = 8
 _MOST_TILES = 64

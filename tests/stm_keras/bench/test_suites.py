@@ -18,12 +18,11 @@ from stm_keras.bench.virtual import (
     experiment,
     virtual_cells,
 )
-from stm_keras.data.effect_ranges import EffectRanges
+from stm_keras.data.augmentation import AugmentationRanges
 from stm_keras.errors import InputError
-from stm_keras.simulation.disturbances import OneOverFNoise
 from stm_keras.simulation.friedel import friedel_sum, normalise
-from stm_keras.simulation.instrument import Drift, TipBlur
-from stm_keras.simulation.virtual_config import VirtualConfig
+from stm_keras.simulation.instrument import Drift, OneOverFNoise, TipBlur
+from stm_keras.simulation.virtual_experiment import VirtualConfig
 
 CHEAP = ["eq3/eta 0.5", "mismatch/m* told", "mismatch/decay 1/r^3", "eq3/iso"]
 
@@ -145,7 +144,7 @@ def test_wrong_mass_tells_k_too_high_by_its_root():
 
 
 def test_mismatches_lie_beyond_what_is_trained_on():
-    trained = EffectRanges()
+    trained = AugmentationRanges()
     parts = {
         type(p): p
         for change in CHANGES.values()

@@ -20,8 +20,10 @@ from stm_keras.fitting.context_training import fit_context, validation_batches
 from stm_keras.fitting.experiment import read_experiment
 from stm_keras.fitting.publication import report
 from stm_keras.io.reader import read_maps
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 
 RING_RAD_PX = (0.6, 2.2)
 
