@@ -21,7 +21,7 @@ from stm_keras.bench.case import TOLERANCE_PX, Role, case_rng
 from stm_keras.detections import match
 from stm_keras.detector import ContextDetector
 from stm_keras.simulation.scene import draw_positions, in_frame
-from stm_keras.simulation.virtual_config import named_virtual
+from stm_keras.simulation.virtual_experiment import named_virtual
 from stm_keras.studies.bench.cases import Case
 
 CELLS = tuple(

@@ -23,8 +23,8 @@ from surrogates import DENSITY, DIFFICULTIES
 from topographs import seen_topograph
 
 from stm_keras.detector import ContextDetector
-from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.scoring import score_positions
+from stm_keras.simulation.surrogates import phase_surrogate
 from stm_keras.studies.bench.cases import Case
 from stm_keras.studies.bench.simulated import virtual_make
 

@@ -26,8 +26,11 @@ from stm_keras.qpi.dispersion import (
     rings_of_frames,
 )
 from stm_keras.qpi.ring import measure_ring
-from stm_keras.simulation.virtual_config import DIFFICULTIES, VirtualConfig
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    DIFFICULTIES,
+    VirtualConfig,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_PIXEL_NM
 
 

@@ -25,9 +25,9 @@ from surrogates import DENSITY, DIFFICULTIES
 from topographs import Seen, seen_topograph
 
 from stm_keras.detector import ContextDetector
-from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.nn.decoding import least_kept
 from stm_keras.scoring import Score
+from stm_keras.simulation.surrogates import phase_surrogate
 from stm_keras.studies.bench.simulated import virtual_make
 
 RULES = (

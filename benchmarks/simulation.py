@@ -25,10 +25,8 @@ import numpy as np
 import scipy
 import transcriptions
 
-from stm_keras.simulation.scatterers import Scatterers, smooth_phase_shifts
-from stm_keras.simulation.scattering import ldos
-from stm_keras.simulation.scene import draw_positions
-from stm_keras.simulation.superposition import GUARD_RADIUS_PX
+from stm_keras.simulation.scattering import GUARD_RADIUS_PX, Scatterers, ldos
+from stm_keras.simulation.scene import draw_positions, smooth_phase_shifts
 
 SHAPE = (48, 48)
 N_VOLTAGES = 16

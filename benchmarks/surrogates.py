@@ -17,8 +17,8 @@ import numpy as np
 from detecting import SEED, detector, model_options, shown, sure
 from stm_keras.bench.case import Role
 
-from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.scoring import score_positions
+from stm_keras.simulation.surrogates import phase_surrogate
 from stm_keras.studies.bench.simulated import virtual_make
 
 DIFFICULTIES = ("clean", "typical", "hard")

@@ -30,8 +30,10 @@ from stm_keras.scoring import (
     pooled_score,
     standardised,
 )
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_EXTENT_NM
 
 SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -10,19 +10,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_builders.scattering.fields import (
-    TrainingFieldConfig,
-    add_short_range,
-)
 from stm_keras.detections import Detections
 from stm_keras.detector import ContextDetector
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.resampling import resample
 from stm_keras.preprocessing.preparation import MIDDLE_RAD_PX
 from stm_keras.scoring import Score, score_positions
-from stm_keras.simulation.randomised import field_rng
-from stm_keras.simulation.scattering_field import simulate_field
-from stm_keras.simulation.short_range import CoreRanges, DecoyRanges
+from stm_keras.simulation.short_range import (
+    CoreRanges,
+    DecoyRanges,
+)
+from stm_keras.simulation.training_fields import (
+    ScatteringConfig,
+    field_rng,
+    simulate_field,
+)
 from stm_keras.studies.bench.real import blank
 
 SEED = 77_000_000
@@ -39,7 +41,7 @@ NOISE = (0.05, 0.3)
 """White and line noise, in units of the map's spread."""
 
 FILE_RAD_PX = 0.35
-FIELDS = TrainingFieldConfig(
+FIELDS = ScatteringConfig(
     size_px=190,
     n_voltages=2,
     margin_px=60.0,
@@ -84,7 +86,7 @@ class Seen(NamedTuple):
 def topograph(number: int) -> tuple[ConductanceMaps, np.ndarray]:
     """One map whose "nm" are 1/2k, and the positions [px]."""
     rng = field_rng(SEED, number)
-    field = add_short_range(FIELDS, simulate_field(FIELDS, rng), rng)
+    field = simulate_field(FIELDS, rng)
     image = field.maps[0] / field.maps[0].std()
     white, lines = rng.uniform(*NOISE, 2)
     image = image + white * rng.standard_normal(image.shape)
@@ -94,7 +96,7 @@ def topograph(number: int) -> tuple[ConductanceMaps, np.ndarray]:
     maps = ConductanceMaps(
         image[None].astype(np.float32), np.zeros(1), (side, side)
     )
-    return maps, field.positions[field.in_frame]
+    return maps, field.positions
 
 
 def seen_topograph(

@@ -6,9 +6,11 @@ import numpy as np
 
 from stm_keras.ring_model import EQ3, SCATTERING
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
-from stm_keras.simulation.randomised import field_rng
-from stm_keras.simulation.scattering_config import ScatteringConfig
-from stm_keras.simulation.scattering_field import simulate_field
+from stm_keras.simulation.training_fields import (
+    ScatteringConfig,
+    field_rng,
+    simulate_field,
+)
 from stm_keras.studies.bench.cases import Case
 
 SEED = 78_000_000
@@ -33,7 +35,9 @@ FIELDS = FriedelConfig(
     on_grid=False,
     margin_px=4,
 )
-SCATTERED = ScatteringConfig(size_px=40, density_per_px2=(6e-4, 8e-3))
+SCATTERED = ScatteringConfig(
+    size_px=40, density_per_px2=(6e-4, 8e-3), cores=None, decoys=None
+)
 
 
 def eq3(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,7 +52,7 @@ def scattered(
     """A clean field of multiple scattering, likewise."""
     field = simulate_field(SCATTERED, rng)
     maps = field.maps / field.maps.std(axis=(1, 2), keepdims=True) / 3
-    return maps, field.wave_numbers, field.positions[field.in_frame]
+    return maps, field.wave_numbers, field.positions
 
 
 def stacks(kind: str, n: int) -> Iterator[Case]:

@@ -18,8 +18,10 @@ from stm_keras.model_evaluation import keep_maps
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results.folder import write_result
 from stm_keras.scoring import evaluate_files, format_table
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_EXTENT_NM
 from stm_keras.system import writable_directory
 

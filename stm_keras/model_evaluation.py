@@ -7,7 +7,12 @@ import numpy as np
 
 from stm_keras.data.batch_config import BatchConfig, maps_shape
 from stm_keras.data.pipeline import evaluation_batches
-from stm_keras.data.prepared import load_split, open_prepared, reading
+from stm_keras.data.prepared import (
+    load_split,
+    load_virtual,
+    open_prepared,
+    reading,
+)
 from stm_keras.detector import (
     ContextDetector,
     Detector,
@@ -19,8 +24,8 @@ from stm_keras.fitting.assessment import TOLERANCE_PX, assess
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.scoring import Score, score_positions
+from stm_keras.simulation.scene import Scene
 from stm_keras.system import Progress, no_progress
-from stm_keras.virtual_data import load_virtual
 
 
 def evaluate_model(
@@ -130,7 +135,7 @@ def _on_experiments(
     reference = Score(tolerance=TOLERANCE_PX)
     cases = load_virtual(data)
     for done, case in enumerate(cases, start=1):
-        maps = keep_maps(case.maps, n_voltages)
+        maps = keep_maps(_as_measured(case, data, done), n_voltages)
         found = detector.predict(maps, options).positions_px
         truth += score_positions(found, case.positions, tolerance=TOLERANCE_PX)
         reference += score_positions(
@@ -142,6 +147,21 @@ def _on_experiments(
         f"{kept} maps, true positions": truth,
         f"{kept} maps, EM reference": reference,
     }
+
+
+def _as_measured(
+    scene: Scene, data: str | Path, number: int
+) -> ConductanceMaps:
+    """The maps of a virtual experiment as a file would hold them."""
+    height, width = scene.shape
+    return ConductanceMaps(
+        data=scene.maps,
+        bias_v=scene.bias_v,
+        extent_nm=(height * scene.pixel_nm, width * scene.pixel_nm),
+        channel="simulated dI/dV",
+        source=f"{data}, test {number - 1}",
+        provenance=("virtual experiment",),
+    )
 
 
 def keep_maps(maps: ConductanceMaps, count: int | None) -> ConductanceMaps:

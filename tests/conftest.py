@@ -7,8 +7,10 @@ from data_builders.friedel.friedel_dataset_builder import Builder
 from stm_keras.data.batch_config import BatchConfig
 from stm_keras.fitting.fit_config import FitConfig
 from stm_keras.fitting.training import fit
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 
 # How long an example takes is the machine's affair, not the code's.
 settings.register_profile("untimed", deadline=None)

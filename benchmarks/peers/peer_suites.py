@@ -14,10 +14,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from stm_keras.bench.case import Role, case_rng
-
 from stm_keras.errors import InputError
-from stm_keras.simulation.virtual_config import (
+from stm_keras.simulation.virtual_experiment import (
     DENSITIES,
     DIFFICULTIES,
     named_virtual,

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.generation import (
+from data_builders.building import (
     Example,
     Make,
     SimulatedBuilder,

@@ -2,24 +2,98 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.generation import Make, SimulatedBuilder, SimulatedConfig
-from data_builders.scattering.fields import TrainingFieldConfig, make_examples
+from data_builders.building import Make, SimulatedBuilder, SimulatedConfig
+from stm_keras.simulation.friedel import normalise
+from stm_keras.simulation.scene import Scene
 from stm_keras.simulation.short_range import CoreRanges
+from stm_keras.simulation.training_fields import (
+    ScatteringConfig,
+    simulate_many,
+)
+
+_SPLIT_STRIDE = 2**40
+"""Splits take their fields from numbers that no other reaches: the first
+fields of a split stay the same, however many the others have."""
+
+_FIELDS_A_PROCESS = 32
+"""Fewer take less time than the start of another process."""
 
 
 @dataclasses.dataclass
 class ScatteringBuilderConfig(SimulatedConfig):
     """One variant of the set; see `SimulatedConfig`."""
 
-    simulation: TrainingFieldConfig = dataclasses.field(
-        default_factory=TrainingFieldConfig
+    simulation: ScatteringConfig = dataclasses.field(
+        default_factory=ScatteringConfig
     )
     n_examples: tuple[int, int, int] = (5_000, 250, 250)
+
+
+def make_examples(
+    config: ScatteringConfig,
+    seed: int,
+    split: int,
+    numbers: range,
+    processes: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Simulate examples of the set.
+
+    Args:
+        config: what a field is drawn from.
+        seed: of the set.
+        split: number of the split, from 0.
+        numbers: which examples of the split.
+        processes: how many work at once; the examples do not depend on it.
+
+    Yields:
+        What `as_example` gives of each field.
+
+    Raises:
+        InputError: where impurities cannot be placed.
+    """
+    first = split * _SPLIT_STRIDE
+    processes = min(processes, max(1, len(numbers) // _FIELDS_A_PROCESS))
+    fields = simulate_many(
+        config,
+        seed,
+        range(first + numbers.start, first + numbers.stop),
+        processes,
+    )
+    return map(as_example, fields)
+
+
+def as_example(scene: Scene) -> dict[str, np.ndarray]:
+    """A field as the data set stores it.
+
+    Args:
+        scene: a clean field.
+
+    Returns:
+        `maps` float32 [V, H, W], each of mean 0 and largest |value| 1;
+        `scale` float32 [V], which they were divided by [clean LDOS];
+        `wave_numbers` float32 [V] [rad/px]; of the impurities in the frame
+        `positions` float32 [n, 2] [px] and `strengths` float32 [n], |t|
+        averaged over the maps, 0 to 1; `decoys` float32 [m, 2] [px];
+        `mean_free_path` float32 [] [px].
+    """
+    maps = scene.maps
+    about_zero = maps - maps.mean(axis=(1, 2), keepdims=True)
+    stored = {
+        "maps": normalise(maps),
+        "scale": np.abs(about_zero).max(axis=(1, 2)),
+        "wave_numbers": scene.wave_numbers,
+        "positions": scene.positions,
+        "strengths": scene.strengths,
+        "decoys": scene.decoys,
+        "mean_free_path": scene.mean_free_path_px,
+    }
+    return {name: np.asarray(v, np.float32) for name, v in stored.items()}
 
 
 class Builder(SimulatedBuilder):
@@ -36,7 +110,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="context",
             description="The same, up to twice as dense, cores of any shape.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 density_per_px2=(5e-4, 2e-2),
                 # From none at all, for a finder must read the waves, to those
                 # of a topograph, which are much higher than they.
@@ -51,7 +125,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="molecules",
             description="The same; in half of the fields all cores are alike.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 density_per_px2=(5e-4, 2e-2),
                 # As high above the waves as those of molecules in a topograph.
                 cores=CoreRanges(
@@ -66,7 +140,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="crowded",
             description="Molecules in clusters, in most of the fields.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 density_per_px2=(1e-3, 2e-2),
                 clustered_share=0.7,
                 cores=CoreRanges(
@@ -81,7 +155,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="demo",
             description="24 x 24 px, 8 voltages, rings of the paper's maps.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 size_px=24,
                 n_voltages=8,
                 margin_px=16.0,
@@ -94,7 +168,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="tiny",
             description="24 x 24 px, 4 voltages, few fields: to try things.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 size_px=24,
                 n_voltages=4,
                 margin_px=12.0,
@@ -126,7 +200,7 @@ class Builder(SimulatedBuilder):
         return functools.partial(make_examples, config.simulation, config.seed)
 
 
-def _features(simulation: TrainingFieldConfig) -> dict[str, Any]:
+def _features(simulation: ScatteringConfig) -> dict[str, Any]:
     size, n_voltages = simulation.size_px, simulation.n_voltages
 
     def floats(*shape: int | None, doc: str, **options: Any) -> Any:

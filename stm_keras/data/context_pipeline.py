@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stm_keras.data.effect_ranges import EffectRanges
-from stm_keras.data.effects import apply_effects
+from stm_keras.data.augmentation import (
+    AugmentationRanges,
+    augmented,
+    cropped,
+    turned,
+)
 from stm_keras.data.prepared import load_split, steady_options
-from stm_keras.data.symmetry import cropped, turned
 from stm_keras.errors import InputError
 
 _WINDOW = 512
 _PARALLEL_CALLS = 2
 
-EQUATION_3 = EffectRanges(
+EQUATION_3 = AugmentationRanges(
     white=(0.0, 1.0),
     smooth=(0.0, 0.0),
     correlated=(0.0, 0.0),
@@ -51,8 +54,8 @@ class ContextBatchConfig:
     batch_size: int = 16
     voltages: tuple[int, ...] = (1, 1, 2, 4, 8, 16)
     sizes_px: tuple[int, ...] = (46, 40, 32)
-    effects: EffectRanges = field(default_factory=EffectRanges)
-    equation_3: EffectRanges = EQUATION_3
+    effects: AugmentationRanges = field(default_factory=AugmentationRanges)
+    equation_3: AugmentationRanges = EQUATION_3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -192,8 +195,8 @@ def _measured(
     clean = maps, ring, positions
     maps, told, positions = tf.cond(
         batch["scattering"][0],
-        lambda: apply_effects(*clean, config.effects, seeds[5]),
-        lambda: apply_effects(*clean, config.equation_3, seeds[5]),
+        lambda: augmented(*clean, config.effects, seeds[5]),
+        lambda: augmented(*clean, config.equation_3, seeds[5]),
     )
     return {"maps": maps, "ring": told, "positions": positions}
 

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from google.protobuf import json_format, message
 
 from stm_keras.errors import InputError
+from stm_keras.simulation.scene import Scene
 
 _INFO = "dataset_info.json"
 
@@ -152,3 +154,52 @@ def steady_options() -> tf.data.Options:
     options.autotune.enabled = False
     options.deterministic = True
     return options
+
+
+_OF_EXPERIMENTS = (
+    "maps",
+    "bias_v",
+    "extent_nm",
+    "wave_numbers",
+    "positions",
+    "reference_positions",
+)
+
+
+def load_virtual(path: str | Path, split: str = "test") -> list[Scene]:
+    """Read the virtual experiments of a prepared `au111` set.
+
+    Args:
+        path: the data set, see `find_prepared`.
+        split: "train", "validation", "test", or TFDS's slicing of one.
+
+    Returns:
+        Scenes with biases, the size of a pixel, and both the true positions
+        and those that expectation-maximisation found in the map of bound
+        states.
+
+    Raises:
+        InputError: where the data set is missing, damaged, lacks the split,
+            or holds no virtual experiments.
+    """
+    scenes = []
+    for example in load_split(path, split).as_numpy_iterator():
+        lacking = [name for name in _OF_EXPERIMENTS if name not in example]
+        if lacking:
+            raise InputError(
+                f"The data set in {path} holds no virtual experiments: it "
+                f"lacks {', '.join(lacking)}. Make one with `stmk build-data "
+                "au111 --config virtual`."
+            )
+        maps = example["maps"]
+        scenes.append(
+            Scene(
+                maps=maps,
+                q=2 * example["wave_numbers"].astype(np.float64),
+                positions=example["positions"],
+                reference_positions=example["reference_positions"],
+                bias_v=example["bias_v"],
+                pixel_nm=float(example["extent_nm"][0]) / maps.shape[1],
+            )
+        )
+    return scenes

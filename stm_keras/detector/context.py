@@ -9,7 +9,6 @@ from stm_keras.detections import Detections, Search
 from stm_keras.detector.detector import Detector
 from stm_keras.detector.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
-from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, ProbabilitySelection
 from stm_keras.nn.context import LEAST_FRAME_PX
@@ -23,6 +22,7 @@ from stm_keras.preprocessing.preparation import (
 )
 from stm_keras.qpi.dispersion import given_q
 from stm_keras.ring_fit import LEAST_PROBABILITY, Refit, refit_rings
+from stm_keras.simulation.surrogates import phase_surrogate
 from stm_keras.system import Progress, no_progress
 
 Rule = Callable[[np.ndarray], float]

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from stm_keras.detector import ContextDetector
 from stm_keras.errors import InputError
-from stm_keras.finding.surrogates import phase_surrogate
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
 from stm_keras.fitting.context_calibration import Calibrated, calibrate
 from stm_keras.fitting.context_config import ContextFitConfig
@@ -19,6 +18,7 @@ from stm_keras.models.card import ModelCard, ProbabilitySelection
 from stm_keras.models.export import signatures_of
 from stm_keras.nn.losses import entropy
 from stm_keras.nn.model import ImpurityFinder
+from stm_keras.simulation.surrogates import phase_surrogate
 
 _MOST_STACKS = 8
 _MOST_TILES = 64

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from stm_keras.data.augmentation import BESIDE_PX
 from stm_keras.data.batch_config import check_voltages, maps_shape
 from stm_keras.data.context_pipeline import context_batches
 from stm_keras.data.pipeline import experiment_batches
 from stm_keras.data.prepared import reading
-from stm_keras.data.symmetry import BESIDE_PX
 from stm_keras.errors import InputError
 from stm_keras.fitting.adaptation import Guard, held_out_loss
 from stm_keras.fitting.context_config import (

@@ -1,12 +1,146 @@
-"""Where impurities lie: random places that keep a distance."""
+"""A scene: simulated maps and all that is known of what made them.
+
+`Scene` is the one record of maps with their truth; here too is what scenes
+are drawn from: places that keep a distance (`draw_positions`) and how
+strongly impurities scatter (`ScattererRanges`).
+"""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist, squareform
 
 from stm_keras.errors import InputError
+from stm_keras.simulation.ranges import Range, check_ranges, draw
+from stm_keras.simulation.scattering import Scatterers, t_amplitude
+
+
+def _empty(*shape: int) -> Callable[[], np.ndarray]:
+    return lambda: np.empty(shape)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scene:
+    """Maps and the truth about them.
+
+    What a simulation, a prepared data set and a bench case have in common.
+    Positions are (row, column), the centre of the top left pixel being (0,
+    0). An empty array or NaN stands for what is not known.
+
+    Attributes:
+        maps: float32 [V, H, W], modulation of the LDOS in units of the clean
+            one unless the source says otherwise; NaN where not measured.
+        q: scattering wave vector 2k of each map, float64 [V], rad/px.
+        positions: impurities in the frame, float64 [n, 2], px.
+        outside: impurities outside of the field of view whose waves reach
+            it, float64 [m, 2], px.
+        decoys: objects that are no impurities, float64 [m, 2], px.
+        scatterers: all impurities with their phase shifts and absorption.
+        mean_free_path_px: l of the waves, px.
+        waves: the scattered waves alone, float32 [V, H, W].
+        bias_v: bias of each map, float64 [V], V.
+        pixel_nm: side of a pixel, nm.
+        bound_state: map of the bound states, float32 [H, W], in units of the
+            brightest spot there can be.
+        reference_positions: what expectation-maximisation found in it,
+            float32 [m, 2], px.
+        drift_px: displacement of each map, float64 [V, 2], px; zero mean.
+        masks: by name, where something covers the waves, bool [H, W].
+    """
+
+    maps: np.ndarray
+    q: np.ndarray
+    positions: np.ndarray
+    outside: np.ndarray = field(default_factory=_empty(0, 2))
+    decoys: np.ndarray = field(default_factory=_empty(0, 2))
+    scatterers: Scatterers | None = None
+    mean_free_path_px: float = math.inf
+    waves: np.ndarray = field(default_factory=_empty(0, 0, 0))
+    bias_v: np.ndarray = field(default_factory=_empty(0))
+    pixel_nm: float = math.nan
+    bound_state: np.ndarray = field(default_factory=_empty(0, 0))
+    reference_positions: np.ndarray = field(default_factory=_empty(0, 2))
+    drift_px: np.ndarray = field(default_factory=_empty(0, 2))
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the frame, px."""
+        return self.maps.shape[-2], self.maps.shape[-1]
+
+    @property
+    def wave_numbers(self) -> np.ndarray:
+        """Wave number k = q / 2 of each map, float64 [V], rad/px."""
+        return self.q / 2
+
+    @property
+    def q_per_nm(self) -> np.ndarray:
+        """Scattering wave vector of each map, float64 [V], rad/nm.
+
+        Raises:
+            InputError: where the size of a pixel is not known.
+        """
+        if math.isnan(self.pixel_nm):
+            raise InputError("This scene has no `pixel_nm`: q is in rad/px.")
+        return self.q / self.pixel_nm
+
+    @property
+    def everywhere(self) -> np.ndarray:
+        """Impurities in the frame and outside of it, float64 [n, 2], px.
+
+        In the order of `scatterers` where there are any.
+        """
+        if self.scatterers is not None:
+            return self.scatterers.positions
+        return np.concatenate([self.positions, self.outside])
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """|t| of each impurity in the frame, averaged over the maps, [n].
+
+        Raises:
+            InputError: where the scatterers are not known.
+        """
+        if self.scatterers is None:
+            raise InputError("This scene does not know its scatterers.")
+        t = t_amplitude(self.scatterers.delta, self.scatterers.absorption)
+        inside = in_frame(self.scatterers.positions, self.shape)
+        return np.abs(t).mean(axis=0)[inside]
+
+    def with_(self, **changes: Any) -> Self:
+        """The same scene with some attributes replaced."""
+        return replace(self, **changes)
+
+
+def scattering_scene(
+    scatterers: Scatterers,
+    maps: np.ndarray,
+    wave_numbers: np.ndarray,
+    **known: Any,
+) -> Scene:
+    """A scene of waves alone.
+
+    Args:
+        scatterers: all impurities, those outside of the frame too.
+        maps: LDOS - 1, float32 [V, H, W].
+        wave_numbers: k, float64 [V], rad/px.
+        **known: other attributes of `Scene`.
+    """
+    inside = in_frame(scatterers.positions, (maps.shape[1], maps.shape[2]))
+    return Scene(
+        maps=maps,
+        q=2 * np.asarray(wave_numbers, np.float64),
+        positions=scatterers.positions[inside],
+        outside=scatterers.positions[~inside],
+        scatterers=scatterers,
+        waves=maps,
+        **known,
+    )
+
 
 MAX_BARREN_ROUNDS = 20
 """Rounds in a row that place nothing, after which the frame counts as full."""
@@ -169,3 +303,107 @@ def in_frame(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         bool [n].
     """
     return _within(positions, shape, 0.0)
+
+
+def smooth_phase_shifts(
+    rng: np.random.Generator,
+    n: int,
+    energies: ArrayLike,
+    *,
+    delta_rad: tuple[float, float] = (-math.pi / 2, math.pi / 2),
+    slope: tuple[float, float] = (-0.5, 0.5),
+    curvature: tuple[float, float] = (-0.2, 0.2),
+) -> np.ndarray:
+    """Phase shifts that belong to the impurity and vary gently with energy.
+
+    delta(E) = delta0 + slope u + curvature u^2, where u = (E - middle) /
+    (half the width of the energies) runs over [-1, 1]. Each impurity has
+    its own three numbers, drawn uniformly from the ranges.
+
+    Args:
+        rng: source of randomness.
+        n: number of impurities.
+        energies: of the maps [V], any unit, any order.
+        delta_rad: range of delta0, rad.
+        slope: range of the slope, rad per half width.
+        curvature: range of the curvature, rad per half width squared.
+
+    Returns:
+        delta, float64 [V, n], rad.
+    """
+    energies = np.asarray(energies, np.float64)
+    low, high = energies.min(), energies.max()
+    half = (high - low) / 2 or 1.0  # one energy: u = 0
+    u = ((energies - (low + high) / 2) / half)[:, None]
+    delta0, rise, bend = (
+        rng.uniform(*limits, n) for limits in (delta_rad, slope, curvature)
+    )
+    return delta0 + rise * u + bend * u**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScattererRanges:
+    """Ranges of phase shift and absorption, from weak to strong.
+
+    Attributes:
+        delta_rad: |phase shift| at the middle energy [rad]; the sign is
+            random. pi/2 is the strongest scatterer.
+        slope_rad: change of the phase shift from the middle energy to the
+            ends, linear part [rad].
+        curvature_rad: likewise, quadratic part [rad].
+        absorption: a, no unit, of impurities that absorb but are not black.
+        elastic_share: chance that an impurity absorbs nothing.
+        black_share: chance that it is a black dot, t = -1/2.
+    """
+
+    delta_rad: Range = (0.15, math.pi / 2)
+    slope_rad: Range = (-0.3, 0.3)
+    curvature_rad: Range = (-0.1, 0.1)
+    absorption: Range = (0.0, 1.5)
+    elastic_share: float = 0.3
+    black_share: float = 0.15
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            delta_rad=(0.0, math.pi / 2),
+            slope_rad=(-10.0, 10.0),
+            curvature_rad=(-10.0, 10.0),
+            absorption=(0.0, 100.0),
+        )
+        shares = self.elastic_share, self.black_share
+        if min(shares) < 0 or sum(shares) > 1:
+            raise InputError(
+                "ScattererRanges: `elastic_share` and `black_share` must be 0 "
+                "or more and add up to 1 at most. Received: "
+                f"{shares[0]:g} and {shares[1]:g}."
+            )
+
+    def draw(
+        self,
+        positions: np.ndarray,
+        energies: ArrayLike,
+        rng: np.random.Generator,
+    ) -> Scatterers:
+        """Give impurities their strength.
+
+        Args:
+            positions: (row, col) of the impurities [n, 2], px.
+            energies: of the maps [V], any unit, any order.
+            rng: source of randomness.
+        """
+        n = len(positions)
+        delta = smooth_phase_shifts(
+            rng,
+            n,
+            energies,
+            delta_rad=self.delta_rad,
+            slope=self.slope_rad,
+            curvature=self.curvature_rad,
+        )
+        delta *= rng.choice((-1.0, 1.0), n)
+        absorption = draw(self.absorption, rng, n)
+        kind = rng.random(n)
+        absorption[kind < self.elastic_share] = 0.0
+        absorption[kind >= 1 - self.black_share] = np.inf
+        return Scatterers(positions, delta, absorption)

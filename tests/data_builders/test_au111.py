@@ -9,13 +9,13 @@ import tensorflow_datasets as tfds
 from data_builders.au111.au111_dataset_builder import Builder, measured_config
 from data_builders.au111.virtual_examples import make_examples
 from data_builders.building import build, named_config
+from stm_keras.data.prepared import load_virtual
 from stm_keras.detections import match
 from stm_keras.errors import InputError
 from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.measured import paper_rings
-from stm_keras.virtual_data import load_virtual
 
 TINY = {
     "size_px": 24,
@@ -96,7 +96,7 @@ def test_load_virtual_gives_maps_with_their_truth(virtual):
     cases = load_virtual(virtual, "test")
     assert len(cases) == 2
     assert cases[0].maps.shape == (3, 24, 24)
-    assert cases[0].maps.extent_nm == (11.25, 11.25)
+    assert cases[0].pixel_nm == pytest.approx(11.25 / 24)
     cases += load_virtual(virtual, "train")
     n_found = sum(
         len(match(case.reference_positions, case.positions, 1.0).pairs)

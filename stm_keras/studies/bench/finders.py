@@ -21,6 +21,7 @@ from stm_keras.analysis.baselines import (
     without_gaps,
 )
 from stm_keras.analysis.peaks import Peaks, find_peaks
+from stm_keras.detector import kind_of
 from stm_keras.errors import InputError
 from stm_keras.models.card import CARD_NAME, ModelCard
 from stm_keras.preprocessing.preparation import PredictOptions

@@ -16,31 +16,39 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from scipy import ndimage
 
-from stm_keras.simulation.acquisition import Acquisition, preset
-from stm_keras.simulation.blobs import window_at
-from stm_keras.simulation.disturbances import OneOverFNoise, WhiteNoise
 from stm_keras.simulation.friedel import (
     FriedelConfig,
     normalise,
     simulate_friedel,
 )
-from stm_keras.simulation.instrument import Drift, Part, TipBlur
+from stm_keras.simulation.instrument import (
+    Acquisition,
+    Draws,
+    Drift,
+    OneOverFNoise,
+    Part,
+    TipBlur,
+    WhiteNoise,
+    preset,
+)
 from stm_keras.simulation.ranges import Range, check_ranges, draw, spread
 from stm_keras.simulation.short_range import (
     CoreRanges,
     DecoyRanges,
     add_cores,
     add_decoys,
+    window_at,
 )
-from stm_keras.simulation.virtual_config import (
+from stm_keras.simulation.virtual_experiment import (
     DENSITIES,
     DIFFICULTIES,
     VirtualConfig,
     named_virtual,
+    simulate_virtual,
 )
-from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.studies.bench.cases import Case, CaseId, Cell, Make
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_SIZE_PX, paper_wave_numbers
 from stm_keras.system import atomic_file, writable_directory
@@ -247,14 +255,15 @@ class SmoothNoise(Part):
     def __post_init__(self) -> None:
         check_ranges(self, amplitude=(0.0, 1000.0))
 
-    def _apply(
-        self, maps: np.ndarray, rng: np.random.Generator, scale: float
-    ) -> np.ndarray:
-        amplitude = scale * float(draw(self.amplitude, rng))
-        white = rng.standard_normal(maps.shape)
-        width = (0.0, self.sigma_px, self.sigma_px)
+    def apply(
+        self, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float
+    ) -> tf.Tensor:
+        """See `Part`; eagerly only."""
+        amplitude = scale * draws.uniform([1, 1, 1, 1], self.amplitude)
+        white = np.asarray(draws.normal(maps.shape))
+        width = (0.0, 0.0, self.sigma_px, self.sigma_px)
         noise = ndimage.gaussian_filter(white, width, mode="wrap")
-        return maps + amplitude * noise / (noise.std() or 1.0)
+        return maps + amplitude * (noise / (noise.std() or 1.0))
 
 
 _RIM_RADIUS: Range = (0.8, 1.4)  # of the disc [1/k at the mean k]

@@ -5,7 +5,7 @@ from typing import Any
 
 from stm_keras.errors import InputError
 from stm_keras.simulation.short_range import CoreRanges, DecoyRanges
-from stm_keras.simulation.virtual_config import (
+from stm_keras.simulation.virtual_experiment import (
     DIFFICULTIES,
     ShortRange,
     VirtualConfig,

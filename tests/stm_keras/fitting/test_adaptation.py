@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from stm_keras.detector import ContextDetector
 from stm_keras.fitting import adaptation_figures
 from stm_keras.fitting.adaptation import (
     Guard,
-    finder_of,
+    detector_of,
     held_out_loss,
     mean_entropy,
 )
@@ -19,8 +20,10 @@ from stm_keras.io.reader import read_maps
 from stm_keras.models.card import verify_checksums
 from stm_keras.nn.decoding import least_kept
 from stm_keras.preprocessing.preparation import PredictOptions
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 
 RING_RAD_PX = (0.6, 2.2)
 
@@ -69,8 +72,8 @@ def with_surer_pixels(start, by):
 
 def test_an_experiment_is_shown_as_predict_shows_it(start, scan, experiment):
     (stack,) = experiment.stacks
-    prepared = prepare_maps(
-        read_maps(scan), start.card, PredictOptions("au111")
+    prepared = ContextDetector.prepare(
+        start.card, read_maps(scan), PredictOptions("au111")
     )
     np.testing.assert_array_equal(stack.maps, prepared.ready.data)
     assert prepared.q_per_nm is not None
@@ -120,7 +123,7 @@ def test_the_same_network_ships_and_one_that_sees_things_does_not(
 @pytest.mark.slow
 def test_detections_are_counted_as_predict_keeps_them(start, experiment):
     (stack,) = experiment.stacks
-    found = finder_of(start.ready, start.card).detect(*stack).probabilities
+    found = detector_of(start.ready, start.card).detect(*stack).probabilities
     low = start.ready._replace(threshold=float(np.median(found)))
     own = start.card.detection
     for rate in (0.99, 0.3):

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from stm_keras.data.effect_ranges import EffectRanges
+from stm_keras.data.augmentation import AugmentationRanges
 from stm_keras.errors import InputError
-from stm_keras.simulation.disturbances import OneOverFNoise
 from stm_keras.simulation.friedel import friedel_sum, normalise
-from stm_keras.simulation.instrument import Drift, TipBlur
-from stm_keras.simulation.virtual_config import VirtualConfig
+from stm_keras.simulation.instrument import Drift, OneOverFNoise, TipBlur
+from stm_keras.simulation.virtual_experiment import VirtualConfig
 from stm_keras.studies.bench.cases import MAX_SEED, SEED_BASE, CaseId, Role
 from stm_keras.studies.bench.command import all_cells, chosen_cells
 from stm_keras.studies.bench.real import real_cells
@@ -145,7 +144,7 @@ def test_wrong_mass_gives_k_too_high_by_its_root():
 
 
 def test_mismatches_lie_beyond_what_is_trained_on():
-    trained = EffectRanges()
+    trained = AugmentationRanges()
     parts = {
         type(p): p
         for change in CHANGES.values()

@@ -7,18 +7,20 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from stm_keras.errors import InputError
-from stm_keras.simulation.randomised import (
+from stm_keras.simulation.scattering import ldos
+from stm_keras.simulation.training_fields import (
     ScatteringConfig,
-    ScatteringField,
     field_rng,
-    simulate_fields,
     simulate_many,
 )
-from stm_keras.simulation.scatterers import Scatterers
-from stm_keras.simulation.scattering import ldos
 
+BARE = {"cores": None, "decoys": None}
 SMALL = ScatteringConfig(
-    size_px=12, n_voltages=4, margin_px=8.0, density_per_px2=(3e-3, 1e-2)
+    size_px=12,
+    n_voltages=4,
+    margin_px=8.0,
+    density_per_px2=(3e-3, 1e-2),
+    **BARE,
 )
 
 
@@ -27,8 +29,13 @@ def _many(n, config=SMALL, seed=0, **options):
 
 
 def _assert_same(first, second):
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
+    for name in ("maps", "q", "positions", "outside", "decoys"):
+        np.testing.assert_array_equal(
+            getattr(first, name), getattr(second, name)
+        )
+    np.testing.assert_array_equal(
+        first.scatterers.delta, second.scatterers.delta
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +59,10 @@ def test_a_field_depends_on_its_index_only(fields):
 def test_maps_are_the_scattering_of_what_is_told(fields):
     field = fields[3]
     maps = ldos(
-        Scatterers(field.positions, field.delta, field.absorption),
+        field.scatterers,
         wave_number=field.wave_numbers,
         shape=(12, 12),
-        mean_free_path=field.mean_free_path,
+        mean_free_path=field.mean_free_path_px,
     )
     np.testing.assert_array_equal(field.maps, maps - 1)
     assert field.maps.dtype == np.float32
@@ -63,7 +70,7 @@ def test_maps_are_the_scattering_of_what_is_told(fields):
 
 
 def test_draws_stay_in_their_ranges_and_fill_them(fields):
-    rings = 2 * np.array([f.wave_numbers for f in fields])
+    rings = np.array([f.q for f in fields])
     assert rings.min() >= 0.6
     assert rings.max() <= 2.2
     assert rings.min() < 0.65
@@ -71,15 +78,13 @@ def test_draws_stay_in_their_ranges_and_fill_them(fields):
     assert (np.diff(rings, axis=1) > 0).all()
     ratios = rings[:, -1] / rings[:, 0]
     assert ((ratios >= 1.05 - 1e-9) & (ratios <= 1.8 + 1e-9)).all()
-    lengths = [f.mean_free_path for f in fields]
+    lengths = [f.mean_free_path_px for f in fields]
     assert 20 <= min(lengths) < 30
     assert 350 < max(lengths) <= 500
-    assert (
-        min(pdist(f.positions).min() for f in fields if len(f.delta) > 1) >= 2
-    )
-    assert all(f.in_frame.any() for f in fields)
-    assert any((~f.in_frame).any() for f in fields)
-    assert all(len(f.positions) / 28**2 < 1.1e-2 for f in fields)
+    assert min(pdist(f.everywhere).min() for f in fields) >= 2
+    assert all(len(f.positions) for f in fields)
+    assert any(len(f.outside) for f in fields)
+    assert all(len(f.everywhere) / 28**2 < 1.1e-2 for f in fields)
 
 
 def test_clusters_are_drawn_for_a_share_of_the_fields():
@@ -92,16 +97,16 @@ def test_clusters_are_drawn_for_a_share_of_the_fields():
         cluster_size=(8.0, 8.0),
         cluster_spread_px=(2.0, 2.0),
     )
-    near = [(pdist(f.positions) < 4).sum() for f in _many(60, config)]
+    near = [(pdist(f.everywhere) < 4).sum() for f in _many(60, config)]
     # A handful of the 276 pairs by chance, a score where they gather.
     assert 15 < (np.array(near) > 14).sum() < 45
 
 
 def test_strengths_are_of_all_kinds(fields):
-    absorption = np.concatenate([f.absorption for f in fields])
+    absorption = np.concatenate([f.scatterers.absorption for f in fields])
     assert np.isinf(absorption).mean() == pytest.approx(0.15, abs=0.06)
     assert (absorption == 0).mean() == pytest.approx(0.3, abs=0.08)
-    delta = np.concatenate([f.delta.mean(axis=0) for f in fields])
+    delta = np.concatenate([f.scatterers.delta.mean(axis=0) for f in fields])
     assert (delta > 0).mean() == pytest.approx(0.5, abs=0.1)
     assert np.abs(delta).min() < 0.3
     assert np.abs(delta).max() > 1.4
@@ -128,22 +133,6 @@ def test_rings_up_to_the_limit_of_the_pixel_are_allowed():
         assert field.wave_numbers.max() <= math.pi / 2
 
 
-def test_finish_gets_each_field_with_its_own_randomness():
-    def shifted(field: ScatteringField, rng: np.random.Generator):
-        return field._replace(maps=field.maps + rng.normal())
-
-    plain = _many(3)
-    for order in ([0, 1, 2], [2, 0]):
-        done = simulate_many(SMALL, 0, order, finish=shifted)
-        first = {
-            i: f.maps - plain[i].maps for i, f in zip(order, done, strict=True)
-        }
-        assert np.ptp(first[0]) < 1e-6
-        assert first[0].mean() != pytest.approx(first[2].mean())
-    again = next(simulate_many(SMALL, 0, [2], finish=shifted))
-    np.testing.assert_allclose(again.maps - plain[2].maps, first[2])
-
-
 def test_seeds_give_independent_randomness():
     draws = {
         field_rng(seed, index).integers(2**63)
@@ -151,20 +140,6 @@ def test_seeds_give_independent_randomness():
         for index in range(20)
     }
     assert len(draws) == 400
-
-
-def test_a_batch_is_filled_up_to_one_shape():
-    batch = simulate_fields(SMALL, np.random.default_rng(2), 6)
-    assert batch["maps"].shape == (6, 4, 12, 12)
-    assert batch["wave_numbers"].shape == (6, 4)
-    n = np.isfinite(batch["positions"]).all(axis=-1)
-    assert (n == ~np.isnan(batch["absorption"])).all()
-    assert (n == np.isfinite(batch["delta"]).all(axis=1)).all()
-    counts = np.count_nonzero(n, axis=1)
-    assert counts.min() < counts.max() == batch["positions"].shape[1]
-    assert not (batch["in_frame"] & ~n).any()
-    again = simulate_fields(SMALL, np.random.default_rng(2), 6)
-    np.testing.assert_array_equal(batch["maps"], again["maps"])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.finding.surrogates import phase_surrogate
+from stm_keras.simulation.surrogates import phase_surrogate
 
 
 def rings(shape=(40, 50)):

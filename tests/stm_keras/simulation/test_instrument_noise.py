@@ -1,18 +1,28 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from stm_keras.simulation.disturbances import (
+from stm_keras.simulation.instrument import (
     BackgroundTilt,
+    GeneratorDraws,
     OneOverFNoise,
     ScanLineOffsets,
     TipJumps,
     WhiteNoise,
-    power_law_fields,
+    power_law_noise,
 )
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def power_law_fields(shape, exponent, rng):
+    exponents = tf.fill((1, 1, 1, 1), exponent)
+    noise = power_law_noise(
+        tf.constant([1, *shape]), exponents, GeneratorDraws(rng)
+    )
+    return np.asarray(noise)[0]
 
 
 def maps_of(n_maps=6, size=64):

@@ -2,16 +2,19 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.simulation.acquisition import PRESETS, Acquisition, preset
-from stm_keras.simulation.disturbances import (
+from stm_keras.simulation.instrument import (
+    PRESETS,
+    Acquisition,
     BackgroundTilt,
+    Drift,
+    EnergyResolution,
     OneOverFNoise,
     ScanLineOffsets,
+    TipBlur,
     TipJumps,
     WhiteNoise,
+    preset,
 )
-from stm_keras.simulation.energy_resolution import EnergyResolution
-from stm_keras.simulation.instrument import Drift, TipBlur
 
 BIAS_V = np.linspace(-0.23, 0.02, 8)
 KINDS = (

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.data.effect_ranges import EffectRanges
-from stm_keras.data.effects import apply_effects
-from stm_keras.data.symmetry import cropped, turned
+from stm_keras.data.augmentation import (
+    AugmentationRanges,
+    augmented,
+    cropped,
+    turned,
+)
 
-NONE = EffectRanges(
+NONE = AugmentationRanges(
     white=(0, 0),
     smooth=(0, 0),
     correlated=(0, 0),
@@ -28,7 +31,7 @@ SEED = tf.constant([3, 4], tf.int64)
 
 
 def only(**changes):
-    return EffectRanges(**{**vars(NONE), **changes})
+    return AugmentationRanges(**{**vars(NONE), **changes})
 
 
 def clean(batch=3, voltages=4, size=24):
@@ -45,7 +48,7 @@ def nowhere(batch):
 def run(ranges, maps=None, seed=SEED):
     maps = clean() if maps is None else maps
     ring = np.full(maps.shape[:2], 1.5, np.float32)
-    measured, told, _ = apply_effects(
+    measured, told, _ = augmented(
         tf.constant(maps), ring, nowhere(len(maps)), ranges, seed
     )
     return np.asarray(measured), np.asarray(told)
@@ -58,7 +61,7 @@ def test_without_effects_maps_stay():
 
 
 def test_a_seed_gives_the_same_and_another_something_else():
-    ranges = EffectRanges(missing_share=0)
+    ranges = AugmentationRanges(missing_share=0)
     first, second = run(ranges), run(ranges)
     np.testing.assert_array_equal(first[0], second[0])
     other = run(ranges, seed=tf.constant([3, 5], tf.int64))
@@ -138,12 +141,15 @@ def test_blur_damps_short_waves_more():
 
 
 def test_jumps_move_all_that_follows():
-    jumped, _ = run(only(jump_share=1.0, jump=(0.5, 1.0)))
-    steps = (jumped - clean())[..., 0]
-    assert (np.diff(np.sign(np.abs(steps) - 0.25), axis=-1) != 0).sum(
-        -1
-    ).max() == 1
-    assert np.abs(steps[..., -1]).min() > 0.49
+    maps = np.zeros((20, 10, 24, 24), np.float32)
+    jumped, _ = run(only(jump_share=1.0, jump=(0.5, 1.0)), maps)
+    np.testing.assert_allclose(np.ptp(jumped, axis=3), 0, atol=1e-5)
+    steps = np.abs(np.diff(jumped[..., 0], axis=-1))
+    jumps = steps[steps > 1e-4]
+    assert len(jumps) == pytest.approx(200, rel=0.2)
+    alone = steps.max(axis=-1)[(steps > 1e-4).sum(axis=-1) == 1]
+    # Two may fall on one row.
+    assert np.mean((alone > 0.49) & (alone < 1.01)) > 0.9
 
 
 def test_gaps_are_bands_in_all_maps_of_a_sample():
@@ -236,7 +242,7 @@ def test_in_a_hole_there_is_no_noise():
     places = np.full((3, 1, 2), (12.0, 12.0), np.float32)
     flat, ring = np.zeros((3, 4, 24, 24)), np.full((3, 4), 1.5, np.float32)
     measured = np.asarray(
-        apply_effects(flat.astype(np.float32), ring, places, ranges, SEED)[0]
+        augmented(flat.astype(np.float32), ring, places, ranges, SEED)[0]
     )
     assert measured[..., 11:14, 11:14].std() < 0.4
     assert measured[..., :9, :].std() == pytest.approx(1, rel=0.1)
@@ -249,7 +255,7 @@ def test_impurities_are_blanked_where_asked(share):
     places = np.full((3, 4, 2), np.nan, np.float32)
     places[1, :2] = (10.3, 5.8), (17.0, 12.4)
     maps, ring = clean(), np.full((3, 4), 1.5, np.float32)
-    measured, _, kept = apply_effects(maps, ring, places, ranges, SEED)
+    measured, _, kept = augmented(maps, ring, places, ranges, SEED)
     np.testing.assert_array_equal(kept, places)
     changed = np.abs(np.asarray(measured) - maps) > 1e-3
     assert not changed[[0, 2]].any()
@@ -268,7 +274,7 @@ def test_a_surrogate_keeps_the_spectrum_and_loses_the_impurities():
     maps = clean(batch=2)
     places = np.full((2, 1, 2), 7, np.float32)
     ring = np.full(maps.shape[:2], 1.5, np.float32)
-    measured, _, positions = apply_effects(
+    measured, _, positions = augmented(
         tf.constant(maps), ring, places, only(surrogate_share=1), SEED
     )
     assert np.isnan(positions).all()
