@@ -16,6 +16,7 @@ from stm_keras.finding.saved_finder import load_finder
 from stm_keras.fitting.context_calibration import held_out
 from stm_keras.fitting.context_config import CHECKPOINT_STEPS
 from stm_keras.fitting.context_training import fit_context, train
+from stm_keras.fitting.detection_run import Look
 from stm_keras.fitting.directory import is_finished
 from stm_keras.fitting.publication import report
 from stm_keras.fitting.training_log import TrainingLog
@@ -141,7 +142,7 @@ def test_small_batches_are_enough_to_know_the_ground(context_config, tmp_path):
     small = ContextBatchConfig(2, voltages=(4,), sizes_px=(18,))
     config = context_config(tmp_path, held_out_batches=1, batches=small)
     model = context(0.0, **config.network)
-    seen = held_out(model, config, "validation", 5)
+    seen = held_out(Look(model), config, "validation", 5)
     assert len(seen.features) >= 4 * seen.features.shape[1]
     assert fit_ground(seen.features)
 
