@@ -206,7 +206,10 @@ def _measuring(
     def measured(index: tf.Tensor, batch: Batch) -> Batch:
         seed = tf.stack([tf.constant(config.seed, tf.int64), index])
         made = instrument(
-            batch, seed, tf.constant(config.sizes_px), tf.constant(config.voltages)
+            batch,
+            seed,
+            tf.constant(config.sizes_px),
+            tf.constant(config.voltages),
         )
         for tensor in made.values():  # the graph is for batches of any size
             tensor.set_shape([config.batch_size, *tensor.shape[1:]])
