@@ -13,16 +13,31 @@ from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.errors import InputError
 from stm_keras.finding.detection_finder import DetectionFinder
 from stm_keras.finding.saved_finder import load_finder
+from stm_keras.fitting.adaptation import held_out_loss
 from stm_keras.fitting.context_calibration import held_out
 from stm_keras.fitting.context_config import CHECKPOINT_STEPS
-from stm_keras.fitting.context_training import fit_context, train
+from stm_keras.fitting.context_start import read_start
+from stm_keras.fitting.context_training import (
+    fit_context,
+    train,
+    validation_batches,
+)
 from stm_keras.fitting.detection_run import Look
 from stm_keras.fitting.directory import is_finished
 from stm_keras.fitting.publication import report
 from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.model_card import read_card
 from stm_keras.model_evaluation import evaluate_model
+from stm_keras.nn.detection_output import UNCALIBRATED
 from stm_keras.nn.model import context
+
+
+@pytest.fixture(scope="module")
+def context_model(context_config, tmp_path_factory):
+    """A model directory of a short training."""
+    out = tmp_path_factory.mktemp("models") / "little"
+    fit_context(context_config(out))
+    return out
 
 
 def test_a_model_directory_is_complete(context_model):
@@ -88,6 +103,17 @@ def test_the_calibration_is_of_inference_alone(context_model):
     expected -= below * np.logaddexp(0, -logit)
     np.testing.assert_allclose(true[..., 0], expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(true[..., 3:], factor * raw[..., 3:], rtol=1e-4)
+
+
+def test_the_stored_loss_is_that_of_the_held_out_batches(
+    context_config, context_model
+):
+    start = read_start(context_model)
+    assert start.ready.model.network.calibration != UNCALIBRATED
+    batches = validation_batches(context_config(context_model))
+    stored = start.card.training["best"]["val_l0"]
+    loss = held_out_loss(start.ready.model, batches)
+    assert loss == pytest.approx(stored, rel=1e-4)
 
 
 @pytest.mark.slow
