@@ -5,15 +5,36 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: demo test slow-test check clean
+# Tests run in as many processes as this; each takes some 2 GB of memory.
+WORKERS ?= 2
+# One thread in each: more would wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+# A file stays in one process, for what its tests share.
+PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# Of the long run over damaged files, a format; a tenth of it where a reader
+# rests on a library.
+FUZZ_N ?= 10000
+STMK_FUZZ_SEED ?= $(shell date +%Y%m%d)
+
+.PHONY: demo test slow-test test-all fuzz check clean
 demo: $(VENV)/installed
 	$(BIN)/stmk demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 slow-test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
+
+# The fast and the slow ones, those that need an optional package as well.
+test-all: $(VENV)/installed-all
+	$(PYTEST) -m "slow or not slow" --durations 40
+
+fuzz: $(VENV)/installed-test
+	$(BIN)/python benchmarks/readers/fuzz.py --n $(FUZZ_N) \
+		--seed $(STMK_FUZZ_SEED)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -32,10 +53,17 @@ $(VENV)/installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
+$(VENV)/installed-test: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing stm-keras, TensorFlow and what the tests need (minutes)"
 	$(INSTALL) -e ".[test]"
-	@touch $@
+	@touch $(VENV)/installed $@
 
-$(VENV)/installed-dev: $(VENV)/installed
+$(VENV)/installed-dev: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e ".[dev]"
-	@touch $@
+	@touch $(VENV)/installed $(VENV)/installed-test $@
+
+# All optional packages in one environment, which they can share.
+$(VENV)/installed-all: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e ".[dev,parity,beam]"
+	$(BIN)/python -m pip check
+	@touch $(VENV)/installed $(VENV)/installed-test $(VENV)/installed-dev $@

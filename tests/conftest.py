@@ -1,12 +1,15 @@
+import datetime
+import os
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from data_builders.building import build, named_config
 from data_builders.friedel.friedel_dataset_builder import Builder
-from stm_keras.data.batch_config import BatchConfig
-from stm_keras.fitting.fit_config import FitConfig
-from stm_keras.fitting.training import fit
+from stm_keras.models.export import export_in_place
 from stm_keras.simulation.virtual_experiment import (
     named_virtual,
     simulate_virtual,
@@ -16,12 +19,23 @@ from stm_keras.simulation.virtual_experiment import (
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-SMALL_NETWORK = {
-    "filters": 4,
-    "attention_filters": 2,
-    "kernel_size": 3,
-    "depth": 1,
-}
+MODELS = Path(__file__).parent / "models"
+FUZZ_SEED = "STMK_FUZZ_SEED"
+
+
+def pytest_configure():
+    """Once for all processes, that of the day unless one is given."""
+    os.environ.setdefault(FUZZ_SEED, f"{datetime.date.today():%Y%m%d}")
+
+
+def pytest_report_header():
+    return f"damaged files: {FUZZ_SEED}={os.environ[FUZZ_SEED]} repeats them"
+
+
+@pytest.fixture(scope="session")
+def fuzz_seed():
+    """Of what damages files; another one every day."""
+    return int(os.environ[FUZZ_SEED])
 
 
 @pytest.fixture(scope="session")
@@ -48,17 +62,15 @@ def virtual_scan(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def model(friedel, tmp_path_factory):
-    """A model directory of a network that has seen little."""
+def model(tmp_path_factory):
+    """A model directory of a `Wang2020` that has seen little."""
     out = tmp_path_factory.mktemp("models") / "little"
-    fit(
-        FitConfig(
-            friedel,
-            out,
-            epochs=2,
-            batches=BatchConfig(16, noise=0.2, voltages=(2, 8), seed=1),
-            network=SMALL_NETWORK,
-            command="stmk fit ...",
-        )
-    )
+    shutil.copytree(MODELS / "wang2020", out)
+    export_in_place(out)
     return out
+
+
+@pytest.fixture(scope="session")
+def little_context():
+    """Weights, card and ground of a `Context` that has seen little."""
+    return MODELS / "context"

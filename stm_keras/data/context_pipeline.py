@@ -1,9 +1,9 @@
 """Batches for the network `context`: stored fields, measured anew each time."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,11 +14,24 @@ from stm_keras.data.augmentation import (
     cropped,
     turned,
 )
-from stm_keras.data.prepared import load_split, steady_options
+from stm_keras.data.prepared import (
+    load_split,
+    open_prepared,
+    steady_options,
+)
 from stm_keras.errors import InputError
 
 _WINDOW = 512
 _PARALLEL_CALLS = 2
+_KEPT_GRAPHS = 16
+
+Batch = dict[str, tf.Tensor]
+_CLEAN = {
+    "maps": tf.TensorSpec([None, None, None, None]),
+    "ring": tf.TensorSpec([None, None]),
+    "positions": tf.TensorSpec([None, None, 2]),
+    "scattering": tf.TensorSpec([None], tf.bool),
+}
 
 EQUATION_3 = AugmentationRanges(
     white=(0.0, 1.0),
@@ -124,7 +137,7 @@ def context_batches(
         batches.enumerate()
         .skip(first)
         .map(
-            lambda i, batch: _measured(batch, config, i),
+            _measuring(config, {_is_scattering(path) for path, _ in paths}),
             num_parallel_calls=_PARALLEL_CALLS,
             deterministic=True,
         )
@@ -132,14 +145,18 @@ def context_batches(
     return measured.prefetch(4).with_options(steady_options())
 
 
+def _is_scattering(path: str | Path) -> bool:
+    """Whether a set's fields are of multiple scattering, not of Eq. 3."""
+    return "scale" in open_prepared(path).info.features
+
+
 def _fields(
     path: str | Path, config: ContextBatchConfig, split: str, number: int
 ) -> tf.data.Dataset:
     """Batches of clean fields of one set, in an order of the seed's."""
-    spec: Any = load_split(path, split).element_spec
-    scattering = "scale" in spec
+    scattering = _is_scattering(path)
 
-    def clean(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def clean(example: Batch) -> Batch:
         maps = example["maps"]
         if scattering:
             maps = maps * example["scale"][:, None, None]
@@ -152,9 +169,7 @@ def _fields(
             "scattering": tf.constant(scattering),
         }
 
-    def shuffled(
-        i: tf.Tensor, window: dict[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
+    def shuffled(i: tf.Tensor, window: Batch) -> Batch:
         seed = tf.stack([tf.constant(config.seed + number, tf.int64), i])
         order = tf.random.experimental.stateless_shuffle(
             tf.range(tf.shape(window["maps"])[0]), seed
@@ -176,31 +191,96 @@ def _fields(
     )
 
 
-def _measured(
-    batch: dict[str, tf.Tensor], config: ContextBatchConfig, index: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Turn, crop, choose maps and let an instrument at them."""
-    seed = tf.stack([tf.constant(config.seed, tf.int64), index])
-    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 6))
+def _measuring(
+    config: ContextBatchConfig, kinds: set[bool]
+) -> Callable[[tf.Tensor, Batch], Batch]:
+    """Measures the batch of a number.
+
+    Args:
+        config: of the batches.
+        kinds: which fields there are: True for those of multiple scattering,
+            False for those of Eq. 3.
+    """
+    instrument = _instrument(
+        config.effects if True in kinds else None,
+        config.equation_3 if False in kinds else None,
+    )
+
+    def measured(index: tf.Tensor, batch: Batch) -> Batch:
+        seed = tf.stack([tf.constant(config.seed, tf.int64), index])
+        made = instrument(
+            batch,
+            seed,
+            tf.constant(config.sizes_px),
+            tf.constant(config.voltages),
+        )
+        for tensor in made.values():  # the graph is for batches of any size
+            tensor.set_shape([config.batch_size, *tensor.shape[1:]])
+        return made
+
+    return measured
+
+
+@functools.lru_cache(maxsize=_KEPT_GRAPHS)
+def _instrument(
+    effects: AugmentationRanges | None, equation_3: AugmentationRanges | None
+) -> Callable[[Batch, tf.Tensor, tf.Tensor, tf.Tensor], Batch]:
+    """One graph for all pipelines with these effects, whatever else they draw.
+
+    To make it takes seconds, and a training with its calibration and tests
+    has many pipelines, which differ in their seeds and numbers of maps.
+
+    Args:
+        effects: of fields of multiple scattering; None where there are none.
+        equation_3: of fields of Eq. 3; None where there are none.
+
+    Returns:
+        Makes a measured batch of a clean one, a seed int64 [2], and the sides
+        of the crop [px] and the numbers of maps to draw from, int32 [n].
+    """
+
+    def measured(
+        batch: Batch, seed: tf.Tensor, sizes_px: tf.Tensor, voltages: tf.Tensor
+    ) -> Batch:
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 6))
+        clean = _chosen(batch, sizes_px, voltages, seeds)
+        if effects is None or equation_3 is None:
+            ranges = effects or equation_3 or AugmentationRanges()
+            made = augmented(*clean, ranges, seeds[5])
+        else:
+            made = tf.cond(
+                batch["scattering"][0],
+                lambda: augmented(*clean, effects, seeds[5]),
+                lambda: augmented(*clean, equation_3, seeds[5]),
+            )
+        return dict(zip(("maps", "ring", "positions"), made, strict=True))
+
+    numbers = tf.TensorSpec([None], tf.int32)
+    signature = (_CLEAN, tf.TensorSpec([2], tf.int64), numbers, numbers)
+    return tf.function(measured, input_signature=signature, autograph=False)
+
+
+def _chosen(
+    batch: Batch,
+    sizes_px: tf.Tensor,
+    voltages: tf.Tensor,
+    seeds: Sequence[tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Some maps of turned and cropped fields, their rings and positions."""
     maps, positions = turned(batch["maps"], batch["positions"], seeds[0])
-    size = _one_of(config.sizes_px, seeds[1])
+    size = _one_of(sizes_px, seeds[1])
     maps, positions = cropped(maps, positions, size, seeds[2])
-    kept = _one_of(config.voltages, seeds[3])
+    kept = _one_of(voltages, seeds[3])
     order = tf.random.experimental.stateless_shuffle(
         tf.range(tf.shape(maps)[1]), seeds[4]
     )
     chosen = tf.sort(order[:kept])
     maps = tf.gather(maps, chosen, axis=1)
-    ring = tf.gather(batch["ring"], chosen, axis=1)
-    clean = maps, ring, positions
-    maps, told, positions = tf.cond(
-        batch["scattering"][0],
-        lambda: augmented(*clean, config.effects, seeds[5]),
-        lambda: augmented(*clean, config.equation_3, seeds[5]),
+    return maps, tf.gather(batch["ring"], chosen, axis=1), positions
+
+
+def _one_of(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    which = tf.random.stateless_uniform(
+        (), seed, 0, tf.shape(values)[0], tf.int32
     )
-    return {"maps": maps, "ring": told, "positions": positions}
-
-
-def _one_of(values: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
-    which = tf.random.stateless_uniform((), seed, 0, len(values), tf.int32)
-    return tf.gather(tf.constant(list(values)), which)
+    return tf.gather(values, which)

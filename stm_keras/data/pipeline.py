@@ -91,19 +91,61 @@ def evaluation_batches(
             f"`split` must be one of {', '.join(_EVALUATION_EPOCHS)}. "
             f"Received: {split!r}"
         )
-    chosen = np.linspace(0, stored - 1, kept).round().astype(int)
+    chosen = np.linspace(0, stored - 1, kept).round().astype(np.int32)
+    stream = config.seed, _EVALUATION_EPOCHS[split]
 
-    def pick(i: tf.Tensor, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        fixed = BatchConfig(config.batch_size, config.noise, (), config.seed)
-        batch = _noisy(batch, fixed, _EVALUATION_EPOCHS[split], i, stored, size)
-        return batch | {"maps": tf.gather(batch["maps"], chosen, axis=1)}
+    def shown(
+        i: tf.Tensor, batch: dict[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        constants = tf.constant(config.noise, tf.float32), tf.constant(chosen)
+        made = _held_out(batch, tf.constant(stream, tf.int64), i, *constants)
+        # The graph is for stacks of every number and size of maps.
+        made["maps"].set_shape([None, kept, size, size])
+        made["label"].set_shape([None, size, size])
+        return made
 
     batches = _padded_batches(
         load_split(path, split), config.batch_size, drop_remainder=False
     )
     return (
-        batches.enumerate().map(pick).prefetch(2).with_options(steady_options())
+        batches.enumerate()
+        .map(shown)
+        .prefetch(2)
+        .with_options(steady_options())
     )
+
+
+@tf.function(
+    autograph=False,
+    input_signature=(
+        {
+            "maps": tf.TensorSpec([None, None, None, None]),
+            "positions": tf.TensorSpec([None, None, 2]),
+        },
+        tf.TensorSpec([2], tf.int64),
+        tf.TensorSpec([], tf.int64),
+        tf.TensorSpec([]),
+        tf.TensorSpec([None], tf.int32),
+    ),
+)
+def _held_out(
+    batch: dict[str, tf.Tensor],
+    stream: tf.Tensor,
+    index: tf.Tensor,
+    noise: tf.Tensor,
+    chosen: tf.Tensor,
+) -> dict[str, tf.Tensor]:
+    """Label a batch, add noise to its maps and keep the chosen ones.
+
+    One graph for all splits, seeds and numbers of maps.
+    """
+    *_, seed = _seeds(stream, index)
+    maps = _with_noise(batch["maps"], noise, seed)
+    return {
+        "maps": tf.gather(maps, chosen, axis=1),
+        "label": label_maps(batch["positions"], tf.shape(maps)[2]),
+        "positions": batch["positions"],
+    }
 
 
 def _stream(seed: int, epoch: tf.Tensor | int) -> tf.Tensor:
@@ -151,11 +193,8 @@ def _noisy(
     size: int,
 ) -> dict[str, tf.Tensor]:
     """Label a batch, keep some of its maps and add noise to them."""
-    stream = tf.random.experimental.stateless_fold_in(
+    order_seed, count_seed, noise_seed = _seeds(
         _stream(config.seed, epoch), index
-    )
-    order_seed, count_seed, noise_seed = tf.unstack(
-        tf.random.experimental.stateless_split(stream, 3)
     )
     maps = batch["maps"]
     if config.voltages:
@@ -168,14 +207,24 @@ def _noisy(
         )
         maps = tf.gather(maps, tf.sort(order[:count]), axis=1)
     if config.noise:
-        maps += config.noise * tf.random.stateless_normal(
-            tf.shape(maps), noise_seed
-        )
+        maps = _with_noise(maps, config.noise, noise_seed)
     label = label_maps(batch["positions"], size)
     return {"maps": maps, "label": label, "positions": batch["positions"]}
 
 
-def label_maps(positions: tf.Tensor, size: int) -> tf.Tensor:
+def _seeds(stream: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
+    """Those of a batch: of the maps' order, their number and the noise."""
+    own = tf.random.experimental.stateless_fold_in(stream, index)
+    return tf.unstack(tf.random.experimental.stateless_split(own, 3))
+
+
+def _with_noise(
+    maps: tf.Tensor, noise: tf.Tensor | float, seed: tf.Tensor
+) -> tf.Tensor:
+    return maps + noise * tf.random.stateless_normal(tf.shape(maps), seed)
+
+
+def label_maps(positions: tf.Tensor, size: tf.Tensor | int) -> tf.Tensor:
     """The paper's label: 1/N_i on every impurity's pixel, else 0.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.fitting.context_config import ContextFitConfig
-from stm_keras.fitting.detection_run import HeldOut, run_held_out
+from stm_keras.fitting.detection_run import HeldOut, Look, run_held_out
 from stm_keras.nn.calibration import (
     FIELDS_A_FEATURE,
     Ground,
@@ -61,13 +61,13 @@ def calibrate(model: ImpurityFinder, config: ContextFitConfig) -> Calibrated:
     model.network.calibration = UNCALIBRATED
     # Training and its held-out loss look once, for the time's sake.
     model.network.rotations = N_ROTATIONS
-    seen = held_out(model, config, "validation", SEED)
+    seen = held_out(Look(model), config, "validation", SEED)
     model.network.calibration = fit_calibration(seen.joined())
     return Calibrated(model, LEAST_PROBABILITY, fit_ground(seen.features))
 
 
 def held_out(
-    model: ImpurityFinder,
+    look: Look,
     config: ContextFitConfig,
     split: str,
     seed: int,
@@ -76,7 +76,7 @@ def held_out(
     """Find impurities in held-out fields.
 
     Args:
-        model: the network.
+        look: the network.
         config: of its training.
         split: "validation" or "test".
         seed: of the instrument's effects.
@@ -88,18 +88,18 @@ def held_out(
         equation_3=replace(config.batches.equation_3, **effects),
     )
     return run_held_out(
-        model,
+        look,
         config.data,
         batches,
         split=split,
-        n_batches=max(config.held_out_batches, _enough(model, config.batches)),
+        n_batches=max(config.held_out_batches, _enough(look, config.batches)),
         seed=seed,
     )
 
 
-def _enough(model: ImpurityFinder, batches: ContextBatchConfig) -> int:
+def _enough(look: Look, batches: ContextBatchConfig) -> int:
     """Batches for each number of maps that give the ground its fields."""
-    own = model.network.own
+    own = look.model.network.own
     features = 2 * own.decoder_filters + own.first_filters + 1
     fields = batches.batch_size * len(set(batches.voltages))
     return math.ceil(FIELDS_A_FEATURE * features / fields)

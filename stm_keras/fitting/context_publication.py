@@ -17,7 +17,12 @@ from stm_keras.fitting.context_calibration import (
     held_out,
 )
 from stm_keras.fitting.context_config import RING_RAD_PX, ContextFitConfig
-from stm_keras.fitting.detection_run import TOLERANCE_PX, FieldResult, HeldOut
+from stm_keras.fitting.detection_run import (
+    TOLERANCE_PX,
+    FieldResult,
+    HeldOut,
+    Look,
+)
 from stm_keras.fitting.publication import (
     data_of,
     made_now,
@@ -101,9 +106,10 @@ def publish_context(
 
 def _test(ready: Calibrated, config: ContextFitConfig) -> _Tested:
     model, threshold = ready.model, ready.threshold
-    held = held_out(model, config, "test", 2 * SEED, surrogate_share=0.0)
+    look = Look(model)
+    held = held_out(look, config, "test", 2 * SEED, surrogate_share=0.0)
     surrogates = held_out(
-        model,
+        look,
         config,
         "test",
         3 * SEED,

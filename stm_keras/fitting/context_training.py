@@ -172,6 +172,8 @@ def _new_model(config: ContextFitConfig, start: Start | None) -> ImpurityFinder:
         warmup_steps=config.warmup_steps,
     )
     model.compile(optimizer=keras.optimizers.AdamW(rate, clipnorm=_CLIP_NORM))
+    # Made in the first step, its variables would have that traced twice.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

@@ -58,8 +58,42 @@ class HeldOut(NamedTuple):
         )
 
 
+class Look:
+    """A network as one graph, for stacks of every number and size of maps.
+
+    Args:
+        model: the network; what is changed of it later does not count.
+    """
+
+    def __init__(self, model: ImpurityFinder) -> None:
+        self.model = model
+        shapes = tf.TensorSpec([None] * 4), tf.TensorSpec([None, None])
+        self._graph = tf.function(
+            self._look, input_signature=shapes, autograph=False
+        )
+
+    def __call__(
+        self, maps: tf.Tensor, ring: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The network's answer, and what the maps look like to it, [B, f].
+
+        Args:
+            maps: float32 [B, V, H, W].
+            ring: 2k [rad/px], float32 [B, V].
+        """
+        return self._graph(maps, ring)
+
+    def _look(
+        self, maps: tf.Tensor, ring: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return (
+            self.model(maps, ring, training=False),
+            self.model.network.describe(maps, ring),
+        )
+
+
 def run_held_out(
-    model: ImpurityFinder,
+    look: Look,
     data: Sequence[tuple[str | Path, int]],
     batches: ContextBatchConfig,
     *,
@@ -70,7 +104,7 @@ def run_held_out(
     """Find impurities in held-out fields, for every number of maps in turn.
 
     Args:
-        model: the network.
+        look: the network.
         data: prepared data sets with their shares.
         batches: of the training.
         split: "validation" or "test".
@@ -82,19 +116,11 @@ def run_held_out(
     """
     fields: list[FieldResult] = []
     features: list[np.ndarray] = []
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def run(maps: tf.Tensor, ring: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return (
-            model(maps, ring, training=False),
-            model.network.describe(maps, ring),
-        )
-
     for n_maps in sorted(set(batches.voltages)):
         config = replace(batches, voltages=(n_maps,), seed=seed + n_maps)
         stream = context_batches(data, config, split=split).take(n_batches)
         for batch in stream:
-            output, described = run(batch["maps"], batch["ring"])
+            output, described = look(batch["maps"], batch["ring"])
             features.append(described.numpy())
             fields += _results(output.numpy(), batch["positions"], n_maps)
     order = np.random.default_rng(seed).permutation(sum(map(len, features)))

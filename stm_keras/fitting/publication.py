@@ -135,7 +135,8 @@ def _assess(
     n_voltages: int,
     progress: Progress,
 ) -> dict[int, Assessment]:
-    @tf.function(reduce_retracing=True, autograph=False)
+    # One graph for stacks of every number and size of maps.
+    @tf.function(input_signature=[tf.TensorSpec([None] * 4)], autograph=False)
     def score(maps: tf.Tensor) -> tf.Tensor:
         return model(maps, training=False)
 

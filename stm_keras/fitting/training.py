@@ -143,6 +143,8 @@ def _new_model(config: FitConfig, steps: int) -> ImpurityFinder:
         config.learning_rate, config.epochs * steps
     )
     model.compile(optimizer=keras.optimizers.Adam(decay))
+    # Made in the first step, its variables would have that traced twice.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

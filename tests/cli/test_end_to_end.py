@@ -1,4 +1,4 @@
-"""The whole chain through the installed program."""
+"""The whole chain, from a data set to positions and their score."""
 
 import csv
 import json
@@ -22,7 +22,20 @@ ROOT = Path(__file__).parents[2]
 COPPER = ROOT.parent / "shared" / "data" / "cu111_co"
 
 
-def stmk(*arguments, cwd):
+@pytest.fixture
+def done(stmk):
+    """Runs `stmk`, which must succeed; what it printed."""
+
+    def run(*arguments):
+        code, out, error = stmk(*arguments)
+        assert code == 0, error
+        return out
+
+    return run
+
+
+def installed(*arguments, cwd):
+    """What the installed program prints, in a process of its own."""
     result = subprocess.run(
         [STMK, *map(str, arguments)], cwd=cwd, capture_output=True, text=True
     )
@@ -30,27 +43,24 @@ def stmk(*arguments, cwd):
     return result.stdout
 
 
-def test_build_fit_predict_evaluate(tmp_path):
-    stmk(
+def test_build_fit_predict_evaluate(done, tmp_path):
+    done(
         *("build-data", "friedel", "--voltages", 2, "--out", "data"),
         *("--examples", "64,8,8", "--seed", 1),
-        cwd=tmp_path,
     )
-    out = stmk(
+    out = done(
         *("fit", "--data", "data", "--out", "models/m", "--epochs", 1),
         *("--filters", 4, "--noise", 0.1),
-        cwd=tmp_path,
     )
     assert "LoG of RMS map" in out
     card = json.loads((tmp_path / "models/m/model_card.json").read_text())
     assert card["command"].startswith("stmk fit --data data --out models/m")
     maps = np.random.default_rng(0).normal(size=(2, 60, 70))
     np.save(tmp_path / "a.npy", maps)
-    out = stmk(
+    out = done(
         *("predict", "a.npy", "--model", "models/m", "--surface", "au111"),
         *("--bias", "-0.1:0.0:0.1", "--extent-nm", "28,33", "--out", "found"),
         *("--threshold", 1.5),
-        cwd=tmp_path,
     )
     assert "found/positions.csv" in out
     table = read_positions(tmp_path / "found/positions.csv")
@@ -60,9 +70,8 @@ def test_build_fit_predict_evaluate(tmp_path):
         [1.0],
         pixel_nm=(28 / 60, 33 / 70),
     )
-    out = stmk(
+    out = done(
         *("evaluate", "found/positions.csv", "truth.csv", "--json", "s.json"),
-        cwd=tmp_path,
     )
     assert "Jaccard" in out
     (score,) = json.loads((tmp_path / "s.json").read_text()).values()
@@ -71,6 +80,7 @@ def test_build_fit_predict_evaluate(tmp_path):
 
 
 def test_two_files_and_a_shipped_model(tmp_path):
+    """The installed program, in a process of its own."""
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
         np.savez(
@@ -79,7 +89,7 @@ def test_two_files_and_a_shipped_model(tmp_path):
             bias_v=[0.0],
             extent_nm=[28.0, 28.0],
         )
-    out = stmk(
+    out = installed(
         *("predict", "a.npz", "b.npz", "--out", "found"),
         *("--model", ROOT / "saved_models/wang2020", "--surface", "au111"),
         *("--threshold", 2, "--export", "all"),
@@ -100,7 +110,7 @@ def test_two_files_and_a_shipped_model(tmp_path):
         assert (row["rows"], row["width_nm"]) == ("60", "28")
 
 
-def test_a_surface_that_nobody_listed(tmp_path, virtual_scan):
+def test_a_surface_that_nobody_listed(done, tmp_path, virtual_scan):
     """By its numbers as by its name; without any, most is found, too."""
     found, told = [], []
     for options in (
@@ -109,10 +119,9 @@ def test_a_surface_that_nobody_listed(tmp_path, virtual_scan):
         ("--no-tell-rings",),
     ):
         out = tmp_path / str(len(found))
-        stmk(
+        done(
             *("predict", virtual_scan, "--out", out, *options),
             *("--model", ROOT / "saved_models/context", "--surrogates", 0),
-            cwd=tmp_path,
         )
         found.append(read_positions(out / "positions.csv").positions_px)
         written = json.loads((out / "positions.json").read_text())
@@ -123,7 +132,7 @@ def test_a_surface_that_nobody_listed(tmp_path, virtual_scan):
     assert score.jaccard > 0.7
 
 
-def test_a_part_of_a_stack_in_a_folder(tmp_path):
+def test_a_part_of_a_stack_in_a_folder(done, tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "night").mkdir()
     for name, bias in (("a", 0.1), ("b", -0.1)):
@@ -133,11 +142,10 @@ def test_a_part_of_a_stack_in_a_folder(tmp_path):
             bias_v=[bias],
             extent_nm=[37.5, 42.1875],
         )
-    out = stmk(
+    out = done(
         *("predict", "night", "--stack", "--out", "found"),
         *("--roi", "4.6875,0,28.125,32.8125", "--threshold", 2),
         *("--model", ROOT / "saved_models/wang2020", "--surface", "au111"),
-        cwd=tmp_path,
     )
     assert "(2 map(s), 42.19 x 37.5 nm)" in out
     written = json.loads((tmp_path / "found/positions.json").read_text())
@@ -157,17 +165,15 @@ def test_a_part_of_a_stack_in_a_folder(tmp_path):
     ("name", "n_reference", "recall", "precision"),
     [("Topo102", 18, 0.66, 0.85), ("Topo015", 43, 0.51, 0.73)],
 )
-def test_real_copper_file(tmp_path, name, n_reference, recall, precision):
-    stmk(
+def test_real_copper_file(done, tmp_path, name, n_reference, recall, precision):
+    done(
         *("predict", COPPER / f"{name}.sxm", "--surface", "cu111"),
         *("--model", ROOT / "saved_models/wang2020", "--out", "out"),
-        cwd=tmp_path,
     )
-    out = stmk(
+    out = done(
         *("evaluate", "out/positions.csv"),
         *(COPPER / f"{name}_core_positions.csv", "--tolerance-nm", 0.3),
         *("--json", "s.json"),
-        cwd=tmp_path,
     )
     (score,) = json.loads((tmp_path / "s.json").read_text()).values()
     assert score["n_reference"] == n_reference
@@ -177,14 +183,14 @@ def test_real_copper_file(tmp_path, name, n_reference, recall, precision):
 
 @pytest.mark.slow
 def test_a_killed_training_resumes(tmp_path):
-    stmk(
+    installed(
         *("build-data", "friedel", "--voltages", 2, "--out", "data"),
         *("--examples", "640,8,8"),
         cwd=tmp_path,
     )
     fit = ("fit", "--data", "data", "--out", "m", "--epochs", 4)
     fit += ("--filters", 4, "--noise", 0.1)
-    whole = stmk(*fit, cwd=tmp_path)
+    whole = installed(*fit, cwd=tmp_path)
     shutil.rmtree(tmp_path / "m")
     with subprocess.Popen(
         [STMK, *map(str, fit)],
@@ -199,7 +205,7 @@ def test_a_killed_training_resumes(tmp_path):
         os.kill(process.pid, signal.SIGKILL)
     assert checkpoint.exists()
     assert not (tmp_path / "m/saved_model.pb").exists()
-    resumed = stmk(*fit, "--resume", cwd=tmp_path)
+    resumed = installed(*fit, "--resume", cwd=tmp_path)
     table = [line for line in whole.splitlines() if "maps, noise" in line]
     assert table == [
         line for line in resumed.splitlines() if "maps, noise" in line

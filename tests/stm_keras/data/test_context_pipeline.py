@@ -2,9 +2,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from stm_keras.data.augmentation import AugmentationRanges, augmented
 
 from data_builders.building import build, named_config
 from data_builders.scattering.scattering_dataset_builder import Builder
+from stm_keras.data import context_pipeline
 from stm_keras.data.context_pipeline import (
     ContextBatchConfig,
     context_batches,
@@ -54,6 +56,29 @@ def test_a_field_is_measured_anew_each_time(scattering):
     config = ContextBatchConfig(24, (4,), (22,), seed=5)
     first, second = take([(scattering, 1)], 2, config)
     assert not np.array_equal(first["maps"], second["maps"])
+
+
+def test_other_seeds_sizes_and_numbers_of_maps_are_the_same_graph(
+    scattering, monkeypatch
+):
+    """To make it takes seconds; a training has eight such pipelines."""
+    traced = []
+
+    def counted(*arguments):
+        traced.append(arguments)
+        return augmented(*arguments)
+
+    monkeypatch.setattr(context_pipeline, "augmented", counted)
+    own = AugmentationRanges(white=(0.0, 0.123))  # of no other test
+    batches = [
+        take([(scattering, 1)], 1, ContextBatchConfig(4, *drawn, own, seed=n))
+        for n, drawn in enumerate((((1,), (16,)), ((3, 2), (17, 18))))
+    ]
+    assert len(traced) == 1
+    shapes = [batch["maps"].shape for (batch,) in batches]
+    assert shapes[0] == (4, 1, 16, 16)
+    assert shapes[1][1] in (2, 3)
+    assert shapes[1][2] in (17, 18)
 
 
 def test_shares(scattering):

@@ -2,16 +2,15 @@ import pytest
 
 from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.fitting.context_config import ContextFitConfig
-from stm_keras.fitting.context_training import fit_context
 
 SIZES = {
     "filters": 4,
-    "dilations": (1, 2),
-    "second_dilations": (1, 2),
+    "dilations": (1,),
+    "second_dilations": (1,),
     "first_filters": 4,
     "first_dilations": (1,),
     "decoder_filters": 8,
-    "decoder_dilations": (1, 2),
+    "decoder_dilations": (1,),
     "attention_filters": 2,
     "embedding_units": 4,
 }
@@ -39,11 +38,3 @@ def context_config(friedel):
         )
 
     return make
-
-
-@pytest.fixture(scope="session")
-def context_model(context_config, tmp_path_factory):
-    """A model directory of a `context` that has seen little."""
-    out = tmp_path_factory.mktemp("models") / "little"
-    fit_context(context_config(out))
-    return out

@@ -9,17 +9,34 @@ import tensorflow as tf
 from stm_keras import __version__
 from stm_keras.data.context_pipeline import ContextBatchConfig
 from stm_keras.detector import ContextDetector, load_detector
+from stm_keras.detector.context import ContextDetector
 from stm_keras.errors import InputError
+from stm_keras.fitting.adaptation import held_out_loss
 from stm_keras.fitting.context_calibration import held_out
 from stm_keras.fitting.context_config import CHECKPOINT_STEPS
-from stm_keras.fitting.context_training import fit_context, train
+from stm_keras.fitting.context_start import read_start
+from stm_keras.fitting.context_training import (
+    fit_context,
+    train,
+    validation_batches,
+)
+from stm_keras.fitting.detection_run import Look
 from stm_keras.fitting.directory import is_finished
 from stm_keras.fitting.publication import report
 from stm_keras.fitting.training_log import TrainingLog
-from stm_keras.model_evaluation import evaluate_model
 from stm_keras.models.card import read_card, verify_checksums
 from stm_keras.nn.calibration import fit_ground
+from stm_keras.model_evaluation import evaluate_model
 from stm_keras.nn.model import context
+from stm_keras.nn.output import UNCALIBRATED
+
+
+@pytest.fixture(scope="module")
+def context_model(context_config, tmp_path_factory):
+    """A model directory of a short training."""
+    out = tmp_path_factory.mktemp("models") / "little"
+    fit_context(context_config(out))
+    return out
 
 
 def test_a_model_directory_is_complete(context_model):
@@ -87,6 +104,17 @@ def test_the_calibration_is_of_inference_alone(context_model):
     np.testing.assert_allclose(true[..., 3:], factor * raw[..., 3:], rtol=1e-4)
 
 
+def test_the_stored_loss_is_that_of_the_held_out_batches(
+    context_config, context_model
+):
+    start = read_start(context_model)
+    assert start.ready.model.network.calibration != UNCALIBRATED
+    batches = validation_batches(context_config(context_model))
+    stored = start.card.training["best"]["val_l0"]
+    loss = held_out_loss(start.ready.model, batches)
+    assert loss == pytest.approx(stored, rel=1e-4)
+
+
 @pytest.mark.slow
 def test_a_stopped_training_goes_on(context_config, context_model, tmp_path):
     out = tmp_path / "stopped"
@@ -139,7 +167,7 @@ def test_small_batches_are_enough_to_know_the_ground(context_config, tmp_path):
     small = ContextBatchConfig(2, voltages=(4,), sizes_px=(18,))
     config = context_config(tmp_path, held_out_batches=1, batches=small)
     model = context(0.0, **config.network)
-    seen = held_out(model, config, "validation", 5)
+    seen = held_out(Look(model), config, "validation", 5)
     assert len(seen.features) >= 4 * seen.features.shape[1]
     assert fit_ground(seen.features)
 

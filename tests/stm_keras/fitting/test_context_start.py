@@ -4,8 +4,8 @@ import tensorflow as tf
 from stm_keras.fitting.context_start import grown, read_start, uncalibrated
 
 
-def test_added_blocks_change_nothing_until_they_are_trained(context_model):
-    model = read_start(context_model).ready.model
+def test_added_blocks_change_nothing_until_they_are_trained(little_context):
+    model = read_start(little_context).ready.model
     rng = np.random.default_rng(0)
     shown = rng.normal(size=(2, 3, 24, 20)), rng.uniform(0.8, 2, (2, 3))
     maps, ring = (part.astype(np.float32) for part in shown)

@@ -39,15 +39,23 @@ def config(data, out, **changes):
     )
 
 
-def test_a_model_directory_is_complete(model):
-    names = {path.name for path in model.iterdir()}
+@pytest.fixture(scope="module")
+def trained(friedel, tmp_path_factory):
+    """A model directory of a short training."""
+    out = tmp_path_factory.mktemp("models") / "little"
+    fit(config(friedel, out))
+    return out
+
+
+def test_a_model_directory_is_complete(trained):
+    names = {path.name for path in trained.iterdir()}
     assert names >= {"saved_model.pb", "variables", "model_card.json"}
     assert "export" not in names
     # Written after all the rest, they cover all the rest.
-    differences = verify_checksums(model)
+    differences = verify_checksums(trained)
     assert differences is not None
     assert not differences
-    card = read_card(model)
+    card = read_card(trained)
     assert card.name == "little"
     assert card.command == "stmk fit ..."
     assert card.data["seed"] == 0
@@ -56,32 +64,32 @@ def test_a_model_directory_is_complete(model):
     assert set(card.thresholds) == {2, 8}
     assert "LoG of RMS map" in card.scores["8 maps, noise 0.2"]
     assert card.ring_rad_px == pytest.approx((1.32, 1.80), abs=0.01)
-    assert "LoG of RMS map" in report(card, model)
+    assert "LoG of RMS map" in report(card, trained)
 
 
-def test_log_has_a_line_an_epoch(model):
-    with (model / "training/log.csv").open() as file:
+def test_log_has_a_line_an_epoch(trained):
+    with (trained / "training/log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
     assert {"l0", "val_l0", "val_hit_ratio"} <= set(rows[0])
-    assert list((model / "training/tensorboard").rglob("events*"))
+    assert list((trained / "training/tensorboard").rglob("events*"))
 
 
-def test_saved_model_scores_as_the_network(model):
+def test_saved_model_scores_as_the_network(trained):
     import keras
 
     from stm_keras.fitting.training_log import BEST
 
-    best = keras.saving.load_model(model / "training" / BEST)
+    best = keras.saving.load_model(trained / "training" / BEST)
     maps = np.random.default_rng(0).normal(size=(2, 5, 13, 17))
     maps = maps.astype(np.float32)
     np.testing.assert_allclose(
-        load_detector(model).score(maps), best(maps), rtol=1e-4, atol=1e-5
+        load_detector(trained).score(maps), best(maps), rtol=1e-4, atol=1e-5
     )
 
 
-def test_a_stopped_training_goes_on_where_it_was(friedel, model, tmp_path):
+def test_a_stopped_training_goes_on_where_it_was(friedel, trained, tmp_path):
     """Two epochs at once and one after the other give the same weights."""
 
     class Stop(Exception):
@@ -105,22 +113,22 @@ def test_a_stopped_training_goes_on_where_it_was(friedel, model, tmp_path):
     maps = np.random.default_rng(1).normal(size=(1, 8, 20, 20))
     np.testing.assert_allclose(
         load_detector(out).score(maps),
-        load_detector(model).score(maps),
+        load_detector(trained).score(maps),
         rtol=1e-3,
         atol=1e-4,
     )
 
 
-def test_other_options_do_not_resume(friedel, model):
+def test_other_options_do_not_resume(friedel, trained):
     with pytest.raises(InputError, match=r"other options \(learning_rate\)"):
-        fit(config(friedel, model, learning_rate=0.5), resume=True)
+        fit(config(friedel, trained, learning_rate=0.5), resume=True)
 
 
-def test_a_directory_in_use_is_not_overwritten_unasked(friedel, model):
-    before = (model / "model_card.json").read_bytes()
+def test_a_directory_in_use_is_not_overwritten_unasked(friedel, trained):
+    before = (trained / "model_card.json").read_bytes()
     with pytest.raises(InputError, match=r"not empty.*--resume.*--overwrite"):
-        fit(config(friedel, model))
-    assert (model / "model_card.json").read_bytes() == before
+        fit(config(friedel, trained))
+    assert (trained / "model_card.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -191,11 +199,11 @@ def test_a_half_written_model_is_taken_for_none(tmp_path):
     assert names == {"ground.npz", "fingerprint.pb", "training"}
 
 
-def test_a_finished_training_is_used_as_it_is(friedel, model):
-    before = (model / "saved_model.pb").stat().st_mtime_ns
-    card = fit(config(friedel, model), resume=True)
-    assert card == read_card(model)
-    assert (model / "saved_model.pb").stat().st_mtime_ns == before
+def test_a_finished_training_is_used_as_it_is(friedel, trained):
+    before = (trained / "saved_model.pb").stat().st_mtime_ns
+    card = fit(config(friedel, trained), resume=True)
+    assert card == read_card(trained)
+    assert (trained / "saved_model.pb").stat().st_mtime_ns == before
 
 
 def test_card_of_another_form(model, tmp_path):

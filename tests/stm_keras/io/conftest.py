@@ -47,11 +47,11 @@ def shared_file():
 
 
 @pytest.fixture
-def mutated():
+def mutated(fuzz_seed):
     """Many damaged copies of a file's bytes."""
 
     def generate(content, n, seed, damaged_part=None):
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([fuzz_seed, seed])
         end = damaged_part or len(content)
         for _ in range(n):
             copy = bytearray(content)
