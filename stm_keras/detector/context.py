@@ -46,6 +46,7 @@ class ContextDetector(Detector):
     """The two-stage network: impurities surer than the threshold."""
 
     network = "Context"
+    keeps = ProbabilitySelection
 
     @classmethod
     def at_network_pixel(

@@ -41,6 +41,8 @@ class Detector(abc.ABC):
 
     network: ClassVar[str]
     """Class of the network, as cards name it."""
+    keeps: ClassVar[type[Any]]
+    """Section of a card that says what a detection must reach."""
 
     def __init__(
         self,
@@ -280,6 +282,8 @@ def load_detector_as(
             f"{card.network.get('class')!r}. Known: {', '.join(kinds)}."
         )
     try:
+        if not isinstance(card.selection, kind.keeps):
+            raise TypeError(f"the card is not of a {kind.network}")
         module = tf.saved_model.load(str(path))
         # The module owns the weights: it must live as long as they are used.
         detector = kind(card, _Signatures(module), path)

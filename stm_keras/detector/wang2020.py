@@ -30,6 +30,7 @@ class Wang2020Detector(Detector):
     """The network of arXiv:2006.15898: local maxima of S that stand out."""
 
     network = "Wang2020"
+    keeps = ScoreSelection
 
     @classmethod
     def at_network_pixel(

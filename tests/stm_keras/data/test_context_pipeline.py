@@ -2,11 +2,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from stm_keras.data.augmentation import AugmentationRanges, augmented
 
 from data_builders.building import build, named_config
 from data_builders.scattering.scattering_dataset_builder import Builder
 from stm_keras.data import context_pipeline
+from stm_keras.data.augmentation import AugmentationRanges, augmented
 from stm_keras.data.context_pipeline import (
     ContextBatchConfig,
     context_batches,

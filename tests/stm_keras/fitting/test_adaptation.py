@@ -118,14 +118,13 @@ def test_detections_are_counted_as_predict_keeps_them(start, experiment):
     (stack,) = experiment.stacks
     found = detector_of(start.ready, start.card).detect(*stack).probabilities
     low = start.ready._replace(threshold=float(np.median(found)))
-    own = start.card.detection
+    own = start.card.selection
     for rate in (0.99, 0.3):
-        card = replace(
-            start.card, detection={**own, "false_discovery_rate": rate}
-        )
+        selection = replace(own, false_discovery_rate=rate)
+        card = replace(start.card, selection=selection)
         guard = Guard(start._replace(card=card), (1.0, 1.0), experiment)
         _, adaptation = guard.compare(low)
-        counted = own["false_beforehand"]
+        counted = own.prior_false
         least = least_kept(found, rate, low.threshold, counted)
         kept = adaptation.after.detections
         assert kept == (found >= least).sum()
@@ -164,11 +163,10 @@ def test_the_start_takes_the_place_of_a_worse_network(
     card = fit_context(config)
     told = card.adaptation
     assert told is not None
-    assert card.detection is not None
     assert told["shipped"] == "start"
     assert "loss on held-out fields" in told["objections"][0]
     # What the start is, to the last weight and figure.
-    assert card.detection["threshold"] == start.ready.threshold
+    assert card.selection.threshold == start.ready.threshold
     shipped = keras.saving.load_model(out / "model.keras")
     network = start.ready.model.network
     assert shipped.network.calibration == network.calibration

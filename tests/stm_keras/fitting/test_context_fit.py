@@ -24,9 +24,9 @@ from stm_keras.fitting.detection_run import Look
 from stm_keras.fitting.directory import is_finished
 from stm_keras.fitting.publication import report
 from stm_keras.fitting.training_log import TrainingLog
+from stm_keras.model_evaluation import evaluate_model
 from stm_keras.models.card import read_card, verify_checksums
 from stm_keras.nn.calibration import fit_ground
-from stm_keras.model_evaluation import evaluate_model
 from stm_keras.nn.model import context
 from stm_keras.nn.output import UNCALIBRATED
 
@@ -56,10 +56,9 @@ def test_a_model_directory_is_complete(context_model):
     assert card.data["0"]["seed"] == 0
     assert card.training["steps"] == 200
     assert card.network["parameters"] < 50_000
-    assert card.detection is not None
-    assert 0 < card.detection["threshold"] <= 1
+    assert 0 < card.selection.threshold <= 1
     assert set(card.scores) == {"1 maps", "4 maps"}
-    counts = card.detection["reliability"]["counts"]
+    counts = card.selection.measured["reliability"]["counts"]
     assert sum(counts) > 50
     assert "4 maps" in report(card, context_model)
 
@@ -131,7 +130,7 @@ def test_a_stopped_training_goes_on(context_config, context_model, tmp_path):
     assert (out / "saved_model.pb").stat().st_mtime_ns == before
     # As text: no number is no number, and yet the same.
     same = read_card(context_model)
-    for name in ("scores", "detection"):
+    for name in ("scores", "selection"):
         assert json.dumps(getattr(card, name)) == json.dumps(
             getattr(same, name)
         )
@@ -217,7 +216,6 @@ def test_without_a_step_only_the_calibration_is_new(
     weights = card.training["weights"]
     assert weights["command"] == "stmk fit --network context ..."
     assert weights["training"] == read_card(old).training
-    assert card.detection is not None
     after = keras.saving.load_model(tmp_path / "anew/model.keras")
     for one, other in zip(
         before.get_weights(), after.get_weights(), strict=True

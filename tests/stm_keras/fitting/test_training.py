@@ -61,7 +61,7 @@ def test_a_model_directory_is_complete(trained):
     assert card.data["seed"] == 0
     assert card.training["batches"]["seed"] == 1
     assert card.versions["tensorflow"] == tf.__version__
-    assert set(card.thresholds) == {2, 8}
+    assert set(card.selection.thresholds) == {2, 8}
     assert "LoG of RMS map" in card.scores["8 maps, noise 0.2"]
     assert card.ring_rad_px == pytest.approx((1.32, 1.80), abs=0.01)
     assert "LoG of RMS map" in report(card, trained)

@@ -7,7 +7,11 @@ import tensorflow as tf
 from stm_keras.detector import ContextDetector, Wang2020Detector
 from stm_keras.errors import InputError
 from stm_keras.io.reader import read_maps
-from stm_keras.models.card import ModelCard
+from stm_keras.models.card import (
+    ModelCard,
+    ProbabilitySelection,
+    ScoreSelection,
+)
 from stm_keras.nn.decoding import least_kept
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.studies.bench.cases import Case, CaseId, Found, Role
@@ -38,8 +42,10 @@ from stm_keras.studies.bench.simulated import eq3_cells
 class FakeContext:
     """Finds what it is made to, with a false one of little probability."""
 
+    selection = ProbabilitySelection(0.5, 0.1)
     card = SimpleNamespace(
-        detection={"threshold": 0.5, "false_discovery_rate": 0.1},
+        network={"class": "Context"},
+        selection=selection,
         ring_rad_px=(0.6, 2.2),
     )
 
@@ -65,7 +71,9 @@ class FakeContext:
 
 
 class FakeWang:
-    card = SimpleNamespace(ring_rad_px=(1.3, 1.8))
+    card = SimpleNamespace(
+        network={"class": "Wang2020"}, ring_rad_px=(1.3, 1.8)
+    )
 
     def score(self, maps):
         return np.sqrt(np.mean(np.nan_to_num(maps) ** 2, axis=1))
@@ -111,7 +119,11 @@ def test_context_is_given_q_and_judged_by_its_card(easy):
         network.rings[0], 2 * cases[0].wave_numbers, rtol=1e-6
     )
     assert finder.ood_score(cases[0]) == 0.5
-    assert finder.settings == FakeContext.card.detection
+    assert finder.settings == {
+        "threshold": 0.5,
+        "false_discovery_rate": 0.1,
+        "false_beforehand": 0.0,
+    }
     everything = finder.everything(cases[1])
     assert len(everything.scores) == len(cases[1].positions) + 1
 
@@ -190,7 +202,7 @@ def test_pursuit_comes_near_the_bound(easy):
 
 PLACES_NM = np.array([[4.0, 5.0], [9.5, 3.25], [11.0, 12.75]])
 KNOWN = (0.6, 2.2)
-DETECTION = {"threshold": 0.5, "false_discovery_rate": 0.1}
+DETECTION = ProbabilitySelection(0.5, 0.1)
 
 
 def topograph(folder, pixel_nm=0.06, size_px=250):
@@ -220,27 +232,26 @@ def nm(case, positions):
     return (positions + 0.5) * 15.0 / np.array(case.maps.shape[1:])
 
 
-def card(ring_rad_px, **changes):
-    empty = {name: {} for name in ("network", "data", "training", "scores")}
+def card(ring_rad_px, kind="Wang2020", selection=None):
+    empty = {name: {} for name in ("data", "training", "scores")}
     return ModelCard(
         name="mean",
         command="",
         tile_px=20,
         reach_px=3,
         ring_rad_px=ring_rad_px,
-        thresholds={1: 1.0},
-        floors={1: 0.0},
+        network={"class": kind},
+        selection=selection or ScoreSelection({1: 1.0}, {1: 0.0}),
         made={},
         versions={},
         **empty,
-        **changes,
     )
 
 
 class Context:
     """Finds the brightest pixel, and keeps its input."""
 
-    card = card(KNOWN, detection=DETECTION)
+    card = card(KNOWN, "Context", DETECTION)
 
     def detect(self, maps, ring):
         self.maps, self.ring = maps, ring
@@ -262,7 +273,7 @@ def test_a_case_that_is_no_file_is_taken_as_it_is():
 
 
 def test_a_network_that_is_given_q_gets_a_pixel_that_it_knows(case):
-    view = network_input(case, card(KNOWN, detection=DETECTION))
+    view = network_input(case, card(KNOWN, "Context", DETECTION))
     pixel = 15.0 / view.maps.shape[1]
     assert KNOWN[0] <= view.q_rad_px[0] <= KNOWN[1]
     # 2k of Cu(111) at 10 mV is 4.29 rad/nm.
@@ -272,7 +283,7 @@ def test_a_network_that_is_given_q_gets_a_pixel_that_it_knows(case):
 
 def test_places_come_back_in_the_pixels_of_the_case(case):
     for view in (
-        network_input(case, card(KNOWN, detection=DETECTION)),
+        network_input(case, card(KNOWN, "Context", DETECTION)),
         network_input(case, card((1.0, 1.0))),
     ):
         there = PLACES_NM * view.maps.shape[1] / 15.0 - 0.5
@@ -334,7 +345,7 @@ def test_context_sees_and_finds_what_predict_does(bounds, tmp_path):
         return {"score": score, "offset": place, "deviation": place}
 
     finder = ContextDetector(
-        card(bounds, detection=DETECTION),
+        card(bounds, "Context", DETECTION),
         {
             "standardize": lambda maps: {"maps": maps},
             "score_tiles": score_tiles,

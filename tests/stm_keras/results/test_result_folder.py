@@ -68,7 +68,7 @@ def test_table_with_the_scanners_coordinates(tmp_path, prediction):
     )
     np.testing.assert_allclose(
         table[:, 4:6],
-        found.file_maps.scanner_nm(found.positions_px),
+        found.maps.scanner_nm(found.positions_px),
         atol=1e-5,
     )
     # By hand: turned by 90 degrees, up on the image is left on the sample.
@@ -186,7 +186,7 @@ def test_warnings_are_told_from_notes_and_once():
 def test_a_files_name_that_is_no_utf_8(tmp_path, prediction):
     """Names from an old Windows disk: their bytes stay, as escapes."""
     found, name = prediction(), "b\udce4d.sxm"
-    maps = replace(found.file_maps, source=name)
+    maps = replace(found.maps, source=name)
     found = replace(found, file_maps=maps, notes=(f"warning: {name}: odd",))
     write_result(found, tmp_path, OutputOptions(("all",)))
     write_summary(tmp_path / "summary.csv", [FileResult.of_maps(maps)])

@@ -6,7 +6,7 @@ from stm_keras.errors import InputError
 from stm_keras.fitting.adaptation_figures import Adaptation, Figures
 from stm_keras.models.stored import describe, look_at
 
-SHIPPED = Path(__file__).parents[3] / "saved_models/wang2020"
+SHIPPED = Path(__file__).parents[4] / "saved_models/wang2020"
 
 
 def described(directory):

@@ -3,19 +3,21 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from stm_keras.finding.by_probability import _doubts, find_by_probability
 
 from stm_keras.detector import ContextDetector
+from stm_keras.detector.context import _doubts
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.models.card import ModelCard
-from stm_keras.preprocessing.preparation import PredictOptions, to_known_pixel
+from stm_keras.models.card import ModelCard, ProbabilitySelection
+from stm_keras.preprocessing.preparation import (
+    PredictOptions,
+    PreparedMaps,
+    to_known_pixel,
+)
 from stm_keras.qpi.dispersion import given_q
 
-DETECTION = {"threshold": 0.5, "false_discovery_rate": 0.1}
 
-
-def finder(unlikeness=0.5):
+def detector(unlikeness=0.5):
     """Is sure where the maps' mean is 4 or more, half a pixel below it."""
     card: dict[str, Any] = {
         "name": "fake",
@@ -26,12 +28,10 @@ def finder(unlikeness=0.5):
         "tile_px": 48,
         "reach_px": 3,
         "ring_rad_px": (0.6, 2.2),
-        "thresholds": {},
-        "floors": {},
+        "selection": ProbabilitySelection(0.5, 0.1),
         "scores": {},
         "made": {},
         "versions": {},
-        "detection": DETECTION,
     }
 
     def score_tiles(maps, ring, measured):
@@ -67,20 +67,21 @@ def spots(heights=(9.0, 5.0, 3.0), shape=(60, 70), n_maps=2, pixel=0.35):
 
 
 def find(maps, fake=None, **options):
-    ring = np.full(len(maps.data), 1.4)
-    fake = fake or finder()
-    return find_by_probability(
-        maps, ring, fake, PredictOptions(surface="au111", **options)
-    )
+    q_per_nm = np.full(len(maps.data), 1.4 / maps.pixel_nm[0])
+    prepared = PreparedMaps((0, 0), maps, maps, maps, q_per_nm)
+    fake = fake or detector()
+    chosen = PredictOptions(surface="au111", **options)
+    fake.check(chosen)
+    return fake.search(prepared, chosen)
 
 
 def test_positions_probabilities_and_deviations():
     found = find(spots())
-    np.testing.assert_allclose(found.positions, [[10.5, 20], [25.5, 30]])
+    np.testing.assert_allclose(found.positions_px, [[10.5, 20], [25.5, 30]])
     np.testing.assert_allclose(
         found.scores, 1 / (1 + np.exp([-10, -2])), rtol=1e-4
     )
-    np.testing.assert_allclose(found.deviations, 0.1, rtol=1e-4)
+    np.testing.assert_allclose(found.deviations_px, 0.1, rtol=1e-4)
     assert found.expected_false == pytest.approx((1 - found.scores).sum())
 
 
@@ -135,16 +136,16 @@ def test_it_warns_of_maps_in_which_it_sees_things():
     assert any("do not trust" in note for note in found.notes)
 
 
-def test_it_warns_off_its_ground():
+def test_it_warns_out_of_distribution():
     assert not any("warning" in note for note in find(spots()).notes)
-    notes = find(spots(), finder(unlikeness=2.5)).notes
-    assert any("off its ground" in n and "2.50" in n for n in notes)
+    notes = find(spots(), detector(unlikeness=2.5)).notes
+    assert any("out of distribution" in n and "2.50" in n for n in notes)
 
 
 def test_large_frames_are_cut_without_a_trace():
     large = spots(heights=(9.0,), shape=(300, 280))
     found = find(large, surrogates=0)
-    np.testing.assert_allclose(found.positions, [[10.5, 20]])
+    np.testing.assert_allclose(found.positions_px, [[10.5, 20]])
 
 
 def test_nothing_is_found_where_no_map_was_measured():
@@ -152,19 +153,19 @@ def test_nothing_is_found_where_no_map_was_measured():
     data = maps.data.copy()
     data[:, 24:27] = np.nan
     found = find(maps.with_data(data, "gap"), surrogates=0)
-    np.testing.assert_allclose(found.positions, [[10.5, 20]])
+    np.testing.assert_allclose(found.positions_px, [[10.5, 20]])
 
 
-def test_a_gap_in_one_of_the_maps_is_looked_at():
+def test_a_gap_in_one_of_the_maps_is_searched():
     maps = spots()
     data = maps.data.copy()
     data[0, 24:27] = np.nan
     gap = maps.with_data(data, "gap in one map")
     found = find(gap, surrogates=0, threshold=0.1)
-    assert found.looked_at(gap).all()
-    assert np.isfinite(found.score).all()
+    assert found.search.searched(gap).all()
+    assert np.isfinite(found.search.score).all()
     data[1, 24] = np.nan
-    beyond = found.looked_at(maps.with_data(data, "a line of both"))
+    beyond = found.search.searched(maps.with_data(data, "a line of both"))
     assert not beyond[24].any()
     assert beyond[25:].all()
 
@@ -180,8 +181,9 @@ def test_bad_input():
         find(spots(), tiling="paper")
     with pytest.raises(InputError, match="gives probabilities"):
         find(spots(), threshold=3.0)
+    small = spots(heights=(), shape=(10, 12))
     with pytest.raises(InputError, match="only 10 x 12 px"):
-        find(spots(heights=(), shape=(10, 12)))
+        detector().predict(small, PredictOptions(surface="au111"))
     with pytest.raises(InputError, match="not both"):
         PredictOptions(threshold=0.5, false_discovery_rate=0.1)
     with pytest.raises(InputError, match="false_discovery_rate"):
@@ -206,7 +208,7 @@ def test_fine_pixels_are_made_coarser(pixel):
     assert rings.mean() == pytest.approx(1.1, rel=0.05)
 
 
-def test_rings_that_disagree_are_not_told():
+def test_rings_that_disagree_are_not_given():
     row, col = np.indices((80, 80))
     data = np.stack(
         [np.cos(q * np.hypot(row - 40, col - 40)) for q in (1.0, 1.05, 2.2)]

@@ -6,7 +6,7 @@ from stm_keras.errors import InputError
 from stm_keras.models.card import OtherVersionError
 from stm_keras.models.stored import find_models, named_model
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def test_models_are_found_at_any_depth_and_sorted(store, folder):

@@ -14,7 +14,7 @@ from stm_keras.detector import Wang2020Detector
 from stm_keras.errors import InputError
 from stm_keras.io.cropping import Region
 from stm_keras.io.recording import ReadOptions
-from stm_keras.models.card import ModelCard
+from stm_keras.models.card import ModelCard, ScoreSelection
 from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results import batch
@@ -24,15 +24,14 @@ from stm_keras.surfaces import paper_wave_numbers
 
 CARD = ModelCard(
     name="mean",
-    network={},
+    network={"class": "Wang2020"},
     command="",
     data={},
     training={},
     tile_px=20,
     reach_px=3,
     ring_rad_px=tuple(2 * paper_wave_numbers()[[0, -1]]),
-    thresholds={1: 4.0, 2: 4.0},
-    floors={1: 0.0},
+    selection=ScoreSelection({1: 4.0, 2: 4.0}, {1: 0.0}),
     scores={},
     made={},
     versions={},

@@ -70,8 +70,8 @@ def gwy_field(components, key):
 def gwy(tmp_path):
     def write(prediction, radius_nm=0.4):
         mask = impurity_mask(
-            prediction.file_maps.shape[1:],
-            prediction.file_maps.pixel_nm,
+            prediction.maps.shape[1:],
+            prediction.maps.pixel_nm,
             prediction.positions_px,
             radius_nm,
         )
@@ -85,8 +85,8 @@ def test_gwyddion_map_and_mask(gwy, prediction):
     found = prediction()
     components, mask = gwy(found)
     image, field = gwy_field(components, "/0/data")
-    (bias_index,) = np.flatnonzero(found.file_maps.bias_v == 0.02)
-    np.testing.assert_array_equal(image, found.file_maps.data[bias_index])
+    (bias_index,) = np.flatnonzero(found.maps.bias_v == 0.02)
+    np.testing.assert_array_equal(image, found.maps.data[bias_index])
     assert (field["xreal"], field["yreal"]) == pytest.approx((5e-9, 8e-9))
     assert field["si_unit_xy"] == ("GwySIUnit", {"unitstr": "m"})
     assert field["si_unit_z"] == ("GwySIUnit", {"unitstr": "m"})
@@ -100,7 +100,7 @@ def test_gwyddion_map_and_mask(gwy, prediction):
 def test_gwyddion_points_lie_from_each_channels_corner(gwy, prediction):
     found = prediction()
     components, _ = gwy(found)
-    for key, corner in (("/0", (0.0, 0.0)), ("/1", found.origin_nm)):
+    for key, corner in (("/0", (0.0, 0.0)), ("/1", found.search.origin_nm)):
         kind, selection = components[f"{key}/select/point"]
         assert kind == "GwySelectionPoint"
         assert selection["max"] == 3
@@ -114,8 +114,8 @@ def test_gwyddion_score(gwy, prediction):
     found = prediction()
     components, _ = gwy(found)
     image, field = gwy_field(components, "/1/data")
-    known = ~np.isnan(found.score)
-    np.testing.assert_array_equal(image[known], found.score[known])
+    known = ~np.isnan(found.search.score)
+    np.testing.assert_array_equal(image[known], found.search.score[known])
     assert field["xreal"] == pytest.approx(44 * 0.1e-9)
     assert field["yreal"] == pytest.approx(36 * 0.2e-9)
     assert field["xoff"] == pytest.approx(0.6e-9)
@@ -125,11 +125,9 @@ def test_gwyddion_score(gwy, prediction):
 
 def test_gwyddion_missing_pixels(gwy, prediction):
     found = prediction()
-    data = found.file_maps.data.copy()
+    data = found.maps.data.copy()
     data[0, :3] = np.nan
-    object.__setattr__(
-        found, "file_maps", found.file_maps.with_data(data, "hole")
-    )
+    object.__setattr__(found, "file_maps", found.maps.with_data(data, "hole"))
     components, _ = gwy(found)
     image, _ = gwy_field(components, "/0/data")
     np.testing.assert_array_equal(image[:3], np.nanmedian(data[0]))

@@ -5,7 +5,7 @@ import pytest
 from stm_keras.errors import InputError
 from stm_keras.models.stored import read_signatures
 
-MODEL = Path(__file__).parents[3] / "saved_models/wang2020"
+MODEL = Path(__file__).parents[4] / "saved_models/wang2020"
 
 
 def test_signatures_are_those_that_serve():

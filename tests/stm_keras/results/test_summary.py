@@ -17,8 +17,8 @@ def rows(path):
 
 def test_a_line_a_file(tmp_path, prediction):
     found = prediction()
-    read = FileResult.of_maps(found.file_maps)
-    done = read.with_prediction(found, [Path("out/scan/positions.csv")])
+    read = FileResult.of_maps(found.maps)
+    done = read.with_detections(found, [Path("out/scan/positions.csv")])
     refused = FileResult("b.sxm", reason='b.sxm: empty, "so"')
     late = replace(read, reason="scan µ.sxm: no ring")
     write_summary(tmp_path / "new" / "summary.csv", [done, refused, late])
@@ -49,7 +49,7 @@ def test_a_line_a_file(tmp_path, prediction):
 
 def test_the_printed_table_is_aligned(prediction):
     found = prediction()
-    done = FileResult.of_maps(found.file_maps).with_prediction(found, [])
+    done = FileResult.of_maps(found.maps).with_detections(found, [])
     lines = format_summary(
         [done, FileResult("folder/a long name.sxm", reason="why")]
     ).splitlines()

@@ -12,7 +12,7 @@ from stm_keras.errors import InputError
 from stm_keras.models.card import OtherVersionError
 
 ROOT = Path(__file__).parents[3]
-OLDER = ROOT / "tests/stm_keras/cards/form_1.json"
+OLDER = ROOT / "tests/stm_keras/models/cards/form_1.json"
 
 
 @pytest.fixture
@@ -34,16 +34,16 @@ def stored(tmp_path):
 
 
 def test_a_model_of_an_older_version_works(stored):
-    finder = load_detector(stored())
-    assert finder.card.versions["stm-keras"] == "0.0.9"
-    assert finder.card.threshold(1) == pytest.approx(3.45, abs=0.01)
+    detector = load_detector(stored())
+    assert detector.card.versions["stm-keras"] == "0.0.9"
+    assert detector.selection.threshold(1) == pytest.approx(3.45, abs=0.01)
     maps = np.random.default_rng(0).normal(size=(1, 2, 12, 12))
-    assert np.isfinite(finder.score(maps)).all()
+    assert np.isfinite(detector.score(maps)).all()
 
 
 def test_a_model_of_a_newer_version_works_where_its_form_is_known(stored):
-    finder = load_detector(stored(versions={"stm-keras": "9.0"}))
-    assert finder.score(np.ones((1, 1, 4, 4))).shape == (1, 4, 4)
+    detector = load_detector(stored(versions={"stm-keras": "9.0"}))
+    assert detector.score(np.ones((1, 1, 4, 4))).shape == (1, 4, 4)
 
 
 def test_a_form_that_does_not_exist_yet(stored):
@@ -55,14 +55,37 @@ def test_a_form_that_does_not_exist_yet(stored):
 
 
 def test_a_newer_model_that_does_not_load(stored):
-    """It says that it takes wave numbers, and its graph does not."""
+    """It says that it takes q, and its graph does not."""
     certain = {"threshold": 0.5, "false_discovery_rate": 0.1}
-    newer = {"detection": certain, "versions": {"stm-keras": "9.0"}}
+    other = {"network": {"class": "Context"}, "detection": certain}
+    newer = other | {"versions": {"stm-keras": "9.0"}}
     with pytest.raises(
         OtherVersionError,
         match=r"cannot be used .*made by stm-keras 9\.0 \(here: .*install",
     ):
         load_detector(stored(**newer))
     with pytest.raises(InputError, match="is damaged") as refused:
-        load_detector(stored(detection=certain))
+        load_detector(stored(**other))
     assert not isinstance(refused.value, OtherVersionError)
+
+
+def test_a_network_that_does_not_exist(stored):
+    with pytest.raises(InputError, match="'Other'. Known: Context, Wang2020"):
+        load_detector(stored(network={"class": "Other"}))
+
+
+def test_a_card_of_another_network(stored):
+    certain = {"threshold": 0.5, "false_discovery_rate": 0.1}
+    with pytest.raises(InputError, match="card is not of a Wang2020"):
+        load_detector(stored(detection=certain))
+
+
+def test_a_copy_finds_the_same(tmp_path):
+    detector = load_detector(ROOT / "saved_models/wang2020")
+    detector.save(tmp_path / "copy")
+    maps = np.random.default_rng(0).normal(size=(1, 2, 12, 12))
+    copy = load_detector(tmp_path / "copy")
+    np.testing.assert_array_equal(copy.score(maps), detector.score(maps))
+    assert copy.card == detector.card
+    with pytest.raises(InputError, match="not empty"):
+        detector.save(tmp_path / "copy")

@@ -8,6 +8,7 @@ from stm_keras.errors import InputError
 from stm_keras.models.card import (
     CARD_FORMAT,
     OtherVersionError,
+    ScoreSelection,
     read_card,
     write_card,
 )
@@ -32,8 +33,8 @@ def test_a_card_of_an_older_form(card, tmp_path):
     older = read_card(card())
     assert older.format == 1 < CARD_FORMAT
     assert older.versions["stm-keras"] == "0.0.9"
-    assert older.detection is None
-    assert older.threshold(3) == older.thresholds[4]
+    assert isinstance(older.selection, ScoreSelection)
+    assert older.selection.threshold(3) == older.selection.thresholds[4]
     write_card(older, tmp_path)
     assert read_card(tmp_path) == older
 

@@ -10,7 +10,7 @@ from stm_keras.detector import Wang2020Detector, load_detector
 from stm_keras.errors import InputError
 from stm_keras.io.cropping import Region
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.models.card import ModelCard
+from stm_keras.models.card import ModelCard, ScoreSelection
 from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results.folder import FILES, write_result
@@ -22,7 +22,7 @@ RAW = CleaningOptions("none", mask_lines=False)
 OPTIONS = PredictOptions("au111", RAW)
 
 
-def finder(**changes):
+def detector(**changes):
     """Scores the mean over the maps: its maxima are where blobs are."""
     card: dict[str, Any] = {
         "name": "mean",
@@ -33,8 +33,7 @@ def finder(**changes):
         "tile_px": 20,
         "reach_px": 3,
         "ring_rad_px": RING,
-        "thresholds": {1: 20.0, 2: 4.0},
-        "floors": {1: 0.0},
+        "selection": ScoreSelection({1: 20.0, 2: 4.0}, {1: 0.0}),
         "scores": {},
         "made": {},
         "versions": {},
@@ -77,7 +76,7 @@ TRUTH = np.array([[5.0, 7.0], [20.3, 30.1], [33.3, 12.25]])
 @pytest.mark.parametrize("shape", [(160, 160), (251, 130), (80, 80)])
 def test_positions_in_nm_do_not_depend_on_pixels(tiling, shape):
     options = PredictOptions("au111", RAW, tiling)
-    found = finder().predict(blobs(TRUTH, shape=shape), options)
+    found = detector().predict(blobs(TRUTH, shape=shape), options)
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH), atol=0.08
     )
@@ -85,14 +84,16 @@ def test_positions_in_nm_do_not_depend_on_pixels(tiling, shape):
     np.testing.assert_allclose(
         (found.positions_px + 0.5) * pixel, found.positions_nm
     )
-    assert found.score.shape == (80, 80)
+    assert found.search.score.shape == (80, 80)
 
 
 def test_a_frame_of_several_tiles_is_whole():
     truth = np.array([[y, x] for y in (9.0, 30, 47) for x in (11.0, 31, 66)])
     maps = blobs(truth, extent=(56.0, 75.0), shape=(230, 300))
     told = []
-    found = finder().predict(maps, OPTIONS, progress=lambda *n: told.append(n))
+    found = detector().predict(
+        maps, OPTIONS, progress=lambda *n: told.append(n)
+    )
     assert told[-1][0] == told[-1][1] > 1
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(truth), atol=0.08
@@ -100,17 +101,17 @@ def test_a_frame_of_several_tiles_is_whole():
 
 
 def test_threshold_is_the_cards_or_the_users():
-    assert len(finder().predict(blobs(TRUTH), OPTIONS).scores) == 3
+    assert len(detector().predict(blobs(TRUTH), OPTIONS).scores) == 3
     one_map = blobs(TRUTH, n_maps=1)
-    assert len(finder().predict(one_map, OPTIONS).scores) == 0
+    assert len(detector().predict(one_map, OPTIONS).scores) == 0
     options = PredictOptions("au111", RAW, threshold=5.0)
-    assert len(finder().predict(one_map, options).scores) == 3
+    assert len(detector().predict(one_map, options).scores) == 3
 
 
 def test_the_scale_of_s_does_not_count():
     maps = blobs(TRUTH)
-    first = finder().predict(maps, OPTIONS)
-    second = finder().predict(
+    first = detector().predict(maps, OPTIONS)
+    second = detector().predict(
         maps.with_data(1e-12 * maps.data, "in amperes"), OPTIONS
     )
     np.testing.assert_allclose(first.scores, second.scores, rtol=1e-3)
@@ -120,8 +121,8 @@ def test_unmeasured_band_is_masked_and_reported():
     maps = blobs(TRUTH)
     data = maps.data.copy()
     data[1, 80:94] = np.nan  # over the second spot
-    found = finder().predict(maps.with_data(data, "band"), OPTIONS)
-    assert np.isnan(found.score[41:46]).all()
+    found = detector().predict(maps.with_data(data, "band"), OPTIONS)
+    assert np.isnan(found.search.score[41:46]).all()
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH[[0, 2]]), atol=0.08
     )
@@ -138,14 +139,14 @@ def test_unmeasured_band_is_masked_and_reported():
 def test_positions_of_a_part_count_from_the_files_corner(region):
     options = PredictOptions("au111", RAW, region=region)
     maps = blobs(TRUTH)
-    found = finder().predict(maps, options)
+    found = detector().predict(maps, options)
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH[1:]), atol=0.08
     )
-    assert found.file_maps is maps
-    assert found.origin_px == (64, 20)
-    assert found.origin_nm == pytest.approx((15.0, 4.6875))
-    assert found.levelled.shape == (2, 96, 130)
+    assert found.maps is maps
+    assert found.search.origin_px == (64, 20)
+    assert found.search.origin_nm == pytest.approx((15.0, 4.6875))
+    assert found.search.levelled.shape == (2, 96, 130)
     expected = np.zeros((160, 160), bool)
     expected[64:, 20:150] = True
     np.testing.assert_array_equal(found.measured, expected)
@@ -159,10 +160,10 @@ def test_what_lies_beyond_the_part_does_not_count():
     region = Region(rows=(64, None))
     options = PredictOptions("au111", CleaningOptions(), region=region)
     clean, spoilt = (
-        finder().predict(m, options)
+        detector().predict(m, options)
         for m in (maps, maps.with_data(data, "spoilt"))
     )
-    np.testing.assert_array_equal(clean.score, spoilt.score)
+    np.testing.assert_array_equal(clean.search.score, spoilt.search.score)
     np.testing.assert_array_equal(clean.positions_px, spoilt.positions_px)
 
 
@@ -172,19 +173,21 @@ def test_some_of_the_biases():
     data[[0, 5]] = np.random.default_rng(0).normal(size=(160, 160))
     options = PredictOptions("au111", RAW, bias_range_v=(-0.2, 0.0))
     spoilt = maps.with_data(data, "spoilt")
-    found = finder().predict(spoilt, options)
-    np.testing.assert_array_equal(found.levelled.bias_v, maps.bias_v[1:5])
+    found = detector().predict(spoilt, options)
+    np.testing.assert_array_equal(
+        found.search.levelled.bias_v, maps.bias_v[1:5]
+    )
     np.testing.assert_allclose(
         sorted_nm(found.positions_nm), sorted_nm(TRUTH), atol=0.08
     )
-    assert found.file_maps is spoilt
+    assert found.maps is spoilt
 
 
 def test_a_bias_below_the_band_edge_names_the_file():
     maps = blobs(TRUTH)
     low = maps.with_data(maps.data, "low", bias_v=[-0.6, 0.0])
     with pytest.raises(InputError, match=r"maps: The bias -0\.6 V lies at or"):
-        finder().predict(low, OPTIONS)
+        detector().predict(low, OPTIONS)
 
 
 def test_pixels_too_coarse_for_the_waves_are_reported():
@@ -193,7 +196,7 @@ def test_pixels_too_coarse_for_the_waves_are_reported():
     told = [
         any("cannot show" in note for note in found.notes)
         for found in (
-            finder().predict(maps, OPTIONS) for maps in (coarse, fine)
+            detector().predict(maps, OPTIONS) for maps in (coarse, fine)
         )
     ]
     assert told == [True, False]
@@ -202,18 +205,18 @@ def test_pixels_too_coarse_for_the_waves_are_reported():
 def test_a_part_beyond_the_frame():
     options = PredictOptions("au111", region=Region(rows=(100, 161)))
     with pytest.raises(InputError, match="--rows 100:161 reaches beyond"):
-        finder().predict(blobs(TRUTH), options)
+        detector().predict(blobs(TRUTH), options)
 
 
 def test_number_of_maps_unlike_training_is_reported():
-    found = finder().predict(blobs(TRUTH, n_maps=5), OPTIONS)
+    found = detector().predict(blobs(TRUTH, n_maps=5), OPTIONS)
     assert any("this one has 5" in note for note in found.notes)
 
 
 def test_frame_smaller_than_the_networks_reach():
     maps = blobs([[1.0, 1.0]], extent=(2.0, 2.0), shape=(32, 32))
-    with pytest.raises(InputError, match=r"4 x 4 px, .* 9 px far"):
-        finder(reach_px=9).predict(maps, OPTIONS)
+    with pytest.raises(InputError, match=r"4 x 4 px, .* needs 10"):
+        detector(reach_px=9).predict(maps, OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -230,15 +233,15 @@ def test_options_are_checked_at_once(wrong, message):
 
 def test_a_network_without_probabilities_has_no_rate():
     with pytest.raises(InputError, match="--false-discovery-rate: the model"):
-        finder().predict(
+        detector().predict(
             blobs(TRUTH),
             PredictOptions("au111", RAW, false_discovery_rate=0.1),
         )
 
 
-def test_a_network_that_is_never_told_rings_cannot_do_without():
-    with pytest.raises(InputError, match="--no-tell-rings: the model"):
-        finder().predict(
+def test_a_network_that_is_never_given_q_cannot_do_without():
+    with pytest.raises(InputError, match="--no-give-q: the model"):
+        detector().predict(
             blobs(TRUTH),
             PredictOptions("au111", RAW, give_q=False),
         )
@@ -250,7 +253,7 @@ def test_unknown_tiling():
 
 
 def test_files_hold_what_was_found(tmp_path):
-    found = finder().predict(blobs(TRUTH), OPTIONS)
+    found = detector().predict(blobs(TRUTH), OPTIONS)
     write_result(found, tmp_path / "out", truth_px=found.positions_px)
     table = read_positions(tmp_path / "out/positions.csv")
     np.testing.assert_allclose(
@@ -260,7 +263,9 @@ def test_files_hold_what_was_found(tmp_path):
     np.testing.assert_allclose(
         table.positions_nm, found.positions_nm, atol=1e-4
     )
-    np.testing.assert_array_equal(np.load(tmp_path / "out/S.npy"), found.score)
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "out/S.npy"), found.search.score
+    )
     picture = (tmp_path / "out/overview.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     header = (tmp_path / "out/positions.csv").read_text()
@@ -271,16 +276,16 @@ def test_files_hold_what_was_found(tmp_path):
 def test_no_impurity_is_a_result(tmp_path):
     maps = blobs(TRUTH)
     options = PredictOptions("au111", RAW, threshold=1000.0)
-    found = finder().predict(maps, options)
+    found = detector().predict(maps, options)
     write_result(found, tmp_path)
     assert len(read_positions(tmp_path / "positions.csv").positions_px) == 0
 
 
 def test_paper_geometry_needs_no_resampling():
     maps = blobs(TRUTH, shape=(80, 80))
-    found = finder().predict(maps, OPTIONS)
-    assert found.maps.pixel_nm == pytest.approx([PAPER_PIXEL_NM] * 2)
-    np.testing.assert_array_equal(found.maps.data, maps.data)
+    found = detector().predict(maps, OPTIONS)
+    assert found.search.maps.pixel_nm == pytest.approx([PAPER_PIXEL_NM] * 2)
+    np.testing.assert_array_equal(found.search.maps.data, maps.data)
 
 
 WANG2020 = load_detector(Path(__file__).parents[3] / "saved_models/wang2020")
@@ -312,7 +317,7 @@ def test_tiles_of_the_network_show_no_seam():
     whole = WANG2020.score(maps[None])[0]
     stack = ConductanceMaps(maps, np.linspace(-0.23, 0.02, 4), (70.3, 70.3))
     found = WANG2020.predict(stack, OPTIONS)
-    assert found.score.shape == whole.shape
+    assert found.search.score.shape == whole.shape
     np.testing.assert_allclose(
-        found.score, whole, atol=1e-3 * np.abs(whole).max()
+        found.search.score, whole, atol=1e-3 * np.abs(whole).max()
     )
