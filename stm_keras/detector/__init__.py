@@ -32,7 +32,8 @@ def load_detector(directory: str | Path) -> Detector:
     """Load a model directory.
 
     Args:
-        directory: what `stmk fit --out` wrote.
+        directory: what `stmk fit --out` wrote, or the name of a model that
+            ships, such as "context".
 
     Returns:
         The detector of its network.

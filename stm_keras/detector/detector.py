@@ -13,6 +13,7 @@ from stm_keras.detections import Detections, Search
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, OtherVersionError, read_card
+from stm_keras.models.shipped import model_path
 from stm_keras.preprocessing.preparation import (
     Companions,
     PredictOptions,
@@ -268,12 +269,7 @@ def load_detector_as(
             use it; a model of an older version works.
         InputError: where it is missing, is no model directory, or is damaged.
     """
-    path = Path(directory)
-    if not path.is_dir():
-        raise InputError(
-            f"No such model directory: {path}. Train one with `stmk fit`, or "
-            "give --model saved_models/context from the project's folder."
-        )
+    path = model_path(directory)
     card = read_card(path)
     kind = kinds.get(str(card.network.get("class")))
     if kind is None:

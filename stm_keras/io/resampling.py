@@ -115,7 +115,7 @@ def with_square_pixels(maps: ConductanceMaps) -> ConductanceMaps:
     apart = 100 * (max(down, right) / min(down, right) - 1)
     note = (
         f"warning: the sides of a pixel, {down:.4g} nm down and {right:.4g} nm "
-        f"across, differ by {apart:.2g} %: resampled to the coarser"
+        f"across, differ by {apart:.3g} %: resampled to the coarser"
     )
     noted = maps.with_data(maps.data, note)
     square = resample(noted, max(down, right))

@@ -54,7 +54,7 @@ def test_the_written_text(tmp_path):
         [[0, 1], [2, 3]],
         [0.25, 0.5],
         pixel_nm=(0.1, 0.2),
-        header_notes=["model: m", "two\nlines"],
+        notes=["model: m", "two\nlines"],
     )
     lines = path.read_text().splitlines()
     comments = [line for line in lines if line.startswith("# ")]

@@ -70,7 +70,7 @@ def test_a_newer_model_that_does_not_load(stored):
 
 
 def test_a_network_that_does_not_exist(stored):
-    with pytest.raises(InputError, match="'Other'. Known: Context, Wang2020"):
+    with pytest.raises(InputError, match=r"'Other'\. Known: Context, Wang2020"):
         load_detector(stored(network={"class": "Other"}))
 
 

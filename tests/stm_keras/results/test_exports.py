@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_gwyddion_missing_pixels(gwy, prediction):
     found = prediction()
     data = found.maps.data.copy()
     data[0, :3] = np.nan
-    object.__setattr__(found, "file_maps", found.maps.with_data(data, "hole"))
+    found = replace(found, maps=found.maps.with_data(data, "hole"))
     components, _ = gwy(found)
     image, _ = gwy_field(components, "/0/data")
     np.testing.assert_array_equal(image[:3], np.nanmedian(data[0]))

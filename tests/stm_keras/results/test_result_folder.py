@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stm_keras import plots
 from stm_keras.detections import read_positions, warnings_in
 from stm_keras.errors import InputError
 from stm_keras.io.sets import expand
-from stm_keras.results import folder
 from stm_keras.results.batch import FileResult, write_summary
 from stm_keras.results.folder import (
     EXPORTS,
@@ -136,7 +136,7 @@ def test_an_error_leaves_the_folder_as_it_was(
     def full_disk(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder, "plot_overview", full_disk)
+    monkeypatch.setattr(plots, "overview", full_disk)
     with pytest.raises(OSError, match="No space"):
         write_result(prediction(np.array([[7.0, 7.0]])), tmp_path)
     assert before == {
@@ -187,7 +187,7 @@ def test_a_files_name_that_is_no_utf_8(tmp_path, prediction):
     """Names from an old Windows disk: their bytes stay, as escapes."""
     found, name = prediction(), "b\udce4d.sxm"
     maps = replace(found.maps, source=name)
-    found = replace(found, file_maps=maps, notes=(f"warning: {name}: odd",))
+    found = replace(found, maps=maps, notes=(f"warning: {name}: odd",))
     write_result(found, tmp_path, OutputOptions(("all",)))
     write_summary(tmp_path / "summary.csv", [FileResult.of_maps(maps)])
     told = json.loads((tmp_path / "positions.json").read_text("utf-8"))
