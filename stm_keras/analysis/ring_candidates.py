@@ -20,7 +20,7 @@ LEAST_PROBABILITY = 0.02
 INFLATION = 1.5
 """Of the fit's own standard deviations, which know nothing of impurities that
 were missed; what makes the true places of two kinds of fields likeliest, see
-`benchmarks/ring_refit.py`."""
+docs/experiments.md, 10 and 11."""
 
 _LEAST_DEVIATION_PX = 1e-3
 _MOST_LOGIT = 9.2

@@ -37,7 +37,7 @@ WEIGHTS = {
     SCATTERING: Weights(0.35, 0.57, -0.19, -1.67),
 }
 """The waves that are tried, of which that counts which leaves least, and what
-is made of its rings; from `benchmarks/ring_refit.py`."""
+is made of its rings; from docs/experiments.md, 11."""
 
 WHITE = 4.0
 """What is left is taken for white where neighbours correlate by no more than so

@@ -13,7 +13,7 @@ from stm_keras.io.resampling import resample
 
 MIDDLE_RAD_PX = 1.1
 """Where rings are moved to: near the middle of 0.6 to 2.2 rad/px, as a ratio;
-best for simulated topographs, see `benchmarks/pixel.py`."""
+best for simulated topographs, see docs/experiments.md, 12."""
 
 _SQUARE = 0.02
 """Largest relative difference of the sides of a pixel that counts as square."""
