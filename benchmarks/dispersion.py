@@ -9,13 +9,11 @@ numbers are those of docs/inspect.md.
 """
 
 import argparse
-import datetime
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from header import machine
 
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import level
@@ -125,8 +123,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=40)
     options = parser.parse_args()
     print(
-        f"{datetime.date.today()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; {options.experiments} experiments a line, "
+        f"{machine()}; {options.experiments} experiments a line, "
         f"seed {options.seed}; mean ± spread\n\n"
         "| surface, frame | noise | rings seen | q [%] | z of q | m* [%] "
         "| z of m* | E0 [meV] | z of E0 | named |\n" + 10 * "|---" + "|"

@@ -46,7 +46,7 @@ LEAST_PROBABILITY = 0.02
 INFLATION = 1.5
 """Of the fit's own standard deviations, which know nothing of impurities that
 were missed; what makes the true places of two kinds of fields likeliest, see
-`benchmarks/ring_refit.py`."""
+docs/experiments.md, 10 and 11."""
 
 _LEAST_DEVIATION_PX = 1e-3
 _MOST_LOGIT = 9.2
@@ -418,7 +418,7 @@ WEIGHTS = {
     SCATTERING: Weights(0.35, 0.57, -0.19, -1.67),
 }
 """The waves that are tried, of which that counts which leaves least, and what
-is made of its rings; from `benchmarks/ring_refit.py`."""
+is made of its rings; from docs/experiments.md, 10 and 11."""
 
 WHITE = 4.0
 """What is left is taken for white where neighbours correlate by no more than so

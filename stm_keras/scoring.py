@@ -256,7 +256,7 @@ def standardised(score: ArrayLike) -> np.ndarray:
     S grows with the number of maps and with their clarity, in the background
     as at the impurities, so that no one value of it parts the two. In units
     of its spread one threshold serves maps clearer than those of the
-    training as well (measured by `benchmarks/threshold_scale.py`).
+    training as well (measured, see docs/network.md).
 
     Args:
         score: S, [..., H, W]; NaN where not measured.

@@ -23,8 +23,8 @@ LEAST_PROBABILITY = 0.4
 """See `least_kept`: one alone must be 0.9 sure, two 0.75 in the mean, many 0.6.
 Another detection raises a Jaccard index of J as long as its probability is
 above J / (1 + J), so that nothing is kept below 0.4, where J is 2/3. Chosen on
-tuning stacks, `benchmarks/keeping.py`. Of all stacks together far fewer are
-false than in the worst of them."""
+tuning stacks (docs/experiments.md, 13 and 14). Of all stacks together far
+fewer are false than in the worst of them."""
 
 SEED = 1_000_000
 """Of the effects on held-out fields; multiples of it for further runs."""

@@ -113,7 +113,7 @@ class Companions:
 
 MIDDLE_RAD_PX = 1.1
 """Where rings are moved to: near the middle of 0.6 to 2.2 rad/px, as a ratio;
-best for simulated topographs, see `benchmarks/pixel.py`."""
+best for simulated topographs, see docs/experiments.md, 12."""
 
 
 def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:

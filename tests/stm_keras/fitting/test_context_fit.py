@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from stm_keras import __version__
 from stm_keras.data.context_pipeline import ContextBatchConfig
-from stm_keras.detector.context import ContextDetector
+from stm_keras.detector import ContextDetector, load_detector
 from stm_keras.errors import InputError
 from stm_keras.fitting.adaptation import held_out_loss
 from stm_keras.fitting.context_calibration import held_out

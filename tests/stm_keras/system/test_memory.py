@@ -37,7 +37,7 @@ def test_a_second_large_array_takes_the_memory_of_the_first():
 
 
 def test_elsewhere_nothing_is_done(monkeypatch):
-    from stm_keras import memory
+    from stm_keras import system
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert memory.keep_freed_memory() is False
+    assert system.keep_freed_memory() is False

@@ -1,24 +1,29 @@
-"""What does `context` find without being told the wave numbers?
+"""What does `context` find where q is unknown?
 
-Shows it the same test stacks of the bench twice, with the wave numbers and, as
+Gives it the same test stacks of the bench twice, with q and, as
 `stmk predict --no-tell-rings` does, without. Prints recall, precision, Jaccard
-index and RMSE at 1 px of what `stmk predict` keeps. From the project's folder:
+index and RMSE at 1 px of what `stmk predict` selects. From the project's
+folder:
 
-    python benchmarks/untold.py
+    python benchmarks/unknown_q.py
 """
 
-import datetime
 import functools
 import operator
-import os
-import platform
 
-from detecting import SEED, detector, model_options, shown, stacks, sure
-from stm_keras.bench.case import TOLERANCE_PX, Role
+from detecting import (
+    SEED,
+    detector,
+    given,
+    model_options,
+    selected,
+    stacks,
+)
+from header import machine
 
 from stm_keras.detector import ContextDetector
 from stm_keras.scoring import Score, score_positions
-from stm_keras.studies.bench.cases import Case
+from stm_keras.studies.bench.cases import TOLERANCE_PX, Case, Role
 
 CELLS = (
     "eq3/eta 0.2",
@@ -35,11 +40,10 @@ def main() -> None:
     options = model_options(__doc__, fields=40, experiments=6, cached=True)
     finder = detector(options.model)
     print(
-        f"{datetime.date.today()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; test stacks, seed {SEED}: {options.fields} "
-        f"fields of Eq. 3, {options.experiments} experiments a cell\n"
+        f"{machine()}; test stacks, seed {SEED}: {options.fields} fields of "
+        f"Eq. 3, {options.experiments} experiments a cell\n"
     )
-    print("| | told | recall | precision | Jaccard index | RMSE [px] |")
+    print("| | q given | recall | precision | Jaccard index | RMSE [px] |")
     print("|---|---|---|---|---|---|")
     drawn = stacks(
         CELLS,
@@ -49,22 +53,22 @@ def main() -> None:
         cache=options.cache,
     )
     for label, cases in drawn:
-        for told in (True, False):
+        for known in (True, False):
             of_all = functools.reduce(
-                operator.add, (scored(finder, case, told) for case in cases)
+                operator.add, (scored(finder, case, known) for case in cases)
             )
             print(
-                f"| {label.partition('/')[2]} | {'yes' if told else 'no'} | "
+                f"| {label.partition('/')[2]} | {'yes' if known else 'no'} | "
                 f"{of_all.recall:.3f} | {of_all.precision:.3f} | "
                 f"{of_all.jaccard:.3f} | {of_all.rmse:.3f} |",
                 flush=True,
             )
 
 
-def scored(finder: ContextDetector, case: Case, told: bool) -> Score:
-    """Of what is kept of one stack."""
-    maps, ring = shown(case)
-    found = sure(finder, maps, ring if told else 0 * ring)
+def scored(finder: ContextDetector, case: Case, known: bool) -> Score:
+    """Of what is selected in one stack."""
+    maps, q = given(case)
+    found = selected(finder, maps, q if known else 0 * q)
     return score_positions(found, case.positions, tolerance=TOLERANCE_PX)
 
 
