@@ -179,11 +179,10 @@ def _told(result: FileResult) -> Iterator[str]:
     if result.shape is None or result.extent_nm is None or result.reason:
         yield f"refused: {result.reason}"
     else:
-        height, width = result.extent_nm
         yield (
             f"{result.file}: {result.found} impurities in "
             f"{result.channel or 'its maps'} ({result.shape[0]} map(s), "
-            f"{width:.4g} x {height:.4g} nm)"
+            f"{height_by_width(result.extent_nm, 'nm')})"
         )
     if result.remark:
         yield f"  {result.remark}"
