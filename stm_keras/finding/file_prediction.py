@@ -15,6 +15,7 @@ from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import ReadOptions
 from stm_keras.io.sets import expand, read_stack
+from stm_keras.io.units import height_by_width
 from stm_keras.outputs import summary
 from stm_keras.outputs.options import OutputOptions
 from stm_keras.outputs.result_folder import write_prediction
