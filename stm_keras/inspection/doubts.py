@@ -37,6 +37,8 @@ def channel_warnings(report: FileReport) -> list[str]:
             {} if trusted else lock_in_faults(recording)
         ).items()
     ]
+    if report.selection is not None and report.selection.doubt:
+        lines.append(report.selection.doubt)
     if report.selection is None:
         return [*lines, report.no_channel.removeprefix(f"{recording.source}: ")]
     if report.extent_nm is None:
@@ -75,14 +77,19 @@ def map_warnings(report: FileReport) -> list[str]:
     """Maps without content, noisy bands, rows that are not measured."""
     lines = []
     empty: dict[str, list[MapReport]] = {}
+    spots: dict[str, list[MapReport]] = {}
     bad: dict[str, list[MapReport]] = {}
     for one in report.maps:
+        if one.spots:
+            spots.setdefault(one.spots, []).append(one)
         if one.fault:
             empty.setdefault(one.fault, []).append(one)
         elif one.bad_lines:
             bad.setdefault(one.bad_lines, []).append(one)
     for fault, maps in empty.items():
         lines.append(f"nothing to see in {_biases(maps, report)}: {fault}")
+    for text, maps in list(spots.items())[:_LISTED]:
+        lines.append(f"no waves in {_biases(maps, report)}: {text}")
     for text, maps in list(bad.items())[:_LISTED]:
         lines.append(f"scan {text}, in {_biases(maps, report)}")
     if len(bad) > _LISTED:

@@ -4,6 +4,7 @@ A report never fails on what is merely missing: a bias that a file does not
 tell, or a map without content, is a warning of the report.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from stm_keras.inspection.doubts import (
     map_warnings,
     ring_warnings,
 )
+from stm_keras.inspection.spots import ring_or_spots
 from stm_keras.inspection.surfaces import (
     KnownSurfaces,
     compare_with_surfaces,
@@ -27,7 +29,7 @@ from stm_keras.io.reader import open_recording
 from stm_keras.io.recording import ReadOptions, Recording
 from stm_keras.io.selection import Selection, differentiate, select_channel
 from stm_keras.preprocessing.preparation import level
-from stm_keras.qpi.ring import Ring, measure_ring
+from stm_keras.qpi.ring import Ring
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,8 @@ class MapReport:
             None where it has no content or its size is unknown.
         bad_lines: which lines are noisy, dead or not measured, as a text.
         ring: None where none stands out.
+        spots: what else stands out in its transform and is no ring of waves,
+            as a text.
         fault: why `levelled` is None.
     """
 
@@ -49,6 +53,7 @@ class MapReport:
     levelled: ConductanceMaps | None = None
     bad_lines: str = ""
     ring: Ring | None = None
+    spots: str = ""
     fault: str = ""
 
 
@@ -218,13 +223,12 @@ def _map_report(
         return MapReport(index, bias_v, fault=_short(fault))
     note = maps.provenance[-1]
     bad = note.partition("map 0: ")[2].replace("map 0: ", "")
-    ring = None
+    ring, spots = None, ""
     if extent is not None:
-        ring = measure_ring(maps.data[0], maps.pixel_nm)
-    return MapReport(index, bias_v, maps, bad, ring)
+        ring, spots = ring_or_spots(maps)
+    return MapReport(index, bias_v, maps, bad, ring, spots)
 
 
 def _short(fault: str) -> str:
     """What is wrong with a map, without its number and the advice."""
-    first = fault.split(". ")[0].split(" (")[0]
-    return first.partition(") ")[2] or first
+    return re.sub(r"^map 0 \([^)]*\) ", "", fault.split(". ")[0])

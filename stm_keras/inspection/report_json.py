@@ -77,6 +77,7 @@ def _map(one: MapReport) -> dict[str, Any]:
         "bias_v": _number(one.bias_v),
         "fault": one.fault or None,
         "bad_lines": one.bad_lines or None,
+        "no_waves": one.spots or None,
         "ring": None
         if ring is None
         else {

@@ -24,7 +24,7 @@ from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.sidecar import Sidecar, read_sidecar
 from stm_keras.io.units import to_si
-from stm_keras.io.unpacking import unpacking_limit
+from stm_keras.io.unpacking import check_room, unpacking_limit
 from stm_keras.system import BROKEN_ZIP, atomic_file
 
 REAL_KINDS = "fiu"
@@ -105,6 +105,7 @@ def read_array(file: IO[bytes], place: Place, kinds: str) -> np.ndarray:
             f"{where} promises the shape {list(shape)}, {promised} bytes, the "
             f"file holds {held}. It is truncated or damaged."
         )
+    check_room(where, promised)
     if not promised:
         return np.empty(0, dtype)
     content = file.read(promised)

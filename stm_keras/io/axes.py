@@ -27,7 +27,7 @@ from stm_keras.io.recording import (
     Recording,
     printable,
 )
-from stm_keras.io.units import nm_per, scaled, to_si, volts_per
+from stm_keras.io.units import height_by_width, nm_per, scaled, to_si, volts_per
 
 # Compared in small letters, without blanks and signs: "Bias (V)" is "biasv".
 _BIAS = {
@@ -52,7 +52,7 @@ _DIRECTION = re.compile(
     r"(forwards?|backwards?|fwd|bwd|retrace|trace)[)\]]?$",
     re.IGNORECASE,
 )
-_TITLE_NUMBER = r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?"
+_TITLE_NUMBER = r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?"
 _TITLE_BIAS = re.compile(
     rf"[\s_,@=(\[]*(?:\b(?:bias|V)\s*=\s*)?(?<![a-zA-Z0-9.])({_TITLE_NUMBER})\s*"
     r"([kmuµμ]?V|meV|eV)\b[)\]]?"
@@ -66,8 +66,8 @@ _BIAS_KEYS = (
     *("surfacevoltage", "tunnelingvoltage", "tunnellingvoltage", "gapbias"),
 )
 
-_MOST_LISTED = 8
-_LONGEST_NAME = 80
+_MOST_LISTED = 4
+_LONGEST_NAME = 50
 _SWEEP_POINTS = 3  # at least, to differentiate
 _TABLE_SHARE = 16
 """By how much an array is larger than a table of a few numbers beside it."""
@@ -504,9 +504,9 @@ def recording_of(
 
 
 def _left_out(shape: tuple[int, int], names: Sequence[str]) -> str:
-    rows, columns = shape
     return (
-        f"warning: only the channels of {rows} x {columns} px are read, "
+        f"warning: only the channels of {height_by_width(shape, 'px')} are "
+        "read, "
         f"left out: {shortened([*dict.fromkeys(names)])}"
     )
 

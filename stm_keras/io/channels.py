@@ -178,8 +178,9 @@ def is_copy(image: np.ndarray, error: np.ndarray) -> bool:
 
 def is_flat(image: np.ndarray) -> bool:
     """Whether a map has one value wherever it is measured, or nowhere any."""
-    values = image[np.isfinite(image)]
-    return not values.size or bool(values.min() == values.max())
+    # Without a copy of it; NaN is passed over.
+    least, most = (ends.reduce(image, axis=None) for ends in (np.fmin, np.fmax))
+    return bool(np.isnan(least) or least == most)
 
 
 def channel_key(name: str) -> str:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from stm_keras.errors import InputError
 from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
+from stm_keras.io.units import finite_number, height_by_width
 from stm_keras.io.unpacking import unpacking_limit
 
 HEADER_BYTES = 16384  # where there is no mark behind the header
@@ -98,12 +99,9 @@ class Fields:
     def number(self, *names: str) -> float | None:
         """The first of these fields that is a finite number."""
         for name in names:
-            text = self.text(name).replace(",", ".")  # German decimals
-            try:
-                value = float(text)
-            except ValueError:
-                continue
-            if math.isfinite(value):
+            # German decimals
+            value = finite_number(self.text(name).replace(",", "."))
+            if value is not None:
                 return value
         return None
 
@@ -145,7 +143,7 @@ def volts_per_count(fields: Fields) -> float:
     in angstrom and in counts tell it together; else it is that of the first
     instruments, 16.
     """
-    digits = re.match(r"\d+", fields.text("DAC-Type"))
+    digits = re.match(r"[0-9]+", fields.text("DAC-Type"))
     bits = int(digits[0][:9]) if digits else None
     if bits is None:
         bits = _bits_of_length(fields)
@@ -354,8 +352,8 @@ def find_layout(path: Path, content: bytes, fields: Fields) -> Layout:
     if layout.needed_bytes > held:
         raise InputError(
             f"{path}: the header promises {n_planes} images of "
-            f"{layout.shape[1]} x {layout.shape[0]} px, more than the file "
-            "can hold. It is truncated, damaged or still being written."
+            f"{height_by_width(layout.shape, 'px')}, more than the file can "
+            "hold. It is truncated, damaged or still being written."
         )
     return layout
 

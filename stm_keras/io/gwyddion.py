@@ -42,7 +42,7 @@ _SINGLE = {"b": "<B", "c": "<B", "i": "<i", "q": "<q", "d": "<d"}
 _ARRAYS = {"C": "u1", "I": "<i4", "Q": "<i8", "D": "<f8"}
 _DEEPEST = 20  # objects in objects; real files have some four
 
-_KEY = re.compile(r"/(\d{1,9})/data|/brick/(\d{1,9})")
+_KEY = re.compile(r"/([0-9]{1,9})/data|/brick/([0-9]{1,9})")
 _SWEEP_POINTS = 3  # at least, to differentiate
 _MOST_STEPS = 20
 

@@ -40,7 +40,7 @@ from stm_keras.io.axes import (
 from stm_keras.io.channels import channel_key
 from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
-from stm_keras.io.units import NM_PER_M, scaled, to_si, volts_per
+from stm_keras.io.units import NM_PER_M, finite_number, scaled, to_si, volts_per
 
 _DIMENSIONS = 4
 _FILE_HEADER, _WAVE_HEADER = 64, 320  # of version 5 [byte]
@@ -328,13 +328,13 @@ def _notes(text: str) -> dict[str, str]:
 
 def _asylum_extent_nm(notes: dict[str, str]) -> tuple[float, float] | None:
     """Height and width from the note, where the axes have no unit."""
-    sides: list[float] = []
-    for key in ("SlowScanSize", "FastScanSize"):
-        try:
-            sides.append(float(notes.get(key, "")) * NM_PER_M)
-        except ValueError:
-            return None
-    return (sides[0], sides[1]) if min(sides) > 0 else None
+    slow, fast = (
+        finite_number(notes.get(key))
+        for key in ("SlowScanSize", "FastScanSize")
+    )
+    if slow is None or fast is None or min(slow, fast) <= 0:
+        return None
+    return slow * NM_PER_M, fast * NM_PER_M
 
 
 def _placement(wave: Wave, layout: Layout) -> Placement | None:

@@ -53,7 +53,7 @@ _BIAS_NAME = re.compile(
 _MILLI = re.compile(r"me?v$", re.IGNORECASE)
 _EXTENT_NAMES = ("extent_nm", "size_nm")
 _PIXEL_NAME = "pixel_nm"
-_LISTED = 10
+_LISTED, _LONGEST = 6, 40
 
 
 def hdf5_variables(path: Path) -> Iterator[Variable]:
@@ -174,7 +174,7 @@ def _stacks(
     sidecar: Sidecar,
 ) -> list[Variable]:
     """The arrays to read, all of one shape."""
-    what = ", ".join(text[:60] for text in others[:_LISTED])
+    what = ", ".join(text[:_LONGEST] for text in others[:_LISTED])
     held = f"It holds: {what or 'nothing'}."
     if sidecar.key is not None:
         named = [v for v in numbers if v.name == sidecar.key]

@@ -29,10 +29,10 @@ from stm_keras.io.nanonis_text import (
     Signal,
     bias_v,
     common_metadata,
-    finite_number,
     lock_in_is_off,
 )
 from stm_keras.io.recording import UNKNOWN_BIAS, Channel, Recording, printable
+from stm_keras.io.units import finite_number
 
 _LINEAR = "linear"
 _SEGMENTED = "mls"
@@ -42,7 +42,7 @@ _SEGMENTS = "Segment Start"
 _STEPS = "Steps"
 # Ends of sweeps are stored as float32.
 _ROUNDING = 1e-6
-_WHOLE = re.compile(r"\d{1,9}")
+_WHOLE = re.compile(r"[0-9]{1,9}")
 
 _BIAS = "bias"
 _FIXED = ("Sweep Start", "Sweep End")
@@ -296,7 +296,7 @@ def _extra_tags(signal: Signal) -> list[str]:
 
 
 def _single_sweep(signal: Signal) -> str:
-    return next((tag for tag in signal.tags if tag.isdigit()), "")
+    return next((tag for tag in signal.tags if _WHOLE.fullmatch(tag)), "")
 
 
 def _frame_notes(points: GridPoints) -> list[str]:

@@ -19,18 +19,17 @@ from stm_keras.io.maps import checked_extent
 from stm_keras.io.nanonis_text import (
     Signal,
     decoded,
-    finite_number,
     parse_signal,
     read_head,
 )
 from stm_keras.io.placement import Placement
 from stm_keras.io.recording import as_seen
-from stm_keras.io.units import NM_PER_M
+from stm_keras.io.units import NM_PER_M, finite_number
 
 SAMPLE_BYTES = 4
 _HEADER_END = re.compile(rb"(?:^|\n):HEADER_END:(\r?\n)")
-_GRID_DIM = re.compile(r"\s*(\d{1,9})\s*[xX]\s*(\d{1,9})\s*")
-_COUNT = re.compile(r"\s*\d{1,15}\s*")
+_GRID_DIM = re.compile(r"\s*([0-9]{1,9})\s*[xX]\s*([0-9]{1,9})\s*")
+_COUNT = re.compile(r"\s*[0-9]{1,15}\s*")
 
 _SAMPLE = ">f4"
 # What the maps of an unfinished grid may take up beyond twice its records'

@@ -13,7 +13,6 @@ each pass and direction, forward before backward, and says which of them had a
 bias or a set point of its own.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +30,10 @@ from stm_keras.io.nanonis_text import (
     common_metadata,
     decoded,
     feedback_is_on,
-    finite_number,
     lock_in_is_off,
     read_head,
 )
-from stm_keras.io.placement import Placement
+from stm_keras.io.placement import Placement, placed
 from stm_keras.io.recording import (
     Channel,
     Direction,
@@ -43,7 +41,7 @@ from stm_keras.io.recording import (
     as_seen,
     printable,
 )
-from stm_keras.io.units import NM_PER_M, to_si
+from stm_keras.io.units import NM_PER_M, finite_number, height_by_width, to_si
 
 SAMPLE_BYTES = 4
 _HEADER_END = b":SCANIT_END:"
@@ -56,8 +54,8 @@ _DIRECTIONS: dict[str, tuple[Direction, ...]] = {
 }
 
 _TABLE = "Multipass-Config"
-_IN_FRONT = re.compile(r"\[P(\d{1,3})\][_ ]*(.+)")
-_BEHIND = re.compile(r"(.+?)[_ ]*\[P(\d{1,3})\]")
+_IN_FRONT = re.compile(r"\[P([0-9]{1,3})\][_ ]*(.+)")
+_BEHIND = re.compile(r"(.+?)[_ ]*\[P([0-9]{1,3})\]")
 _WAYS: tuple[Direction, ...] = ("forward", "backward")
 
 
@@ -113,15 +111,14 @@ class ScanHeader:
         SCAN_OFFSET is the frame's centre, and the angle counts clockwise, as
         in the "Grid settings" of grids.
         """
-        try:
-            words = self.fields.get("SCAN_OFFSET", "").split()
-            x, y = (float(word) * NM_PER_M for word in words)
-            angle = float(self.fields.get("SCAN_ANGLE", ""))
-        except ValueError:
+        words = self.fields.get("SCAN_OFFSET", "").split()
+        offsets = [finite_number(word) for word in words]
+        angle = finite_number(self.fields.get("SCAN_ANGLE"))
+        if angle is None:
             return None
-        if not all(map(math.isfinite, (x, y, angle))):
-            return None
-        return Placement((x, y), 0.0 - angle)
+        return placed(
+            [None if n is None else n * NM_PER_M for n in offsets], 0.0 - angle
+        )
 
 
 def read_header(file: BinaryIO, path: Path) -> ScanHeader:
@@ -148,7 +145,8 @@ def read_header(file: BinaryIO, path: Path) -> ScanHeader:
     if held != promised:
         raise InputError(
             f"{path}: the header promises {promised} bytes of data "
-            f"({n_images} images of {rows:g} x {columns:g} px), the file "
+            f"({n_images} images of {height_by_width((rows, columns), 'px')}), "
+            "the file "
             f"holds {held}. It is truncated, damaged or still being written: "
             "copy it again."
         )
@@ -223,13 +221,11 @@ def _numbers(
     fields: dict[str, str], key: str, path: Path
 ) -> tuple[float, float]:
     """The two finite numbers (x, y) of a field."""
-    try:
-        x, y = (float(word) for word in fields.get(key, "").split())
-    except ValueError:
-        x = y = math.nan
-    if not (math.isfinite(x) and math.isfinite(y)):
+    values = [finite_number(word) for word in fields.get(key, "").split()]
+    known = [value for value in values if value is not None]
+    if len(values) != 2 or len(known) != 2:
         raise _damaged(path, f"{key} is not two numbers")
-    return x, y
+    return known[0], known[1]
 
 
 def _sample_type(fields: dict[str, str], path: Path) -> str:

@@ -5,7 +5,6 @@ named as in "Current [AVG] [bwd] (A)": a name, tags in square brackets, a unit.
 """
 
 import contextlib
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from stm_keras.io.recording import Direction, printable
-from stm_keras.io.units import to_si
+from stm_keras.io.units import finite_number, to_si
 
 _MAX_HEADER_BYTES = 1 << 22  # real headers take some 4 kB
 
@@ -89,15 +88,6 @@ def parse_signal(text: str) -> Signal:
         direction="backward" if _BACKWARD in tags else "forward",
         tags=tags,
     )
-
-
-def finite_number(text: str | None) -> float | None:
-    """The number that a text is, or None where it is no finite one."""
-    with contextlib.suppress(ValueError):
-        value = float((text or "").strip())
-        if math.isfinite(value):
-            return value
-    return None
 
 
 def bias_v(fields: Mapping[str, str]) -> float | None:

@@ -192,7 +192,7 @@ def maps_of(recording: Recording, options: ReadOptions) -> ConductanceMaps:
     """Read the maps of an opened file; see `read_maps`."""
     try:
         return select_maps(recording, options)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         raise _unreadable(recording.source, error) from error
 
 
@@ -212,7 +212,7 @@ def open_recording(path: str | Path) -> Recording:
     path = Path(path)
     try:
         return format_of(path).open(path)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         raise _unreadable(str(path), error) from error
 
 
@@ -245,14 +245,17 @@ def format_of(path: Path) -> Format:
         return fitting[0]
     if path.is_dir():
         raise InputError(f"{path} is no file. Give the files one by one.")
-    listed = ", ".join(
-        f"{known.suffixes[0]} ({known.name})" for known in FORMATS
-    )
+    listed = ", ".join(dict.fromkeys(known.suffixes[0] for known in FORMATS))
     raise InputError(
         f"{path}: {'unknown content' if head else 'empty'}. Known formats: "
         f"{listed}."
     )
 
 
-def _unreadable(source: str, error: OSError) -> InputError:
+def _unreadable(source: str, error: OSError | MemoryError) -> InputError:
+    if isinstance(error, MemoryError):
+        return InputError(
+            f"Cannot read {source}: it needs more memory than there is. Cut it "
+            "into smaller files."
+        )
     return InputError(f"Cannot read {source}: {error.strerror or error}.")

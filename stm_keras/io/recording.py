@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from stm_keras.errors import InputError
 from stm_keras.io.placement import Placement
 
+MOST_BIAS_V = 3.0
+"""Larger ones are given in mV by mistake [V]: the surface states of metals
+end well below."""
+
 Direction = Literal["forward", "backward"]
 
 UNKNOWN_BIAS = np.array([np.nan])
@@ -32,7 +36,8 @@ class ReadOptions:
         extent_nm: height and width [nm]; takes the place of what it says.
 
     Raises:
-        InputError: for an unknown direction.
+        InputError: for an unknown direction, or a bias that can only be
+            meant in mV.
     """
 
     channel: str | None = None
@@ -41,7 +46,14 @@ class ReadOptions:
     extent_nm: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Check the direction."""
+        """Check the direction and the biases."""
+        for bias in self.bias_v or ():
+            if abs(bias) > MOST_BIAS_V:
+                raise InputError(
+                    f"--bias {bias:g} is {bias:g} V, at which no surface state "
+                    f"scatters: was {bias:g} mV meant? Give V: "
+                    f"--bias {bias / 1000:g}."
+                )
         if self.direction not in get_args(Direction):
             raise InputError(
                 f"Unknown scan direction: {self.direction!r}. Known: "

@@ -9,6 +9,7 @@ from scipy.fft import dct, idct
 
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.io.units import height_by_width
 
 _LANCZOS_LOBES = 3
 _MIN_MEASURED_SHARE = 0.5
@@ -79,9 +80,9 @@ def resample(maps: ConductanceMaps, pixel_nm: float) -> ConductanceMaps:
         result[index] = _resampled(image, sharp, safe)
     return maps.with_data(
         result,
-        f"resampled from {height} x {width} to {n_rows} x {n_cols} px, pixel "
-        f"{maps.extent_nm[0] / n_rows:.4g} x {maps.extent_nm[1] / n_cols:.4g} "
-        "nm",
+        f"resampled from {height} x {width} to {n_rows} x {n_cols} px (height "
+        f"x width), pixel {maps.extent_nm[0] / n_rows:.4g} x "
+        f"{maps.extent_nm[1] / n_cols:.4g} nm",
     )
 
 
@@ -137,14 +138,15 @@ def _target_shape(maps: ConductanceMaps, pixel_nm: float) -> tuple[int, int]:
     sides = [side / pixel_nm for side in maps.extent_nm]
     if min(sides) < 1.5:
         raise InputError(
-            f"{maps.source}: the frame of {maps.extent_nm[0]:g} x "
-            f"{maps.extent_nm[1]:g} nm is smaller than 2 x 2 px of "
-            f"{pixel_nm:g} nm. Use a smaller pixel or a larger scan."
+            f"{maps.source}: the frame of "
+            f"{height_by_width(maps.extent_nm, 'nm')} is smaller than 2 x 2 px "
+            f"of {pixel_nm:g} nm. Use a smaller pixel or a larger scan."
         )
     if math.prod(sides) * len(maps.bias_v) > _MAX_VALUES:
         raise InputError(
-            f"{maps.source}: {len(maps.bias_v)} maps of {sides[0]:.0f} x "
-            f"{sides[1]:.0f} px are more than 2 GiB. Use a larger pixel."
+            f"{maps.source}: {len(maps.bias_v)} maps of "
+            f"{height_by_width(sides, 'px')} are more than 2 GiB. Use a "
+            "larger pixel."
         )
     return round(sides[0]), round(sides[1])
 

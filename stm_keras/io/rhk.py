@@ -12,6 +12,7 @@ every other sweep then runs backward, and is kept in the forward one's order.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _direction(page: Page) -> Direction:
 def _n_lines(page: Page) -> int:
     """Lines that were scanned, of an image."""
     text = page.texts["completed lines"]
-    done = int(text) if text.isdecimal() and len(text) < 10 else page.rows
+    done = int(text) if re.fullmatch("[0-9]{1,9}", text) else page.rows
     return done if 0 < done < page.rows else page.rows
 
 

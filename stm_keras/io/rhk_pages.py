@@ -69,7 +69,7 @@ _TEXTS: tuple[str, ...] = (
 )
 
 _OWN = {"Vrms": "V", "Vp": "V", "N/sec": "1/s"}  # the last counts events
-_VOLTAGE = re.compile(r"([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)\s*(\w*)")
+_VOLTAGE = re.compile(r"([-+]?[0-9]+\.?[0-9]*(?:[eE][-+]?[0-9]+)?)\s*(\w*)")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,12 @@ from stm_keras.io.channels import (
     topographs,
 )
 from stm_keras.io.maps import ConductanceMaps, finite_or_nan
-from stm_keras.io.recording import Channel, ReadOptions, Recording
+from stm_keras.io.recording import (
+    MOST_BIAS_V,
+    Channel,
+    ReadOptions,
+    Recording,
+)
 
 _WINDOW = 5
 _ORDER = 2
@@ -129,22 +134,19 @@ def select_maps(recording: Recording, options: ReadOptions) -> ConductanceMaps:
             f"{recording.source}: {len(channel.bias_v)} maps need as many "
             f"biases. Received: {len(bias)}. Give one bias in V for each map."
         )
-    if not np.isfinite(bias).all():
-        unknown = int(np.argmin(np.isfinite(bias)))
-        raise InputError(
-            f"{recording.source}: the file does not tell the bias of map "
-            f"{unknown}. Give those of all its maps with --bias, in V."
-        )
-    if extent is None:
-        raise InputError(
-            f"{recording.source}: the file does not tell its size. Give "
-            "--extent-nm, height and width in nm."
-        )
+    if extent is None or not np.isfinite(bias).all():
+        raise _untold(recording, np.asarray(bias), extent is None)
     values, unit, steps = channel.load(), channel.unit, list[str]()
     if channel.direction != options.direction:
         steps.append(
             f"warning: {channel.name} {options.direction} holds noise about "
             f"zero; read {channel.direction} instead"
+        )
+    largest = float(np.abs(bias).max())
+    if largest > MOST_BIAS_V and options.bias_v is None:
+        steps.append(
+            f"warning: the file's bias is {largest:g} V; if mV was meant, give "
+            "--bias in V"
         )
     if chosen.doubt:
         steps.append(f"warning: {chosen.doubt}")
@@ -171,6 +173,24 @@ def select_maps(recording: Recording, options: ReadOptions) -> ConductanceMaps:
             *options.notes(),
             *infinite,
         ),
+    )
+
+
+def _untold(
+    recording: Recording, bias_v: NDArray[np.float64], no_extent: bool
+) -> InputError:
+    """The error for what a file does not tell, all of it at once."""
+    known = np.isfinite(bias_v)
+    untold, options = list[str](), list[str]()
+    if not known.all():
+        untold.append(f"the bias of map {int(np.argmin(known))}")
+        options.append(f"--bias, of all its {bias_v.size} map(s), in V")
+    if no_extent:
+        untold.append("its size")
+        options.append("--extent-nm, height and width in nm")
+    return InputError(
+        f"{recording.source}: the file does not tell {' and '.join(untold)}. "
+        f"Give {' and '.join(options)}."
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.reader import format_of, maps_of, open_recording
+from stm_keras.io.reader import FORMATS, format_of, maps_of, open_recording
 from stm_keras.io.recording import ReadOptions, Recording, printable
 from stm_keras.io.selection import (
     DERIVATIVE,
@@ -21,6 +21,7 @@ from stm_keras.io.selection import (
     select_channel,
 )
 from stm_keras.io.sidecar import sidecar_path
+from stm_keras.io.units import height_by_width
 
 _OWN_RESULTS = frozenset(
     ("positions.csv", "positions.json", "overview.png", "summary.csv")
@@ -34,7 +35,8 @@ _CONTAINERS = (b"PK", b"II", b"MM", b"\x89HDF", b"CDF")
 
 _TEMPORARY = (".tmp", ".part", ".crdownload", ".bak", ".lock", ".swp", "~")
 _PARAMETERS = re.compile(r"_\d{4}\.mtrx$")  # Omicron's, beside its images
-_LISTED = 5
+_LISTED, _LONGEST = 5, 80
+"""Names in a message, and their letters."""
 
 _SAME_EXTENT = 1e-3
 """Relative difference of extents that rounding in a file's header may make."""
@@ -81,15 +83,15 @@ def expand(paths: Iterable[str | Path]) -> Expanded:
             members, skipped = _members(path)
             if skipped:
                 notes.append(
-                    f"{printable(str(path))}: skipped {_named(skipped)}"
+                    f"{printable(str(path))}: skipped {_listed(skipped)}"
                 )
         for member in members:
             found.setdefault(member.resolve(), member)
     return Expanded(tuple(found.values()), tuple(notes))
 
 
-def _members(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files of a folder to read, and those of no known format."""
+def _members(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files of a folder to read, and others with what is wrong."""
     try:
         entries = sorted(folder.iterdir(), key=_natural)
     except OSError as error:
@@ -97,15 +99,37 @@ def _members(folder: Path) -> tuple[list[Path], list[Path]]:
             f"Cannot read the folder {folder}: {error.strerror}."
         ) from error
     sidecars = {_sidecar_of(entry) for entry in entries if entry.is_file()}
-    known, skipped = list[Path](), list[Path]()
+    known, skipped, held = list[Path](), list[str](), list[str]()
     for entry in entries:
         if _is_passed_over(entry) or entry in sidecars:
             continue
-        (known if _is_known(entry) else skipped).append(entry)
+        if _is_known(entry):
+            known.append(entry)
+            continue
+        held.append(printable(entry.name) + _reason(entry))
+        if not entry.is_dir():
+            skipped.append(held[-1])
     if not known:
-        held = f" It holds {_named(skipped)}." if skipped else " It is empty."
-        raise InputError(f"{folder}: no file of a known format.{held}")
-    return known, [entry for entry in skipped if not entry.is_dir()]
+        told = f" It holds {_listed(held)}." if held else " It is empty."
+        raise InputError(f"{folder}: no file of a known format.{told}")
+    return known, skipped
+
+
+def _reason(path: Path) -> str:
+    """Why a file that is named as one of a known format is none."""
+    if path.is_dir() or not any(known.has_suffix(path) for known in FORMATS):
+        return ""
+    try:
+        format_of(path)
+    except OSError as error:
+        return f" ({error.strerror})"
+    except InputError:
+        pass
+    return (
+        " (its content is of no known format)"
+        if path.stat().st_size
+        else (" (empty)")
+    )
 
 
 def _is_known(path: Path) -> bool:
@@ -146,10 +170,10 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     ]
 
 
-def _named(paths: Sequence[Path]) -> str:
-    names = [printable(path.name) for path in paths[:_LISTED]]
-    rest = len(paths) - len(names)
-    return ", ".join(names) + (f" and {rest} more" if rest else "")
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - _LISTED
+    text = ", ".join(name[:_LONGEST] for name in names[:_LISTED])
+    return text + (f" and {rest} more" if rest > 0 else "")
 
 
 def read_stack(
@@ -259,18 +283,15 @@ def check_frame(first: ConductanceMaps, other: ConductanceMaps) -> None:
     """
     if other.shape[1:] != first.shape[1:]:
         raise InputError(
-            f"{other.source} has {other.shape[1]} x {other.shape[2]} px, "
-            f"{first.source} {first.shape[1]} x {first.shape[2]} px: give "
+            f"{other.source} has {height_by_width(other.shape[1:], 'px')}, "
+            f"{first.source} {height_by_width(first.shape[1:], 'px')}: give "
             "maps of one frame and size."
         )
     if not np.allclose(other.extent_nm, first.extent_nm, rtol=_SAME_EXTENT):
-        spans = (
-            f"{m.extent_nm[0]:g} x {m.extent_nm[1]:g} nm"
-            for m in (other, first)
-        )
         raise InputError(
-            f"{other.source} spans {next(spans)}, {first.source} "
-            f"{next(spans)}: give maps of one frame."
+            f"{other.source} spans {height_by_width(other.extent_nm, 'nm')}, "
+            f"{first.source} {height_by_width(first.extent_nm, 'nm')}: give "
+            "maps of one frame."
         )
     if first.placement is None or other.placement is None:
         return

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from stm_keras.errors import InputError
 from stm_keras.io.placement import Placement
 from stm_keras.io.recording import printable
+from stm_keras.io.units import finite_number
 
 _ROUNDING = 1e-3  # of a step, from figures that were rounded when written
 
@@ -288,13 +289,7 @@ class Values:
 
 def _number(value: Plain) -> float | None:
     """A finite number that a text holds; None where it holds none."""
-    if not isinstance(value, str) or "_" in value:
-        return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    return finite_number(value) if isinstance(value, str) else None
 
 
 def _numbers(value: Plain) -> list[float] | None:

@@ -22,7 +22,7 @@ import tifffile
 from stm_keras.errors import InputError
 from stm_keras.io.arrays import stack_recording
 from stm_keras.io.recording import Recording
-from stm_keras.io.units import nm_per, volts_per
+from stm_keras.io.units import finite_number, nm_per, volts_per
 from stm_keras.io.unpacking import unpacking_limit
 
 _MAX_PAGES = 4096
@@ -43,7 +43,7 @@ _NM_PER_RESOLUTION_UNIT = {2: 2.54e7, 3: 1e7}  # inch, cm
 _COARSEST_NM = 1000.0  # a printer has 40,000 nm and more a pixel
 _IMAGEJ_METADATA = 50839
 _LABEL = re.compile(
-    r"(?<![\w.])([-+\u2212]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(m?e?V)\b",
+    r"(?<![\w.])([-+\u2212]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?)\s*(m?e?V)\b",
     re.IGNORECASE,
 )
 # Instruments other than those of the makers of OME write no XML by hand; the
@@ -267,7 +267,7 @@ def open_tiff(path: Path) -> Recording:
 
 def _n_images(description: str) -> int:
     """Images of a stack of ImageJ's, which may write one page for all."""
-    found = re.search(r"^images=(\d{1,9})\s*$", description, re.MULTILINE)
+    found = re.search(r"^images=([0-9]{1,9})\s*$", description, re.MULTILINE)
     is_imagej = description.startswith("ImageJ=")
     return int(found[1]) if is_imagej and found else 1
 
@@ -341,7 +341,4 @@ def _rational(page: tifffile.TiffPage, code: int) -> float:
 
 
 def _positive(text: str | None) -> float:
-    try:
-        return max(0.0, float(text or 0))
-    except ValueError:
-        return 0.0
+    return max(0.0, finite_number(text) or 0.0)

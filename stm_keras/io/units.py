@@ -5,8 +5,10 @@ files carry: "nA", "µV", "Å", "pA/mV", "A V^-1", "1/nm". Lengths and biases
 have shorter ways, to nm and V, which is what `ConductanceMaps` counts in.
 """
 
+import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,7 @@ _NAMED = {"A/V": "S", "V/A": "Ohm", "1/Ohm": "S", "1/s": "Hz"}
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _TERM = re.compile(r"([^\W\d_]+|[°%1])(?:(?:\^|\*\*)?([+-]?[1-9]))?")
 _LONGEST = 60
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SINGLE_BYTES = 4
 
 NM_PER_M = 1e9
@@ -114,6 +117,40 @@ def nm_per(unit: str) -> float | None:
     factor, base = to_si(unit)
     # 1e-9 * 1e9 is not 1 in floating point.
     return float(f"{factor * NM_PER_M:.15g}") if base == "m" else None
+
+
+def finite_number(text: str | None) -> float | None:
+    """The number that a text is; None where it is no finite one.
+
+    Digits are those of ASCII: Python itself takes "1_000" and the digits of
+    any script, which no instrument writes.
+
+    Example:
+        >>> finite_number(" -1.5E-9"), finite_number("1_000")
+        (-1.5e-09, None)
+    """
+    bare = (text or "").strip()
+    if _NUMBER.fullmatch(bare) is None:
+        return None
+    value = float(bare)
+    return value if math.isfinite(value) else None
+
+
+def height_by_width(sides: Sequence[float], unit: str) -> str:
+    """Two sides for people, in the order that all options have.
+
+    Args:
+        sides: height and width.
+        unit: of both.
+
+    Example:
+        >>> height_by_width((20, 30), "nm"), height_by_width((64, 64), "px")
+        ('20 x 30 nm (height x width)', '64 x 64 px')
+    """
+    high, wide = (f"{side:.5g}" for side in sides)
+    return f"{high} x {wide} {unit}" + (
+        " (height x width)" if high != wide else ""
+    )
 
 
 def _parsed(unit: str) -> tuple[float, str] | None:

@@ -5,9 +5,26 @@ from stm_keras.errors import InputError
 MAX_COMPRESSION = 200
 """Noise hardly shrinks, smooth float32 maps some 10 x; deflate ends at 1032."""
 _MAX_UNPACKED_BYTES = 1 << 31
+_MOST_BYTES = 1 << 32
 FREE_BYTES = 1 << 26
 """What a small file may unpack to, whatever its ratio [byte]: maps of which
 little was measured are nearly all NaN."""
+
+
+def check_room(where: str, n_bytes: int) -> None:
+    """Refuse an array that no memory is likely to hold beside its maps.
+
+    A file may be sparse: as long as its header promises, and empty.
+
+    Raises:
+        InputError: where it is larger than 4 GiB.
+    """
+    if n_bytes > _MOST_BYTES:
+        raise InputError(
+            f"{where} takes {n_bytes / 2**30:.3g} GiB, more than the "
+            f"{_MOST_BYTES >> 30} GiB that are read at once. Cut it into "
+            "smaller files."
+        )
 
 
 def unpacking_limit(stored: int) -> int:

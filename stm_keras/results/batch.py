@@ -19,6 +19,7 @@ from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import ReadOptions, printable
 from stm_keras.io.sets import expand, read_stack
+from stm_keras.io.units import height_by_width
 from stm_keras.models.card import read_card
 from stm_keras.preprocessing.merged import merged_biases
 from stm_keras.preprocessing.preparation import (
@@ -354,11 +355,10 @@ def _told(result: FileResult) -> Iterator[str]:
     if result.shape is None or result.extent_nm is None or result.reason:
         yield f"refused: {result.reason}"
     else:
-        height, width = result.extent_nm
         yield (
             f"{result.file}: {result.found} impurities in "
             f"{result.channel or 'its maps'} ({result.shape[0]} map(s), "
-            f"{width:.4g} x {height:.4g} nm)"
+            f"{height_by_width(result.extent_nm, 'nm')})"
         )
     if result.remark:
         yield f"  {result.remark}"

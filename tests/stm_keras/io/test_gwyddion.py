@@ -144,7 +144,7 @@ def test_a_third_axis_of_another_kind_has_no_bias(write, gwy):
     path = write(("/brick/0", "o", gwy.brick(cube, z_unit="m")))
     with pytest.raises(InputError, match="--bias"):
         read_maps(path)
-    assert read_maps(path, bias_v=range(5)).shape == (5, 4, 6)
+    assert read_maps(path, bias_v=np.arange(5) / 5).shape == (5, 4, 6)
 
 
 def test_place_of_the_frame(write, gwy, image):

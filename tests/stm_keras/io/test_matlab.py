@@ -233,7 +233,7 @@ def test_memory_stays_below_four_times_the_file(tmp_path, version):
         with h5py.File(path, "w") as file:
             file["maps"] = values.T
     tracemalloc.start()
-    maps = read_maps(path, bias_v=list(range(40)), extent_nm=(1, 1))
+    maps = read_maps(path, bias_v=[n / 40 for n in range(40)], extent_nm=(1, 1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert maps.shape == (40, 100, 100)

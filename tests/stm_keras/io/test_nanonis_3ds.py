@@ -295,7 +295,7 @@ def test_segments_that_do_not_fit(write_grid, table):
     path, _ = write_grid(**options)
     with pytest.raises(InputError, match="--bias"):
         read_maps(path)
-    assert read_maps(path, bias_v=range(7)).shape == SHAPE
+    assert read_maps(path, bias_v=np.arange(7) / 7).shape == SHAPE
     # The controller's own bias, where it was recorded, is as good.
     path, sweeps = write_grid((*NAMES, "Bias (V)"), **options)
     maps = read_maps(path, channel="Current")

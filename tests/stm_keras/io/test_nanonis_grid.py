@@ -162,6 +162,7 @@ def test_records_short_and_long(write_grid, points):
 
 @pytest.mark.parametrize("dim", ["4 x 3000", "300 x 100", "99999 x 99999"])
 def test_a_header_cannot_ask_for_memory(write_grid, dim):
+    open_recording(write_grid()[0])  # has the reader imported
     path, _ = write_grid(shape=(50, 3, 4), replaced={"Grid dim": f'"{dim}"'})
     tracemalloc.start()
     with contextlib.suppress(InputError):

@@ -63,14 +63,14 @@ def test_a_file_of_nothing_but_its_magic(tmp_path, known):
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
-    path = tmp_path / "map.nc"
-    path.write_bytes(b"CDF\1")
+    path = tmp_path / "maps.zarr.zip"
+    path.write_bytes(b"PK\3\4")
 
     def absent(name):
-        raise ModuleNotFoundError(name="xarray")
+        raise ModuleNotFoundError(name="zarr")
 
     monkeypatch.setattr(table, "import_module", absent)
-    with pytest.raises(InputError, match=r"xarray.*stm-keras\[netcdf\]"):
+    with pytest.raises(InputError, match=r"zarr.*stm-keras\[zarr\]"):
         read_maps(path)
 
 

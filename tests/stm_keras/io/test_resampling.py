@@ -116,7 +116,7 @@ def test_pixels_become_square_and_the_extent_stays():
     assert result.extent_nm == (8.0, 6.0)
     assert result.shape == (1, 53, 40)
     np.testing.assert_allclose(result.pixel_nm, 0.15, rtol=0.01)
-    assert "40 x 60 to 53 x 40 px" in result.provenance[-1]
+    assert "40 x 60 to 53 x 40 px (height x width)" in result.provenance[-1]
     same = resample(result, 0.15)
     np.testing.assert_array_equal(same.data, result.data)
 

@@ -249,7 +249,10 @@ def test_one_file_may_hold_a_bias_twice(saved):
     ("changes", "message"),
     [
         ({"data": np.eye(4)[None]}, r"b.npz has 4 x 4 px, .*a.npz 6 x 8 px"),
-        ({"extent_nm": (3.0, 4.1)}, r"b.npz spans 3 x 4.1 nm, .*a.npz 3 x 4"),
+        (
+            {"extent_nm": (3.0, 4.1)},
+            r"b.npz spans 3 x 4.1 nm \(height x width\), .*a.npz 3 x 4",
+        ),
         ({"unit": "A"}, r"b.npz holds LI X in 'A', .*a.npz LI X in 'S'"),
         ({"channel": "Z"}, r"b.npz: no channel 'LI X'"),
         (

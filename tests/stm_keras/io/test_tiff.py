@@ -214,7 +214,7 @@ def test_memory_stays_below_four_times_the_file(tmp_path):
     stack = np.random.default_rng(0).normal(size=(40, 100, 100)).astype("f4")
     tifffile.imwrite(path, stack)
     tracemalloc.start()
-    read_maps(path, bias_v=list(range(40)), extent_nm=(1, 1))
+    read_maps(path, bias_v=[n / 40 for n in range(40)], extent_nm=(1, 1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * path.stat().st_size

@@ -109,8 +109,10 @@ def test_without_q_and_ring_the_pixel_stays_with_a_warning():
     down, right = ready.pixel_nm
     assert down == pytest.approx(right, rel=0.02)
     assert ready.extent_nm == maps.extent_nm
+    assert max(ready.pixel_nm) == pytest.approx(max(maps.pixel_nm), rel=0.01)
     warnings = [n for n in ready.provenance if n.startswith("warning")]
-    assert any("2.9 to 10 px" in warning for warning in warnings)
+    assert "sides of a pixel" in warnings[0]
+    assert "2.9 to 10 px" in warnings[1]
 
 
 def test_no_ring_and_no_surface():
