@@ -121,6 +121,7 @@ def test_a_surface_that_nobody_listed(done, tmp_path, virtual_scan):
         out = tmp_path / str(len(found))
         done(
             *("predict", virtual_scan, "--out", out, *options),
+            *("--rows", "0:56", "--cols", "0:56"),
             *("--model", ROOT / "saved_models/context", "--surrogates", 0),
         )
         found.append(read_positions(out / "positions.csv").positions_px)

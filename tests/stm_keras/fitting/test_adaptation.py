@@ -29,16 +29,16 @@ RING_RAD_PX = (0.6, 2.2)
 
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory):
-    """A file of four maps of a virtual experiment."""
+    """A file of four maps of a part of a virtual experiment."""
     whole = simulate_virtual(
         named_virtual("medium", "typical"), np.random.default_rng(5)
     )
     path = tmp_path_factory.mktemp("scan") / "scan.npz"
     np.savez(
         path,
-        maps=whole.maps[::32],
+        maps=whole.maps[::32, :48, :48],
         bias_v=whole.bias_v[::32],
-        extent_nm=[37.5, 37.5],
+        extent_nm=[22.5, 22.5],
     )
     return path
 

@@ -20,7 +20,7 @@ from stm_keras.fitting.context_training import (
     validation_batches,
 )
 from stm_keras.fitting.detection_run import Look
-from stm_keras.fitting.directory import is_finished
+from stm_keras.fitting.directory import is_finished, training_directory
 from stm_keras.fitting.publication import report
 from stm_keras.fitting.training_log import TrainingLog
 from stm_keras.model_evaluation import evaluate_model
@@ -182,19 +182,19 @@ def test_another_seed_is_not_resumed(context_config, context_model, tmp_path):
 
 @pytest.mark.slow
 def test_it_starts_from_another_model(context_config, context_model, tmp_path):
-    start = keras.saving.load_model(context_model / "model.keras")
+    start = read_start(context_model)
     config = context_config(
-        tmp_path / "more",
+        tmp_path,
         init=context_model,
         steps=100,
         learning_rate=1e-9,
         network={},
     )
-    fit_context(config)
-    after = keras.saving.load_model(tmp_path / "more/training/last.keras")
-    for old, new in zip(
-        start.network.get_weights(), after.network.get_weights(), strict=True
-    ):
+    folder = training_directory(tmp_path, resume=False, overwrite=False)
+    log = TrainingLog(folder, config.course(), CHECKPOINT_STEPS)
+    kept = train(config, log, start, None).get_weights()
+    before = start.ready.model.get_weights()
+    for old, new in zip(before, kept, strict=True):
         np.testing.assert_allclose(new, old, atol=1e-5)
 
 
