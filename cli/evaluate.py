@@ -78,7 +78,7 @@ def evaluate(
                 "positions: a model is scored at 1 px. Leave them out."
             )
         with quiet_imports():
-            from stm_keras.model_evaluation import evaluate_model
+            from stm_keras.training.evaluation import evaluate_model
         rows = evaluate_model(
             model,
             data,

@@ -5,16 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.data.batch_config import BatchConfig
 from stm_keras.detections import write_positions
 from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
-from stm_keras.fitting.fit_config import FitConfig
-from stm_keras.fitting.training import Verbosity, fit
 from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
-from stm_keras.model_evaluation import keep_maps
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results.folder import write_result
 from stm_keras.scoring import evaluate_files, format_table
@@ -24,6 +20,10 @@ from stm_keras.simulation.virtual_experiment import (
 )
 from stm_keras.surfaces import PAPER_EXTENT_NM
 from stm_keras.system import writable_directory
+from stm_keras.training.config import Wang2020Config
+from stm_keras.training.datasets import BatchConfig
+from stm_keras.training.evaluation import keep_maps
+from stm_keras.training.trainer import Verbosity, fit
 
 NOISE = 0.2
 N_VOLTAGES = 8
@@ -47,7 +47,7 @@ def run_demo(
     """
     model = out / "model"
     yield "training the paper's network on them ..."
-    config = FitConfig(
+    config = Wang2020Config(
         data,
         model,
         epochs=4,

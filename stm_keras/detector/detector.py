@@ -1,6 +1,7 @@
 """A trained network in use: preprocess, network, decode, select."""
 
 import abc
+import importlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -189,6 +190,28 @@ class Detector(abc.ABC):
             "versions": self.card.versions,
             "q_rad_px": list(self.card.ring_rad_px),
         }
+
+    @classmethod
+    def fit(cls, config: Any, **how: Any) -> "Detector":
+        """Train a network, write its model directory, and load it.
+
+        Args:
+            config: of `stm_keras.training.config`, of this network or another.
+            **how: see `stm_keras.training.fit`.
+
+        Raises:
+            InputError: see `stm_keras.training.fit`.
+        """
+        # By name: trainings are built upon detectors, not these upon them.
+        importlib.import_module("stm_keras.training").fit(config, **how)
+        return cls.load(config.out)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "Detector":
+        """Load a model directory; see `stm_keras.load_detector`."""
+        return importlib.import_module("stm_keras.detector").load_detector(
+            directory
+        )
 
     def save(self, directory: str | Path) -> None:
         """Copy the model directory: card, weights, SavedModel, checksums.

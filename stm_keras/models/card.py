@@ -134,7 +134,7 @@ class ModelCard:
         versions: of Python and the packages that made it.
         adaptation: of `Context` adapted to an experiment: figures before and
             after, and which network it is; see
-            `stm_keras.fitting.adaptation_figures`. None for any other.
+            `stm_keras.training.adaptation`. None for any other.
         format: version of this card's form.
     """
 

@@ -12,7 +12,6 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from stm_keras.errors import InputError, one_line
-from stm_keras.fitting.adaptation_figures import adaptation_lines
 from stm_keras.models.card import (
     CARD_NAME,
     SUMS_NAME,
@@ -480,3 +479,43 @@ def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     return str(value)
+
+
+_LABELS = {
+    "held_out_loss": "loss on held-out fields [nat]",
+    "entropy": "entropy on the experiment [nat]",
+    "detections": "detections in the experiment",
+    "in_surrogates": "in a phase surrogate of it",
+}
+
+
+_WIDTH = max(map(len, _LABELS.values())) + 2
+
+
+def adaptation_lines(stored: dict[str, Any]) -> list[str]:
+    """Show what a card says of an adaptation.
+
+    Args:
+        stored: see `stm_keras.training.adaptation.Adaptation.as_dict`.
+
+    Returns:
+        A small table, and a line that says which network it is.
+    """
+    before, after = stored["before"], stored["after"]
+    lines = [f"{'adaptation':{_WIDTH}}  before   after"]
+    for name, label in _LABELS.items():
+        digits = 0 if name == "detections" else 2
+        shown = (_number(figures[name], digits) for figures in (before, after))
+        lines.append(f"{label:{_WIDTH}}{''.join(shown)}")
+    if stored["shipped"] == "adapted":
+        return [*lines, "The adapted network ships."]
+    reasons = "; ".join(stored["objections"])
+    return [
+        *lines,
+        f"The start's weights ship, not the adapted ones: {reasons}. Try a "
+        "smaller --learning-rate or --alpha, or fewer --steps.",
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return f"{'-':>8}" if value is None else f"{value:8.{digits}f}"

@@ -9,13 +9,13 @@ import tensorflow_datasets as tfds
 from data_builders.au111.au111_dataset_builder import Builder, measured_config
 from data_builders.au111.virtual_examples import make_examples
 from data_builders.building import build, named_config
-from stm_keras.data.prepared import load_virtual
 from stm_keras.detections import match
 from stm_keras.errors import InputError
-from stm_keras.fitting.experiment import experiment_tiles
 from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.measured import paper_rings
+from stm_keras.training.datasets import load_virtual
+from stm_keras.training.experiment import experiment_tiles
 
 TINY = {
     "size_px": 24,

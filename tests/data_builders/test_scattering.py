@@ -13,15 +13,14 @@ from data_builders.scattering.scattering_dataset_builder import (
     as_example,
     make_examples,
 )
-from stm_keras.data.batch_config import BatchConfig
-from stm_keras.data.pipeline import training_batches
-from stm_keras.data.prepared import load_split
 from stm_keras.simulation.short_range import CoreRanges, DecoyRanges
 from stm_keras.simulation.training_fields import (
     ScatteringConfig,
     field_rng,
     simulate_field,
 )
+from stm_keras.training.batches import training_batches
+from stm_keras.training.datasets import BatchConfig, load_split
 
 FIELDS = named_config(Builder, "tiny").simulation
 

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stm_keras.data.pipeline import label_maps
 from stm_keras.nn.model import ImpurityFinder, wang2020
 from stm_keras.simulation.friedel import (
     FriedelConfig,
@@ -26,6 +25,7 @@ from stm_keras.studies.paper.scores import (
     score_layers,
 )
 from stm_keras.studies.paper.settings import TILE_PX, RunSettings
+from stm_keras.training.batches import label_maps
 
 N_VALIDATION = 128
 _VALIDATION = 10**6

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.fitting.adaptation_figures import Adaptation, Figures
 from stm_keras.models.stored import describe, look_at
+from stm_keras.training.adaptation import Adaptation, Figures
 
 SHIPPED = Path(__file__).parents[4] / "saved_models/wang2020"
 

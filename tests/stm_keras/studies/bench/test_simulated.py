@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from stm_keras.data.augmentation import AugmentationRanges
 from stm_keras.errors import InputError
 from stm_keras.simulation.friedel import friedel_sum, normalise
 from stm_keras.simulation.instrument import Drift, OneOverFNoise, TipBlur
@@ -23,6 +22,7 @@ from stm_keras.studies.bench.simulated import (
     phase_cells,
     virtual_cells,
 )
+from stm_keras.training.augmentation import AugmentationRanges
 
 CHEAP = ["eq3/eta 0.5", "mismatch/m* given", "mismatch/decay 1/r^3", "eq3/iso"]
 
