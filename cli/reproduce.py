@@ -84,7 +84,7 @@ def fig4(
     Example: stmk reproduce fig4 --quick
     """
     if compare is not None and only is None:
-        raise InputError("--compare looks at one run: name it with --only.")
+        raise InputError("--compare is for one run: name it with --only.")
     with quiet_imports():
         from stm_keras.studies.paper.fig4 import run_fig4, run_one
     study = _study(quick, runs, epochs)

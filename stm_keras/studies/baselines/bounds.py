@@ -44,7 +44,6 @@ def position_bound(
     shape: tuple[int, int],
     sigma: ArrayLike,
     envelope: Envelope = EQ3,
-    measured: ArrayLike | None = None,
 ) -> np.ndarray:
     """The least covariance of the positions of all impurities at once.
 
@@ -58,7 +57,6 @@ def position_bound(
             of the maps.
         envelope: of the wave. Its kink at the impurity has no derivative: a
             pixel on which an impurity sits exactly counts for nothing.
-        measured: bool [H, W] or [V, H, W]; by default all.
 
     Returns:
         Covariance of row and column of each impurity, the others' positions
@@ -72,15 +70,12 @@ def position_bound(
     strengths = _amplitudes(amplitudes, len(places))
     k = check_wave_numbers(wave_numbers, len(strengths))
     widths = _widths(sigma, len(k))
-    weights = _weights(measured, (len(k), *shape))
     information = np.zeros((2 * len(places),) * 2)
     way = rays(pixel_grid(shape), places)
     columns = ring_columns(way.distance, k, envelope)
     slopes = position_slopes(columns, strengths, k, way, envelope)
-    for column, slope, weight, width in zip(
-        columns, slopes, weights, widths, strict=True
-    ):
-        information += _map_information(column, slope, weight) / width**2
+    for column, slope, width in zip(columns, slopes, widths, strict=True):
+        information += _map_information(column, slope) / width**2
     return _blocks(information)
 
 
@@ -104,13 +99,11 @@ def pooled_rmse(covariances: Sequence[np.ndarray]) -> float:
     return float(np.sqrt(np.concatenate(traces).mean()))
 
 
-def _map_information(
-    columns: np.ndarray, slopes: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """F of one map at sigma = 1, [2n, 2n], from [n, 2, H W] and [H W]."""
-    derivatives = slopes.reshape(-1, len(weights)) * weights
-    nuisances = columns.reshape(-1, len(weights)) * weights
-    nuisances = np.vstack([weights, nuisances])
+def _map_information(columns: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """F of one map at sigma = 1, [2n, 2n], from two [n, 2, H W]."""
+    n_pixels = columns.shape[-1]
+    derivatives = slopes.reshape(-1, n_pixels)
+    nuisances = np.vstack([np.ones(n_pixels), columns.reshape(-1, n_pixels)])
     cross = nuisances @ derivatives.T
     explained = solve_normal((nuisances @ nuisances.T)[None], cross[None])[0]
     return derivatives @ derivatives.T - cross.T @ explained
@@ -151,19 +144,3 @@ def _widths(sigma: ArrayLike, n_maps: int) -> np.ndarray:
             f"{n_maps} maps. Received: {widths.tolist()}."
         )
     return np.broadcast_to(widths, (n_maps,))
-
-
-def _weights(
-    measured: ArrayLike | None, shape: tuple[int, int, int]
-) -> np.ndarray:
-    """1 where measured, else 0, float64 [V, H W]."""
-    if measured is None:
-        return np.ones((shape[0], shape[1] * shape[2]))
-    mask = np.asarray(measured, bool)
-    if mask.shape not in (shape, shape[1:]):
-        raise InputError(
-            f"`measured` must have the shape {shape} or {shape[1:]}. "
-            f"Received: {mask.shape}."
-        )
-    full = np.broadcast_to(mask, shape)
-    return full.reshape(shape[0], -1).astype(np.float64)

@@ -1,30 +1,32 @@
 """Many trainings, each in a process of its own, resumable one by one.
 
-`python -m stm_keras.studies.paper.run` is that process. It reads a job from a
-file and leaves, in the job's folder, `points.csv`, `frames.csv`,
-`weights.npz` and at last `run.json`, which says that the run is whole and what
-it was made from.
+It leaves in its folder `points.csv`, `frames.csv`, `weights.npz` and at last
+`run.json`, which says that the run is whole and what it was made from.
 """
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from stm_keras.errors import InputError
 from stm_keras.studies.paper.settings import RunSettings
 from stm_keras.studies.tables import Row, read_rows, write_rows
-from stm_keras.system import ONE_THREAD, atomic_file, writable_directory
+from stm_keras.system import (
+    atomic_file,
+    end_with_parent,
+    single_threaded,
+    writable_directory,
+)
 
 EXPERIMENTS = "experiments"
 RUNS = "runs"
 LOG = "log.txt"
 DONE = "run.json"
-JOB = "job.json"
 _POLL_S = 0.2
 Report = Callable[[str], None]
 
@@ -68,7 +70,7 @@ def _work_off(
     report: Report,
 ) -> None:
     """Train what waits, so many at once; see `run_all`."""
-    running: dict[str, subprocess.Popen] = {}
+    running: dict[str, SpawnProcess] = {}
     done, started = 0, time.monotonic()
     total = len(waiting)
     try:
@@ -77,7 +79,7 @@ def _work_off(
                 name = waiting.pop(0)
                 running[name] = _start(out, name, jobs[name])
             time.sleep(_POLL_S)
-            for name in [n for n, p in running.items() if p.poll() is not None]:
+            for name in [n for n, p in running.items() if not p.is_alive()]:
                 _check(running.pop(name), out / RUNS / name)
                 done += 1
                 minutes = (time.monotonic() - started) / 60
@@ -121,34 +123,24 @@ def is_done(out: Path, name: str, settings: RunSettings) -> bool:
     return True
 
 
-def _start(out: Path, name: str, settings: RunSettings) -> subprocess.Popen:
+def _start(out: Path, name: str, settings: RunSettings) -> SpawnProcess:
+    """Begin a training in a process of its own, of one thread."""
     folder = writable_directory(out / RUNS / name)
-    with atomic_file(folder / JOB) as temporary:
-        temporary.write_text(json.dumps(settings.as_dict()))
-    environment = os.environ | ONE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    with (folder / LOG).open("w") as log:
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "stm_keras.studies.paper.run",
-                str(folder),
-                str(out / EXPERIMENTS),
-            ],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    process = multiprocessing.get_context("spawn").Process(
+        target=_train, args=(folder, out / EXPERIMENTS, settings)
+    )
+    with single_threaded():
+        process.start()
+    return process
 
 
-def _check(process: subprocess.Popen, folder: Path) -> None:
-    if process.returncode == 0:
+def _check(process: SpawnProcess, folder: Path) -> None:
+    if process.exitcode == 0:
         return
     log = folder / LOG
     lines = log.read_text(errors="replace").strip().splitlines()
     raise InputError(
-        f"The training in {folder} ended with {process.returncode}: "
+        f"The training in {folder} ended with {process.exitcode}: "
         f"{lines[-1] if lines else 'no message'} (see {log}). Run the same "
         "command again to continue."
     )
@@ -169,21 +161,24 @@ def collect(out: str | Path, names: Mapping[str, Row], table: str) -> list[Row]:
     ]
 
 
-def main(folder: Path, experiments: Path) -> None:
-    """Train what a folder's job asks for.
+def _train(folder: Path, experiments: Path, settings: RunSettings) -> None:
+    """What a training's process does; all it says goes to the log.
 
     Args:
         folder: of the run.
         experiments: of the virtual experiments.
+        settings: of the training.
     """
-    _end_with_parent()
+    end_with_parent()
+    log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     started, used = time.time(), time.process_time()
     from stm_keras.studies.paper.experiments import load_experiments
     from stm_keras.studies.paper.training import pin_to_one_thread, train_run
 
     pin_to_one_thread()
-    job = json.loads((folder / JOB).read_text())
-    settings = RunSettings.from_dict(job)
     run = train_run(
         settings,
         load_experiments(settings.experiment, experiments),
@@ -212,19 +207,3 @@ def _write_weights(path: Path, epochs: list) -> None:
     }
     with atomic_file(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
-
-
-def _end_with_parent() -> None:
-    """Stop as soon as the process that started this one is gone."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

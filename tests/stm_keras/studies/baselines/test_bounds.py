@@ -168,19 +168,6 @@ def test_a_neighbour_costs_and_the_nearer_the_more():
     assert alone <= costs[0] < costs[1] < costs[2]
 
 
-def test_pixels_that_were_not_measured_cost():
-    amplitudes, measured = strengths(2), np.ones(SHAPE, bool)
-    measured[3:6, 4:8] = False
-    whole, part = (
-        np.einsum("nii->n", bound(TWO, amplitudes, measured=m))
-        for m in (None, measured)
-    )
-    assert (part >= whole).all()
-    assert part[0] > 2 * whole[0]
-    nothing = bound(TWO, amplitudes, measured=np.zeros(SHAPE, bool))
-    assert np.isinf(nothing).all()
-
-
 def test_an_impurity_without_waves_is_nowhere():
     assert np.isinf(bound(TWO[:1], np.zeros((4, 1)))).all()
 
@@ -202,7 +189,6 @@ def test_pooling_takes_the_distance_not_one_axis():
         {"k": -K},
         {"sigma": 0.0},
         {"sigma": [0.1, 0.2]},
-        {"measured": np.ones((3, 3), bool)},
     ],
 )
 def test_bad_input_is_refused(change):
