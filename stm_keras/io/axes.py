@@ -112,8 +112,8 @@ class Layout:
             pixels and half a pixel around; None where unknown.
         centre_nm: x and y of the frame's centre [nm], where its y axis counts
             upwards, as a scanner's does; None otherwise.
-        is_guess: whether nothing but their order tells which axes are y and
-            x, as in a table of any numbers.
+        is_guess: whether nothing but its place tells which axis is y or x,
+            as in a table of any numbers.
     """
 
     order: tuple[int, ...]
@@ -165,7 +165,7 @@ def layout_of(axes: Sequence[Axis]) -> Layout:
         centre_nm=None
         if centres is None or None in centres
         else (float(centres[0] or 0), float(centres[1] or 0)),
-        is_guess=_named(y) is None and _named(x) is None,
+        is_guess=_named(y) is None or _named(x) is None,
     )
 
 
@@ -460,11 +460,9 @@ def recording_of(
     """
     sizes = [math.prod(f.shape) for f in framed]
     sizes += [math.prod(sorted(r.shape)[-2:]) for r in refused]
+    least = max(sizes, default=0) / _TABLE_SHARE
     images = [
-        f
-        for f in framed
-        if not f.is_guess
-        or math.prod(f.shape) * _TABLE_SHARE >= max(sizes, default=0)
+        f for f in framed if not f.is_guess or math.prod(f.shape) >= least
     ]
     if not images:
         raise InputError(f"{path}: {none}.")
@@ -474,7 +472,8 @@ def recording_of(
     # Of equal ones the first: `max` keeps to it.
     chosen = max(frames.values(), key=_telling)
     first = chosen[0]
-    left = [f.channel.name for f in framed if f not in chosen]
+    taken = set(map(id, chosen))
+    left = [f.channel.name for f in framed if id(f) not in taken]
     if left:
         notes = (*notes, _left_out(first.shape, left))
     if refused:
