@@ -66,8 +66,6 @@ _BIAS_KEYS = (
     *("surfacevoltage", "tunnelingvoltage", "tunnellingvoltage", "gapbias"),
 )
 
-_MOST_LISTED = 4
-_LONGEST_NAME = 50
 _SWEEP_POINTS = 3  # at least, to differentiate
 _TABLE_SHARE = 16
 """By how much an array is larger than a table of a few numbers beside it."""
@@ -477,8 +475,8 @@ def recording_of(
     if left:
         notes = (*notes, _left_out(first.shape, left))
     if refused:
-        listed = shortened([str(r) for r in refused])
-        notes = (*notes, f"warning: left out, as no maps: {listed}")
+        left_out = f"warning: left out, as no maps: {reasons(refused)}"
+        notes = (*notes, left_out)
     known = dict(metadata or {})
     for one in reversed(chosen):
         known |= one.metadata
@@ -553,11 +551,16 @@ def _joined(group: Sequence[Framed], bias_v: NDArray[np.float64]) -> Framed:
     return replace(first, channel=channel)
 
 
-def shortened(names: Sequence[str]) -> str:
+def shortened(names: Sequence[str], most: int = 3, longest: int = 40) -> str:
     """A list for a message, cut where it is long."""
-    more = len(names) - _MOST_LISTED
-    text = ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_LISTED])
+    more = len(names) - most
+    text = ", ".join(name[:longest] for name in names[:most])
     return f"{text} and {more} more" if more > 0 else text
+
+
+def reasons(refused: Sequence[Refused]) -> str:
+    """Why arrays are no maps, for a message."""
+    return shortened([str(one) for one in refused], most=2, longest=110)
 
 
 def _telling(frame: Sequence[Framed]) -> tuple[bool, bool, int]:

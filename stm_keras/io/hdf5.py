@@ -36,6 +36,7 @@ from stm_keras.io.axes import (
     Refused,
     bias_of,
     framed_array,
+    reasons,
     recording_of,
     shortened,
     stacked,
@@ -564,7 +565,7 @@ def _nothing(found: storage.Contents, refused: Sequence[Refused]) -> str:
         f"{printable(name)} ({' x '.join(map(str, d.shape)) or 'one number'})"
         for name, d in found.datasets.items()
     ]
-    why = f" {shortened([str(r) for r in refused])}." if refused else ""
+    why = f" {reasons(refused)}." if refused else ""
     if found.outside:
         why += f" Links to other files are not opened: {found.outside[0]}."
     return (
