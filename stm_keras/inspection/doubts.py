@@ -86,6 +86,10 @@ def map_warnings(report: FileReport) -> list[str]:
             empty.setdefault(one.fault, []).append(one)
         elif one.bad_lines:
             bad.setdefault(one.bad_lines, []).append(one)
+    left = sum(not one.fault and one.levelled is None for one in report.maps)
+    if left:
+        n_maps = len(report.maps)
+        lines.append(f"{n_maps - left} of {n_maps} maps are measured here")
     for fault, maps in empty.items():
         lines.append(f"nothing to see in {_biases(maps, report)}: {fault}")
     for text, maps in list(spots.items())[:_LISTED]:
@@ -168,11 +172,9 @@ def _biases(maps: list[MapReport], report: FileReport) -> str:
     if len(maps) == len(report.maps):
         return "the map" if len(maps) == 1 else f"all {len(maps)} maps"
     if len(maps) > _LISTED:
-        volts = [m.bias_v for m in maps]
-        return (
-            f"{len(maps)} of {len(report.maps)} maps, from {min(volts):.4g} "
-            f"to {max(volts):.4g} V"
-        )
+        volts = [m.bias_v for m in maps if np.isfinite(m.bias_v)]
+        ends = f", from {min(volts):.4g} to {max(volts):.4g} V" if volts else ""
+        return f"{len(maps)} of {len(report.maps)} maps{ends}"
     volts = _listed([f"{m.bias_v:.4g} V" for m in maps])
     return f"the {'map' if len(maps) == 1 else 'maps'} at {volts}"
 

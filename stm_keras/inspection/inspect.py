@@ -31,6 +31,10 @@ from stm_keras.io.selection import Selection, differentiate, select_channel
 from stm_keras.preprocessing.preparation import level
 from stm_keras.qpi.ring import Ring
 
+MOST_MEASURED = 256
+"""Of a file with more maps so many are measured, evenly chosen: each takes
+some 10 ms."""
+
 
 @dataclass(frozen=True, eq=False)
 class MapReport:
@@ -40,7 +44,7 @@ class MapReport:
         index: its place in the file's channel.
         bias_v: [V]; NaN where unknown.
         levelled: the map, plane and line offsets subtracted, noisy lines NaN;
-            None where it has no content or its size is unknown.
+            None where it has no content, or was not measured as one of many.
         bad_lines: which lines are noisy, dead or not measured, as a text.
         ring: None where none stands out.
         spots: what else stands out in its transform and is no ring of waves,
@@ -195,8 +199,16 @@ def _maps(
     if selection.derive:
         values, _ = differentiate(values, bias)
     data, _ = finite_or_nan(values)
+    measured = set(
+        np.linspace(0, len(data) - 1, min(len(data), MOST_MEASURED))
+        .round()
+        .astype(int)
+        .tolist()
+    )
     return tuple(
         _map_report(recording, index, image, float(volts), extent)
+        if index in measured
+        else MapReport(index, float(volts))
         for index, (image, volts) in enumerate(zip(data, bias, strict=True))
     )
 

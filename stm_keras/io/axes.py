@@ -66,8 +66,6 @@ _BIAS_KEYS = (
     *("surfacevoltage", "tunnelingvoltage", "tunnellingvoltage", "gapbias"),
 )
 
-_MOST_LISTED = 4
-_LONGEST_NAME = 50
 _SWEEP_POINTS = 3  # at least, to differentiate
 _TABLE_SHARE = 16
 """By how much an array is larger than a table of a few numbers beside it."""
@@ -112,8 +110,8 @@ class Layout:
             pixels and half a pixel around; None where unknown.
         centre_nm: x and y of the frame's centre [nm], where its y axis counts
             upwards, as a scanner's does; None otherwise.
-        is_guess: whether nothing but their order tells which axes are y and
-            x, as in a table of any numbers.
+        is_guess: whether nothing but its place tells which axis is y or x,
+            as in a table of any numbers.
     """
 
     order: tuple[int, ...]
@@ -165,7 +163,7 @@ def layout_of(axes: Sequence[Axis]) -> Layout:
         centre_nm=None
         if centres is None or None in centres
         else (float(centres[0] or 0), float(centres[1] or 0)),
-        is_guess=_named(y) is None and _named(x) is None,
+        is_guess=_named(y) is None or _named(x) is None,
     )
 
 
@@ -460,11 +458,9 @@ def recording_of(
     """
     sizes = [math.prod(f.shape) for f in framed]
     sizes += [math.prod(sorted(r.shape)[-2:]) for r in refused]
+    least = max(sizes, default=0) / _TABLE_SHARE
     images = [
-        f
-        for f in framed
-        if not f.is_guess
-        or math.prod(f.shape) * _TABLE_SHARE >= max(sizes, default=0)
+        f for f in framed if not f.is_guess or math.prod(f.shape) >= least
     ]
     if not images:
         raise InputError(f"{path}: {none}.")
@@ -474,12 +470,13 @@ def recording_of(
     # Of equal ones the first: `max` keeps to it.
     chosen = max(frames.values(), key=_telling)
     first = chosen[0]
-    left = [f.channel.name for f in framed if f not in chosen]
+    taken = set(map(id, chosen))
+    left = [f.channel.name for f in framed if id(f) not in taken]
     if left:
         notes = (*notes, _left_out(first.shape, left))
     if refused:
-        listed = shortened([str(r) for r in refused])
-        notes = (*notes, f"warning: left out, as no maps: {listed}")
+        left_out = f"warning: left out, as no maps: {reasons(refused)}"
+        notes = (*notes, left_out)
     known = dict(metadata or {})
     for one in reversed(chosen):
         known |= one.metadata
@@ -554,11 +551,16 @@ def _joined(group: Sequence[Framed], bias_v: NDArray[np.float64]) -> Framed:
     return replace(first, channel=channel)
 
 
-def shortened(names: Sequence[str]) -> str:
+def shortened(names: Sequence[str], most: int = 3, longest: int = 40) -> str:
     """A list for a message, cut where it is long."""
-    more = len(names) - _MOST_LISTED
-    text = ", ".join(name[:_LONGEST_NAME] for name in names[:_MOST_LISTED])
+    more = len(names) - most
+    text = ", ".join(name[:longest] for name in names[:most])
     return f"{text} and {more} more" if more > 0 else text
+
+
+def reasons(refused: Sequence[Refused]) -> str:
+    """Why arrays are no maps, for a message."""
+    return shortened([str(one) for one in refused], most=2, longest=110)
 
 
 def _telling(frame: Sequence[Framed]) -> tuple[bool, bool, int]:

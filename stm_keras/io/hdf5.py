@@ -36,6 +36,7 @@ from stm_keras.io.axes import (
     Refused,
     bias_of,
     framed_array,
+    reasons,
     recording_of,
     shortened,
     stacked,
@@ -59,10 +60,15 @@ _MIRRORED = (
 )
 
 
+_Told = tuple[NDArray[np.float64], str]
+"""Numbers and their unit."""
+
+
 def framed_dataset(
     path: Path,
     dataset: h5py.Dataset,
     axes: Sequence[Axis],
+    nearby: "_Nearby",
     title: str = "",
     bias_v: float = np.nan,
 ) -> Framed:
@@ -72,6 +78,7 @@ def framed_dataset(
         path: the file.
         dataset: 2-D or more, real numbers.
         axes: its axes.
+        nearby: what stands beside the file's datasets.
         title: its name, with the direction in it; by default its own.
         bias_v: of a single map [V], where the dataset does not tell it.
 
@@ -81,21 +88,21 @@ def framed_dataset(
     """
     storage.check(path, dataset)
     own = printable(storage.text_of(dataset, "channel"))
-    near = list(_biases_beside(dataset))
+    near = list(nearby.biases_v(dataset))
     one = framed_array(
         own or title or str(dataset.name).rsplit("/", 1)[-1],
         axes,
         storage.text_of(dataset, "units", "unit"),
         partial(_load, path, str(dataset.name)),
         bias_v=next((float(v[0]) for v in near if v.size == 1), bias_v),
-        extent_nm=_extent_nm(dataset),
-        placement=placed(_numbers_beside(dataset, "centre_nm", 2)),
+        extent_nm=nearby.extent_nm(dataset),
+        placement=placed(nearby.numbers(dataset, "centre_nm", 2)),
     )
     channel, placement = one.channel, one.placement
     if not np.isfinite(channel.bias_v).all():
         fitting = [v for v in near if v.size == channel.bias_v.size]
         channel = replace(channel, bias_v=[*fitting, channel.bias_v][0])
-    turn = _numbers_beside(dataset, "angle_deg", 1)
+    turn = nearby.numbers(dataset, "angle_deg", 1)
     if placement is not None and turn is not None:
         placement = placed(placement.centre_nm, turn[0])
     missing = storage.missing_chunks(dataset)
@@ -151,55 +158,71 @@ def _load(path: Path, name: str) -> NDArray[np.floating]:
         return storage.numbers(path, dataset)
 
 
-def _biases_beside(dataset: h5py.Dataset) -> Iterator[NDArray[np.float64]]:
-    """What stands beside a dataset of its biases [V], nearest first."""
-    for name, unit in (("bias_v", "V"), ("bias", "")):
-        for values, own_unit in _beside(dataset, name):
-            factor = volts_per(unit or own_unit or "V")
-            if factor is not None and values.size:
-                yield values * factor
+class _Nearby:
+    """Numbers that stand near datasets; what a group says is read once."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self._of_groups: dict[tuple[str, str], list[_Told]] = {}
+
+    def told(self, dataset: h5py.Dataset, name: str) -> Iterator[_Told]:
+        """Numbers of a name with their unit, the nearest first."""
+        if name in dataset.attrs:
+            yield from _told(dataset, name)
+        group = str(dataset.name).rpartition("/")[0]
+        while True:
+            yield from self._of_group(group or "/", name)
+            if not group:
+                return
+            group = group.rpartition("/")[0]
+
+    def numbers(
+        self, dataset: h5py.Dataset, name: str, n: int
+    ) -> list[float] | None:
+        """So many numbers of a name."""
+        found = (values for values, _ in self.told(dataset, name))
+        return next((v.tolist() for v in found if v.size == n), None)
+
+    def biases_v(self, dataset: h5py.Dataset) -> Iterator[NDArray[np.float64]]:
+        """What is told of its biases [V]."""
+        for name, unit in (("bias_v", "V"), ("bias", "")):
+            for values, own_unit in self.told(dataset, name):
+                factor = volts_per(unit or own_unit or "V")
+                if factor is not None and values.size:
+                    yield values * factor
+
+    def extent_nm(self, dataset: h5py.Dataset) -> tuple[float, float] | None:
+        """Height and width."""
+        for name, unit in (("extent_nm", "nm"), ("extent", "")):
+            for values, own_unit in self.told(dataset, name):
+                factor = nm_per(unit or own_unit or "nm")
+                if values.size == 2 and factor is not None:
+                    return float(values[0]) * factor, float(values[1]) * factor
+        return None
+
+    def _of_group(self, group: str, name: str) -> list[_Told]:
+        key = (group, name)
+        if key not in self._of_groups:
+            node = storage.member(self._file, group)
+            known = () if node is None else _told(node, name)
+            self._of_groups[key] = list(known)
+        return self._of_groups[key]
 
 
-def _extent_nm(dataset: h5py.Dataset) -> tuple[float, float] | None:
-    for name, unit in (("extent_nm", "nm"), ("extent", "")):
-        for values, own_unit in _beside(dataset, name):
-            factor = nm_per(unit or own_unit or "nm")
-            if values.size == 2 and factor is not None:
-                return float(values[0]) * factor, float(values[1]) * factor
-    return None
-
-
-def _numbers_beside(
-    dataset: h5py.Dataset, name: str, n: int
-) -> list[float] | None:
-    """So many numbers of a name near a dataset."""
-    found = (values for values, _ in _beside(dataset, name))
-    return next((v.tolist() for v in found if v.size == n), None)
-
-
-def _beside(
-    dataset: h5py.Dataset, name: str
-) -> Iterator[tuple[NDArray[np.float64], str]]:
-    """Numbers of a name near a dataset with their unit, nearest first."""
-    nodes: list[h5py.Group | h5py.Dataset] = [dataset]
-    while nodes[-1].name != "/":
-        parent = nodes[-1].parent
-        if not isinstance(parent, h5py.Group):
-            break
-        nodes.append(parent)
-    for node in nodes:
-        value, unit = storage.attribute(node, name), ""
-        if value is not None:
-            unit = storage.text_of(node, f"{name}_units", f"{name}_unit")
-        elif isinstance(node, h5py.Group):
-            found = storage.member(node, name)
-            value = storage.side_values(found)
-            if value is None or not isinstance(found, h5py.Dataset):
-                continue
-            unit = storage.text_of(found, "units", "unit")
-        numbers = np.atleast_1d(np.asarray(value)).ravel()
-        if numbers.dtype.kind in storage.REAL_KINDS:
-            yield numbers.astype(np.float64), unit
+def _told(node: h5py.Group | h5py.Dataset, name: str) -> Iterator[_Told]:
+    """Numbers of a name in an attribute, or in a dataset of a group."""
+    value, unit = storage.attribute(node, name), ""
+    if value is not None:
+        unit = storage.text_of(node, f"{name}_units", f"{name}_unit")
+    elif isinstance(node, h5py.Group):
+        found = storage.member(node, name)
+        value = storage.side_values(found)
+        if value is None or not isinstance(found, h5py.Dataset):
+            return
+        unit = storage.text_of(found, "units", "unit")
+    numbers = np.atleast_1d(np.asarray(value)).ravel()
+    if numbers.dtype.kind in storage.REAL_KINDS:
+        yield numbers.astype(np.float64), unit
 
 
 def signals(group: h5py.Group) -> list[str]:
@@ -363,7 +386,7 @@ def _nexus(
     path: Path, file: h5py.File, found: storage.Contents, refused: list[Refused]
 ) -> Iterator[Framed]:
     """The signals of all NXdata groups, those of the default group first."""
-    default = _default(file)
+    default, nearby = _default(file), _Nearby(file)
     entries: dict[str, dict[str, str]] = {}
     for name in sorted(found.groups, key=lambda g: g != default):
         group = found.groups[name]
@@ -376,7 +399,9 @@ def _nexus(
         probe = _text(entry, "definition") in _PROBE
         for signal in signals(group):
             try:
-                one = _framed_signal(path, group, signal, probe, entries[top])
+                one = _framed_signal(
+                    path, group, signal, probe, entries[top], nearby
+                )
             except NotMapsError as error:
                 shape = getattr(storage.member(group, signal), "shape", ())
                 refused.append(Refused(f"{name}/{signal}", shape, str(error)))
@@ -391,6 +416,7 @@ def _framed_signal(
     signal: str,
     probe: bool,
     numbers: dict[str, str],
+    nearby: _Nearby,
 ) -> Framed | None:
     """A signal as a channel; None where it is no image."""
     dataset = storage.member(group, signal)
@@ -404,7 +430,7 @@ def _framed_signal(
         axes[-2] = _rising(axes[-2])
         notes.append("row 0 is the bottom, as pynxtools-spm arranges rows")
     title = signal_title(group, signal)
-    one = framed_dataset(path, dataset, axes, title, bias_of(numbers))
+    one = framed_dataset(path, dataset, axes, nearby, title, bias_of(numbers))
     if probe and not note and one.channel.direction == "backward":
         notes.append(_MIRRORED)
     if probe:
@@ -468,11 +494,12 @@ def _plain(
     path: Path, found: storage.Contents, refused: list[Refused]
 ) -> Iterator[Framed]:
     """Every dataset of two axes or more."""
+    nearby = _Nearby(found.groups["/"].file)
     for name, dataset in found.datasets.items():
         if dataset.ndim < 2:
             continue
         try:
-            yield framed_dataset(path, dataset, scaled_axes(dataset))
+            yield framed_dataset(path, dataset, scaled_axes(dataset), nearby)
         except NotMapsError as error:
             refused.append(Refused(name, dataset.shape, str(error)))
 
@@ -538,7 +565,7 @@ def _nothing(found: storage.Contents, refused: Sequence[Refused]) -> str:
         f"{printable(name)} ({' x '.join(map(str, d.shape)) or 'one number'})"
         for name, d in found.datasets.items()
     ]
-    why = f" {shortened([str(r) for r in refused])}." if refused else ""
+    why = f" {reasons(refused)}." if refused else ""
     if found.outside:
         why += f" Links to other files are not opened: {found.outside[0]}."
     return (

@@ -19,6 +19,7 @@ import math
 import mmap
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,8 @@ _HEAP_OBJECT = struct.Struct("<HHIQ")  # index, references, reserved, size
 _MOST_INDEX = 1 << 16
 _MOST_SEARCHED = 1 << 32  # bytes, all collections together: some seconds
 
-_MOST_OBJECTS = 20_000
+_MOST_OBJECTS = 10_000
+_DEEPEST = 64
 _MOST_SOFT = 8  # soft links behind soft links
 _MOST_ATTRIBUTE_BYTES = 1 << 20
 
@@ -163,17 +165,22 @@ class Contents(NamedTuple):
 
 
 def contents(group: h5py.Group) -> Contents:
-    """Everything below a group that lies in the file itself, each once."""
-    found = Contents({str(group.name): group}, {}, [])
+    """Everything below a group that lies in the file itself, each once.
+
+    Raises:
+        InputError: where that is too much, or nested too deeply.
+    """
+    top = str(group.name)
+    found = Contents({top: group}, {}, [])
     seen = {h5py.h5o.get_info(group.id).addr}
-    waiting = [group]
-    while waiting and len(seen) < _MOST_OBJECTS:
-        parent = waiting.pop(0)
+    waiting = deque([(top, group)])
+    while waiting:
+        path, parent = waiting.popleft()
         for name in parent:
             link = parent.get(name, getlink=True)
+            place = f"{path}/{name}".replace("//", "/")
             if isinstance(link, h5py.ExternalLink):
-                path = f"{parent.name or ''}/{name}".replace("//", "/")
-                found.outside.append(path)
+                found.outside.append(place)
             if not isinstance(link, h5py.HardLink):
                 continue
             child = parent[name]
@@ -181,11 +188,17 @@ def contents(group: h5py.Group) -> Contents:
             if address in seen:
                 continue
             seen.add(address)
+            if len(seen) > _MOST_OBJECTS or place.count("/") > _DEEPEST:
+                raise InputError(
+                    f"{group.file.filename}: more than {_MOST_OBJECTS} objects "
+                    f"or {_DEEPEST} groups in each other. Write the maps alone "
+                    "into a file."
+                )
             if isinstance(child, h5py.Group):
-                waiting.append(child)
-                found.groups[str(child.name)] = child
+                waiting.append((place, child))
+                found.groups[place] = child
             elif isinstance(child, h5py.Dataset) and is_real(child):
-                found.datasets[str(child.name)] = child
+                found.datasets[place] = child
     return found
 
 

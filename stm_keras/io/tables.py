@@ -22,8 +22,8 @@ from stm_keras.io.axes import (
     Refused,
     bias_of,
     framed_array,
+    reasons,
     recording_of,
-    shortened,
 )
 from stm_keras.io.placement import placed
 from stm_keras.io.recording import Recording, printable
@@ -128,7 +128,7 @@ def table_recording(path: Path, format_name: str, table: Table) -> Recording:
         except NotMapsError as error:
             refused.append(Refused(name, variable.shape, str(error)))
         history = history or _lines(variable.attrs.get("provenance"))
-    why = shortened([str(one) for one in refused])
+    why = reasons(refused)
     return recording_of(
         path,
         format_name,

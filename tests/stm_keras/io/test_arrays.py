@@ -12,7 +12,7 @@ from stm_keras.errors import InputError
 from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.placement import Placement
-from stm_keras.io.reader import read_maps
+from stm_keras.io.reader import open_recording, read_maps
 
 _SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=5)
 _VALUES = st.floats(-1e6, 1e6, width=32) | st.just(float("nan"))
@@ -276,3 +276,27 @@ def test_a_damaged_archive_is_told_in_a_short_line(npz, parts):
         read_maps(path)
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 300
+
+
+def test_a_sparse_array_larger_than_the_memory_is_refused(tmp_path):
+    path = tmp_path / "sparse.npy"
+    shape = (1, 50_000, 50_000)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f8", "fortran_order": False, "shape": shape}
+        )
+        file.truncate(file.tell() + 8 * shape[1] * shape[2])
+    with pytest.raises(InputError, match=r"18.6 GiB.*smaller files"):
+        open_recording(path)
+
+
+def test_too_little_memory_is_one_line(tmp_path, monkeypatch):
+    path = tmp_path / "maps.npy"
+    np.save(path, np.eye(4))
+
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("stm_keras.io.arrays.read_array", full)
+    with pytest.raises(InputError, match="needs more memory than there is"):
+        open_recording(path)

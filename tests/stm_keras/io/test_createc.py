@@ -1,5 +1,6 @@
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -345,3 +346,49 @@ class TestRealFile:
         level = height - (plane @ fit).reshape(256, 256)
         assert 0.05 < level.max() < 0.3
         assert level.max() > 2 * -np.percentile(level, 0.5)
+
+
+@pytest.mark.parametrize("magic", ["[Paramco32]", "[Paramet32]", "[Parameter]"])
+def test_images_begin_behind_the_last_mark(dat, opened, magic):
+    planes = np.arange(24.0).reshape(2, 3, 4) + 1
+    content = dat.dat_bytes(
+        planes, magic=magic, Titel="C:\\STMDATA\\Ag", Channelselectval="3"
+    )
+    start = content.rindex(b"\0DATA") + 5
+    header = content[:start].rstrip(b"DATA").rstrip(b"\0")
+    for short in (header + b"\nDATA", header + bytes(100) + b"DATA"):
+        recording = opened(short + content[start:])
+        image = recording.channels[1].load()
+        np.testing.assert_allclose(image / image.max(), planes[1:] / 24)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"SetPoint": "1.00E-10"}, "1e-10 A"),
+        ({"SetPoint": "700", "FBChannel": "3"}, "700 (feedback on channel 3"),
+        ({"SetPoint": "700"}, None),  # no current is as large
+    ],
+)
+def test_the_set_point_is_of_what_the_feedback_holds(
+    dat, opened, changes, told
+):
+    recording = opened(dat.dat_bytes(np.ones((2, 3, 4)), **changes))
+    text = recording.metadata.get("set point")
+    assert text == told if told is None else text.startswith(told)
+
+
+def test_a_real_file_by_its_mark(shared_file):
+    recording = open_dat(
+        shared_file("readers/createc_step_20nm_short_header.dat")
+    )
+    content = Path(recording.source).read_bytes()
+    start = content.index(b"\nDATA") + 5
+    counts = np.frombuffer(zlib.decompress(content[start:]), "<f4")[1:]
+    first = counts[: 512 * 512].reshape(512, 512)
+    image = recording.channels[0].load()[0]
+    scanned = ~np.isnan(image)
+    assert scanned.any(axis=1).sum() == 330
+    ratio = image[scanned] / first[scanned]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
+    assert recording.metadata["set point"] == "4.4e-10 A"

@@ -297,3 +297,68 @@ def test_damaged_files_are_refused_or_read(tmp_path, nexus, mutated, refusals):
         copies = mutated(content, 100, seed=n)
         refused += len(refusals(tmp_path / name, copies))
     assert refused > 20
+
+
+def test_a_square_whose_statements_contradict(write, nexus, image):
+    """Rows count y in files of probes; elsewhere nothing tells."""
+    recording = open_recording(write(nexus.contradicting(image)))
+    (channel,) = recording.channels
+    np.testing.assert_array_equal(channel.load()[0], image)
+    assert "contradict" in channel.note
+    with pytest.raises(InputError, match="contradicting orders"):
+        open_recording(write(nexus.contradicting(image, definition="NXarpes")))
+
+
+@pytest.mark.parametrize("definition", ["NXafm", "NXarpes"])
+def test_lengths_settle_what_contradicts(write, nexus, definition):
+    image = np.random.default_rng(1).normal(size=(4, 6))
+    content = nexus.contradicting(image, definition=definition)
+    recording = open_recording(write(content))
+    assert recording.shape == (4, 6)
+    np.testing.assert_array_equal(recording.channels[0].load()[0], image)
+    assert "settled by the axes' lengths" in recording.channels[0].note
+
+
+def test_a_scan_counted_from_its_centre_with_row_0_the_bottom(
+    write, nexus, image
+):
+    path = write(nexus.contradicting(image, corner=True))
+    recording = open_recording(path)
+    np.testing.assert_array_equal(recording.channels[0].load()[0], image[::-1])
+    assert recording.extent_nm == pytest.approx((6, 8))
+    assert recording.placement.centre_nm == pytest.approx((3, -2))
+
+
+def test_a_real_scan_and_the_sxm_that_it_was_made_of(shared_file):
+    made = open_recording(shared_file("readers/pynxtools_afm.nxs"))
+    scan = open_recording(shared_file("readers/pynxtools_afm.sxm"))
+    assert made.extent_nm == pytest.approx(scan.extent_nm)
+    np.testing.assert_allclose(
+        made.placement.centre_nm, scan.placement.centre_nm
+    )
+    by_name = {(c.name.lower(), c.direction): c for c in scan.channels}
+    for channel in made.channels:
+        same = by_name[channel.name, channel.direction]
+        np.testing.assert_allclose(channel.load(), same.load(), rtol=1e-6)
+    assert len(made.channels) == 14
+
+
+def test_groups_too_deep_are_refused(tmp_path):
+    path = tmp_path / "deep.h5"
+    with h5py.File(path, "w") as file:
+        inner = file
+        for _ in range(100):
+            inner = inner.create_group("g")
+            inner["maps"] = np.eye(4)
+    with pytest.raises(InputError, match="64 groups in each other"):
+        open_recording(path)
+
+
+def test_a_small_table_is_no_image_beside_a_larger_array(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file["film"] = np.ones((2, 2, 64, 64))
+        file["film"].dims[1].label = "time"
+        file["table"] = np.arange(12.0).reshape(6, 2)
+    with pytest.raises(InputError, match="film"):
+        open_recording(path)

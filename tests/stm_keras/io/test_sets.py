@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -305,3 +306,23 @@ def test_one_file_keeps_all_it_has(saved):
 def test_nothing_to_read():
     with pytest.raises(InputError, match="at least one file"):
         read_stack([])
+
+
+def test_files_of_a_folder_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", maps=np.eye(4))
+    for name, content in (("b.sxm", b""), ("c.sxm", b"text"), ("d.txt", b"")):
+        (tmp_path / name).write_bytes(content)
+    locked = tmp_path / "e.sxm"
+    locked.write_bytes(b":NANONIS_VERSION:")
+    sound = Path.open
+
+    def opened(path, *arguments, **named):
+        if path == locked:
+            raise PermissionError(13, "Permission denied")
+        return sound(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
+    (note,) = expand([tmp_path]).notes
+    assert "b.sxm (empty)" in note
+    assert "c.sxm (its content is of no known format)" in note
+    assert "d.txt, e.sxm (Permission denied)" in note

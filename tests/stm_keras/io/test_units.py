@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stm_keras.io.units import is_unit, nm_per, to_si, volts_per
+from stm_keras.io.units import (
+    finite_number,
+    height_by_width,
+    is_unit,
+    nm_per,
+    to_si,
+    volts_per,
+)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +102,23 @@ def test_quotients_are_those_of_their_parts(p1, u1, p2, u2):
     factor, _ = to_si(f"{p1}{u1}/{p2}{u2}")
     parts = to_si(p1 + u1)[0] / to_si(p2 + u2)[0]
     assert factor == pytest.approx(parts, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1_000", "\u0661\u0662", "\uff11", "1,5", "inf", "nan", "", "1e999", None],
+)
+def test_no_number_of_a_header(text):
+    assert finite_number(text) is None
+
+
+@pytest.mark.parametrize("text", ["1000", " -1.5E-9\t", ".5", "2.", "+3e+2"])
+def test_a_number_of_a_header(text):
+    assert finite_number(text) == float(text)
+
+
+@pytest.mark.parametrize("sides", [(20, 30), (64, 64), (0.1, 0.105)])
+def test_sides_are_named_where_they_differ(sides):
+    text = height_by_width(sides, "nm")
+    assert text.startswith(f"{sides[0]:g} x {sides[1]:g} nm")
+    assert ("height x width" in text) == (sides[0] != sides[1])
