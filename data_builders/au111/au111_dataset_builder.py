@@ -11,7 +11,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_builders.au111.virtual_examples import make_examples
-from data_builders.building import Make, SimulatedBuilder, SimulatedConfig
+from data_builders.building import (
+    Make,
+    SimulatedBuilder,
+    SimulatedConfig,
+    recorded,
+)
 from stm_keras.measured import MeasuredExperiment, read_experiment
 from stm_keras.simulation.surface_kinds import named_kind
 from stm_keras.simulation.virtual_experiment import (
@@ -92,7 +97,7 @@ def _surfaces() -> list[VirtualBuilderConfig]:
     """
     return [
         VirtualBuilderConfig(
-            name=f"{prefix}_{density}_{difficulty}",
+            name=f"{prefix}_{density}",
             description=f"{DENSITIES[density]:g} impurities, {difficulty}; "
             f"{text}.",
             simulation=named_kind(kind, named_virtual(density, difficulty)),
@@ -130,7 +135,7 @@ class Builder(SimulatedBuilder):
                 ),
                 metadata=tfds.core.MetadataDict(
                     seed=config.seed,
-                    simulation=dataclasses.asdict(simulation),
+                    simulation=recorded(simulation),
                     bound_state_bias_v=simulation.bound_state_bias_v,
                 ),
             )

@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.building import Make, SimulatedBuilder, SimulatedConfig
+from data_builders.building import (
+    Make,
+    SimulatedBuilder,
+    SimulatedConfig,
+    recorded,
+)
 from stm_keras.simulation.friedel import normalise
 from stm_keras.simulation.scene import Arrangement, ContourRanges, Scene
 from stm_keras.simulation.short_range import CoreRanges
@@ -252,7 +257,7 @@ class Builder(SimulatedBuilder):
             features=tfds.features.FeaturesDict(_features(config.simulation)),
             metadata=tfds.core.MetadataDict(
                 seed=config.seed,
-                simulation=dataclasses.asdict(config.simulation),
+                simulation=recorded(config.simulation),
             ),
         )
 
