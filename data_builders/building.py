@@ -115,6 +115,31 @@ class SimulatedConfig(tfds.core.BuilderConfig):
         return changed
 
 
+def recorded(value: Any) -> Any:
+    """A frozen dataclass as a data set's description holds it.
+
+    Args:
+        value: of a config; parts in a tuple (features of a surface, parts of
+            an instrument) are told apart by the name of their class.
+
+    Returns:
+        What JSON takes.
+    """
+    if dataclasses.is_dataclass(value):
+        return {
+            f.name: recorded(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+        }
+    if isinstance(value, (tuple, list)):
+        return [
+            {"kind": type(v).__name__, **recorded(v)}
+            if dataclasses.is_dataclass(v)
+            else recorded(v)
+            for v in value
+        ]
+    return value
+
+
 @dataclasses.dataclass(frozen=True)
 class Generation:
     """How examples are made; what they are does not depend on it.

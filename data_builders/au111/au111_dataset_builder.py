@@ -11,8 +11,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_builders.au111.virtual_examples import make_examples
-from data_builders.building import Make, SimulatedBuilder, SimulatedConfig
+from data_builders.building import (
+    Make,
+    SimulatedBuilder,
+    SimulatedConfig,
+    recorded,
+)
 from stm_keras.measured import MeasuredExperiment, read_experiment
+from stm_keras.simulation.surface_kinds import named_kind
 from stm_keras.simulation.virtual_experiment import (
     DENSITIES,
     DIFFICULTIES,
@@ -84,6 +90,26 @@ def _grid() -> list[VirtualBuilderConfig]:
     ]
 
 
+def _surfaces() -> list[VirtualBuilderConfig]:
+    """What no Au(111) is without, beside the bare variants.
+
+    The bare ones stay as they are: figures of the bench rest on them.
+    """
+    return [
+        VirtualBuilderConfig(
+            name=f"{prefix}_{density}",
+            description=f"{DENSITIES[density]:g} impurities, {difficulty}; "
+            f"{text}.",
+            simulation=named_kind(kind, named_virtual(density, difficulty)),
+        )
+        for density in DENSITIES
+        for prefix, difficulty, kind, text in (
+            ("herringbone", "typical", "real", "with the herringbone"),
+            ("step", "hard", "real, with a step", "herringbone and steps"),
+        )
+    ]
+
+
 class Builder(SimulatedBuilder):
     """Experiments in the paper's geometry, or measured ones."""
 
@@ -96,6 +122,7 @@ class Builder(SimulatedBuilder):
             description="The paper's geometry, medium density, typical.",
         ),
         *_grid(),
+        *_surfaces(),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -108,7 +135,7 @@ class Builder(SimulatedBuilder):
                 ),
                 metadata=tfds.core.MetadataDict(
                     seed=config.seed,
-                    simulation=dataclasses.asdict(simulation),
+                    simulation=recorded(simulation),
                     bound_state_bias_v=simulation.bound_state_bias_v,
                 ),
             )

@@ -13,6 +13,7 @@ from data_builders.building import (
     Make,
     SimulatedBuilder,
     SimulatedConfig,
+    recorded,
 )
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 
@@ -140,7 +141,7 @@ class Builder(SimulatedBuilder):
             ),
             metadata=tfds.core.MetadataDict(
                 seed=config.seed,
-                simulation=dataclasses.asdict(simulation),
+                simulation=recorded(simulation),
             ),
         )
 

@@ -13,6 +13,7 @@ transforms of maps and random numbers that follow from a seed alone.
 Amplitudes are in units of the standard deviation of the maps (`scale`).
 """
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -236,7 +237,7 @@ class Part(ABC):
         check_maps(maps)
         scale = spread(maps) if scale is None else scale
         stack = _float32(maps[None])
-        return np.asarray(self.apply(stack, GeneratorDraws(rng), scale))[0]
+        return np.array(self.apply(stack, GeneratorDraws(rng), scale))[0]
 
     @abstractmethod
     def apply(
@@ -522,10 +523,7 @@ def broadening_matrix(
     back = np.argsort(order)
     bias = np.asarray(bias_v, np.float64)[order]
     degree = min(3, len(bias) - 1)
-    knots = np.asarray(make_interp_spline(bias, bias, degree).t)
-    to_spline = np.linalg.inv(
-        BSpline.design_matrix(bias, knots, degree).toarray()
-    )
+    knots, to_spline = _spline_through(tuple(bias), degree)
     of_kt, of_rms, weight = _energy_nodes()
     kt = BOLTZMANN_EV_PER_K * tf.cast(temperature_k, tf.float64)
     rms = tf.cast(modulation_rms_v, tf.float64)
@@ -535,6 +533,16 @@ def broadening_matrix(
     averaged = _mean_basis(at, weight, knots, degree)
     matrix = tf.einsum("bvc,cw->bvw", averaged, to_spline)
     return tf.gather(tf.gather(matrix, back, axis=1), back, axis=2)
+
+
+@functools.lru_cache(maxsize=8)
+def _spline_through(
+    bias_v: tuple[float, ...], degree: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Knots [V + degree + 1], and what turns values into coefficients."""
+    knots = np.asarray(make_interp_spline(bias_v, bias_v, degree).t)
+    basis = BSpline.design_matrix(bias_v, knots, degree).toarray()
+    return knots, np.linalg.inv(basis)
 
 
 def _mean_basis(
@@ -891,6 +899,102 @@ class BackgroundTilt(Part):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DoubleTip(Part):
+    """A second, weaker apex: the maps again, displaced, in all maps alike.
+
+    True positions are those that the stronger apex sees.
+
+    Attributes:
+        share: share of stacks recorded with such a tip.
+        strength: of the second apex over the first, no unit.
+        distance_px: between the two [px], in a uniform direction.
+    """
+
+    share: float = 1.0
+    strength: Range = (0.1, 0.6)
+    distance_px: Range = (1.0, 6.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, strength=(0.0, 1.0), distance_px=(0.0, 50.0))
+
+    def apply(
+        self, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float
+    ) -> tf.Tensor:
+        """See `Part`."""
+        shape = tf.shape(maps)
+        each = [shape[0], 1, 1, 1]
+        double = draws.chance(each, self.share)
+        strength = draws.uniform(each, self.strength)
+        distance = draws.uniform(each[:3], self.distance_px)
+        angle = draws.uniform(each[:3], (0.0, 2 * math.pi))
+        step = distance * tf.concat([tf.sin(angle), tf.cos(angle)], axis=-1)
+        path = tf.broadcast_to(step, [shape[0], shape[1], 2])
+        both = (maps + strength * displaced(maps, path)) / (1 + strength)
+        return tf.where(double, both, maps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MainsHum(Part):
+    """A sine along the scan lines, of one frequency and a phase of each map.
+
+    Lines do not take a whole number of its periods, so that it stands
+    slanted in the frame.
+
+    Attributes:
+        amplitude: standard deviation [standard deviations of the maps].
+        periods_per_line: periods of the mains while the tip crosses the
+            frame once, no unit.
+    """
+
+    amplitude: Range = (0.1, 0.5)
+    periods_per_line: Range = (1.0, 20.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self, amplitude=_AMPLITUDE_LIMITS, periods_per_line=(0.0, 1e4)
+        )
+
+    def apply(
+        self, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float
+    ) -> tf.Tensor:
+        """See `Part`."""
+        shape = tf.shape(maps)
+        each = [shape[0], 1, 1, 1]
+        amplitude = _amplitude(self.amplitude, maps, draws, scale)
+        periods = draws.uniform(each, self.periods_per_line)
+        # By which part of a period the next line is late.
+        slip = draws.uniform(each, (0.0, 1.0))
+        start = draws.uniform([shape[0], shape[1], 1, 1], (0.0, 1.0))
+        row = tf.cast(tf.range(shape[2]), tf.float32)[:, None]
+        col = tf.cast(tf.range(shape[3]), tf.float32)
+        along = periods * col / tf.cast(shape[3], tf.float32)
+        hum = tf.sin(2 * math.pi * (along + slip * row + start))
+        return maps + math.sqrt(2) * amplitude * hum
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertedContrast(Part):
+    """Maps of the other sign, as a lock-in's phase or a topograph has them.
+
+    Attributes:
+        share: share of stacks whose maps are all inverted.
+        share_of_maps: share of single maps inverted in the others.
+    """
+
+    share: float = 0.5
+    share_of_maps: float = 0.0
+
+    def apply(
+        self, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float
+    ) -> tf.Tensor:
+        """See `Part`."""
+        shape = tf.shape(maps)
+        whole = draws.chance([shape[0], 1, 1, 1], self.share)
+        single = draws.chance([shape[0], shape[1], 1, 1], self.share_of_maps)
+        return tf.where(whole | single, -maps, maps)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MissingLines(Part):
     """A band of scan lines that was not measured, NaN in all maps.
 
@@ -994,9 +1098,7 @@ class Acquisition:
         measured, drift = self.apply(
             _float32(maps[None]), GeneratorDraws(rng), scale
         )
-        return Recording(
-            np.asarray(measured)[0], np.asarray(drift, np.float64)[0]
-        )
+        return Recording(np.array(measured)[0], np.array(drift, np.float64)[0])
 
     def apply(
         self, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float = 1.0

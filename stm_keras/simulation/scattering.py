@@ -29,7 +29,7 @@ one multiplication.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -236,6 +236,10 @@ class Scatterers:
         delta: phase shift of each at each energy [V, n], rad.
         absorption: a >= 0 of each [n], or at each energy [V, n], no unit;
             `inf` makes the black dot, t = -1/2.
+        species: number of the kind of each, int [n]; empty where every
+            impurity is a kind of its own.
+        kappa: decay of the bound state that belongs to the phase shift,
+            float64 [n], rad/px; NaN or empty where there is none.
 
     Raises:
         InputError: for shapes that do not fit, or numbers that cannot be.
@@ -244,6 +248,8 @@ class Scatterers:
     positions: np.ndarray
     delta: np.ndarray
     absorption: np.ndarray
+    species: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    kappa: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         n = len(self.positions)
@@ -266,6 +272,53 @@ class Scatterers:
             )
 
 
+@dataclass(frozen=True)
+class Contour:
+    """A constant-energy contour that is no circle.
+
+    An ellipse is exact: with two masses, lengths in units of each axis's own
+    wave length make the electrons free again. Hexagonal warping is taken to
+    first order: a wave in the direction theta has k times 1 + w cos 6 theta,
+    the support function of the warped contour.
+
+    Attributes:
+        axis_ratio: of the long axis of k to the short one, 1 or more; the
+            mean of both, as a product, stays k.
+        axis_angle_rad: of the long axis of k against a row, rad.
+        warping: w, no unit.
+        warping_angle_rad: of a corner of the hexagon against a row, rad.
+    """
+
+    axis_ratio: float = 1.0
+    axis_angle_rad: float = 0.0
+    warping: float = 0.0
+    warping_angle_rad: float = 0.0
+
+    @property
+    def widest(self) -> float:
+        """The largest k over the mean one, no unit."""
+        return math.sqrt(self.axis_ratio) * (1 + abs(self.warping))
+
+    def squares(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        """Squared distances that k times make the phase of a wave, px^2.
+
+        Args:
+            row: differences of rows [px].
+            col: likewise of columns; both are broadcast.
+        """
+        c, s = math.cos(self.axis_angle_rad), math.sin(self.axis_angle_rad)
+        along, across = c * col + s * row, c * row - s * col
+        squares = self.axis_ratio * along**2 + across**2 / self.axis_ratio
+        if self.warping:
+            angle = np.arctan2(row, col) - self.warping_angle_rad
+            squares = squares * (1 + self.warping * np.cos(6 * angle)) ** 2
+        return squares
+
+
+CIRCLE = Contour()
+"""That of free electrons."""
+
+
 def t_amplitude(delta: ArrayLike, absorption: ArrayLike = 0.0) -> np.ndarray:
     """Scattering amplitude t = (exp(2 i delta - 2 a) - 1) / 2.
 
@@ -280,6 +333,25 @@ def t_amplitude(delta: ArrayLike, absorption: ArrayLike = 0.0) -> np.ndarray:
     """
     delta, absorption = np.asarray(delta), np.asarray(absorption)
     return (np.exp(-2 * absorption) * np.exp(2j * delta) - 1) / 2
+
+
+def bound_phase_shift(wave_number: ArrayLike, kappa: ArrayLike) -> np.ndarray:
+    """Phase shift of a point scatterer by its bound state.
+
+    In two dimensions the two belong together: cot(delta) = (1/pi) ln(E/E_b),
+    E and E_b counted from the band's edge, so that E / E_b = (k / kappa)^2.
+    It is pi/2 where E = E_b, falls towards 0 as 1 / ln E far above, and rises
+    to pi far below.
+
+    Args:
+        wave_number: k, any unit.
+        kappa: sqrt(2 m* E_b) / hbar, the unit of k; broadcast with it.
+
+    Returns:
+        delta in (0, pi), rad, float64.
+    """
+    ratio = np.asarray(wave_number, np.float64) / np.asarray(kappa)
+    return np.arctan2(math.pi, 2 * np.log(ratio))
 
 
 def check_distances(positions: np.ndarray, min_distance_px: float) -> None:
@@ -320,6 +392,7 @@ def superpose(
     length: np.ndarray,
     positions: np.ndarray,
     shape: tuple[int, int],
+    contour: Contour = CIRCLE,
 ) -> np.ndarray:
     """LDOS = 1 + Re sum_ij h_i T_ij h_j of all waves of all impurities.
 
@@ -329,19 +402,26 @@ def superpose(
         length: mean free path l [V], px; `inf` for no damping.
         positions: (row, col) of the impurities [n, 2], px; n of 1 or more.
         shape: (height, width) of the frame, px.
+        contour: of constant energy.
 
     Returns:
         LDOS, float32 [V, H, W], in units of the clean one.
     """
     n = len(positions)
-    rows = (np.arange(shape[0]) - positions[:, :1]) ** 2
-    cols = (np.arange(shape[1]) - positions[:, 1:]) ** 2
+    down = np.arange(shape[0]) - positions[:, :1]
+    right = np.arange(shape[1]) - positions[:, 1:]
+    rows, cols = down**2, right**2
     farthest = math.sqrt((rows.max(axis=1) + cols.max(axis=1)).max())
+    farthest *= contour.widest
     grid = RadialGrid(float(k.max()), GUARD_RADIUS_PX, farthest)
     step = max(1, _PAIRS // (n * shape[1]))
     blocks = []
     for top in range(0, shape[0], step):
-        squares = rows[:, top : top + step, None] + cols[:, None, :]
+        some = slice(top, top + step)
+        if contour == CIRCLE:
+            squares = rows[:, some, None] + cols[:, None, :]
+        else:
+            squares = contour.squares(down[:, some, None], right[:, None, :])
         flat = squares.astype(np.float32).reshape(n, -1)
         blocks.append(grid.locate(flat))
     work = np.empty((2, n * blocks[0][0].shape[1]), np.complex64)
@@ -424,7 +504,10 @@ def check_sampling(
 
 
 def t_matrix(
-    scatterers: Scatterers, k: np.ndarray, mean_free_path: np.ndarray
+    scatterers: Scatterers,
+    k: np.ndarray,
+    mean_free_path: np.ndarray,
+    contour: Contour = CIRCLE,
 ) -> np.ndarray:
     """T = (1 - t G)^(-1) t, all orders of scattering between impurities.
 
@@ -432,6 +515,7 @@ def t_matrix(
         scatterers: n impurities at V energies.
         k: wave numbers [V], rad/px.
         mean_free_path: l [V], px; `inf` for no damping.
+        contour: of constant energy.
 
     Returns:
         T, complex128 [V, n, n].
@@ -441,12 +525,13 @@ def t_matrix(
     n = len(positions)
     G = np.zeros((len(k), n, n), np.complex128)
     if n > 1:
-        r = pdist(positions)
+        first, second = np.triu_indices(n, 1)
+        apart = (positions[first] - positions[second]).T
+        r = np.sqrt(contour.squares(*apart))
         check_reach(float(k.max()), float(r.max()))
         waves = hankel0(k[:, None] * r) * np.exp(
             -r / (2 * mean_free_path[:, None])
         )
-        first, second = np.triu_indices(n, 1)
         G[:, first, second] = G[:, second, first] = waves
     one = np.eye(n)
     return np.linalg.solve(one - t[:, :, None] * G, t[:, :, None] * one)
@@ -459,6 +544,7 @@ def ldos(
     shape: tuple[int, int],
     mean_free_path: ArrayLike = math.inf,
     min_distance_px: float = MIN_DISTANCE_PX,
+    contour: Contour = CIRCLE,
 ) -> np.ndarray:
     """Local density of states around scatterers, in units of the clean one.
 
@@ -469,6 +555,7 @@ def ldos(
         mean_free_path: l, one for all energies or [V], px; `inf` for no
             damping.
         min_distance_px: impurities may not be closer than this.
+        contour: of constant energy; `wave_number` is its mean.
 
     Returns:
         LDOS, float32 [V, H, W]; 1 is the clean surface. Pixels within
@@ -495,10 +582,10 @@ def ldos(
         raise InputError(
             f"`mean_free_path` must be above 0 px. Received: {length.min():g}."
         )
-    check_sampling(k)
+    check_sampling(k * contour.widest)
     check_distances(scatterers.positions, min_distance_px)
     if not len(scatterers.positions):
         return np.ones((len(k), *shape), np.float32)
     length = np.broadcast_to(length, k.shape)
-    T = t_matrix(scatterers, k, length).astype(np.complex64)
-    return superpose(T, k, length, scatterers.positions, shape)
+    T = t_matrix(scatterers, k, length, contour).astype(np.complex64)
+    return superpose(T, k, length, scatterers.positions, shape, contour)

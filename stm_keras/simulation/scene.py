@@ -15,8 +15,14 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist, squareform
 
 from stm_keras.errors import InputError
-from stm_keras.simulation.ranges import Range, check_ranges, draw
-from stm_keras.simulation.scattering import Scatterers, t_amplitude
+from stm_keras.simulation.ranges import Range, check_ranges, draw, spread
+from stm_keras.simulation.scattering import (
+    CIRCLE,
+    Contour,
+    Scatterers,
+    bound_phase_shift,
+    t_amplitude,
+)
 
 
 def _empty(*shape: int) -> Callable[[], np.ndarray]:
@@ -41,6 +47,7 @@ class Scene:
         decoys: objects that are no impurities, float64 [m, 2], px.
         scatterers: all impurities with their phase shifts and absorption.
         mean_free_path_px: l of the waves, px.
+        contour: of constant energy.
         waves: the scattered waves alone, float32 [V, H, W].
         bias_v: bias of each map, float64 [V], V.
         pixel_nm: side of a pixel, nm.
@@ -49,6 +56,9 @@ class Scene:
         reference_positions: what expectation-maximisation found in it,
             float32 [m, 2], px.
         drift_px: displacement of each map, float64 [V, 2], px; zero mean.
+        bare_spread: standard deviation of the maps with cores and decoys,
+            before the surface's features and the instrument, in the maps'
+            unit: what noise is measured by.
         masks: by name, where something covers the waves, bool [H, W].
     """
 
@@ -59,12 +69,14 @@ class Scene:
     decoys: np.ndarray = field(default_factory=_empty(0, 2))
     scatterers: Scatterers | None = None
     mean_free_path_px: float = math.inf
+    contour: Contour = CIRCLE
     waves: np.ndarray = field(default_factory=_empty(0, 0, 0))
     bias_v: np.ndarray = field(default_factory=_empty(0))
     pixel_nm: float = math.nan
     bound_state: np.ndarray = field(default_factory=_empty(0, 0))
     reference_positions: np.ndarray = field(default_factory=_empty(0, 2))
     drift_px: np.ndarray = field(default_factory=_empty(0, 2))
+    bare_spread: float = math.nan
     masks: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -76,6 +88,21 @@ class Scene:
     def wave_numbers(self) -> np.ndarray:
         """Wave number k = q / 2 of each map, float64 [V], rad/px."""
         return self.q / 2
+
+    @property
+    def wave_spread(self) -> float:
+        """Standard deviation of the waves, the unit of amplitudes.
+
+        Where there are none it is 0.1 of the clean LDOS, that of a few
+        impurities in the paper's frame.
+        """
+        waves = self.waves if self.waves.size else self.maps
+        return spread(waves) or _EMPTY_SPREAD
+
+    @property
+    def unit_px(self) -> float:
+        """1/k at the mean k, the unit of lengths on a surface, px."""
+        return 1 / float(self.wave_numbers.mean())
 
     @property
     def q_per_nm(self) -> np.ndarray:
@@ -141,6 +168,8 @@ def scattering_scene(
         **known,
     )
 
+
+_EMPTY_SPREAD = 0.1
 
 MAX_BARREN_ROUNDS = 20
 """Rounds in a row that place nothing, after which the frame counts as full."""
@@ -354,6 +383,13 @@ class ScattererRanges:
         absorption: a, no unit, of impurities that absorb but are not black.
         elastic_share: chance that an impurity absorbs nothing.
         black_share: chance that it is a black dot, t = -1/2.
+        bound_share: chance that its phase shift is that of a bound state
+            (`scattering.bound_phase_shift`), not one of the ranges.
+        bound_decay: decay of that state over the mean k, kappa / k, drawn
+            log-uniformly; 0.3 to 2 are binding energies of a tenth to four
+            times the electrons' energy.
+        n_species: fewest and most kinds of impurities in a scene, all of a
+            kind being alike; (0, 0) makes each a kind of its own.
     """
 
     delta_rad: Range = (0.15, math.pi / 2)
@@ -362,10 +398,15 @@ class ScattererRanges:
     absorption: Range = (0.0, 1.5)
     elastic_share: float = 0.3
     black_share: float = 0.15
+    bound_share: float = 0.0
+    bound_decay: Range = (0.3, 2.0)
+    n_species: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         check_ranges(
             self,
+            bound_decay=(1e-3, 1e3),
+            n_species=(0, 1000),
             delta_rad=(0.0, math.pi / 2),
             slope_rad=(-10.0, 10.0),
             curvature_rad=(-10.0, 10.0),
@@ -384,6 +425,7 @@ class ScattererRanges:
         positions: np.ndarray,
         energies: ArrayLike,
         rng: np.random.Generator,
+        wave_numbers: np.ndarray | None = None,
     ) -> Scatterers:
         """Give impurities their strength.
 
@@ -391,7 +433,35 @@ class ScattererRanges:
             positions: (row, col) of the impurities [n, 2], px.
             energies: of the maps [V], any unit, any order.
             rng: source of randomness.
+            wave_numbers: k of the maps [V], rad/px; needed where impurities
+                may have bound states.
+
+        Raises:
+            InputError: where wave numbers are needed and not given.
         """
+        n_kinds = 0
+        if self.n_species[1]:  # not drawn where it cannot be
+            n_kinds = int(rng.integers(*self.n_species, endpoint=True))
+        if not n_kinds:
+            return self._each(positions, energies, rng, wave_numbers)
+        kinds = self._each(np.zeros((n_kinds, 2)), energies, rng, wave_numbers)
+        species = rng.integers(n_kinds, size=len(positions))
+        return Scatterers(
+            positions,
+            kinds.delta[:, species],
+            kinds.absorption[species],
+            species,
+            kinds.kappa[species] if kinds.kappa.size else kinds.kappa,
+        )
+
+    def _each(
+        self,
+        positions: np.ndarray,
+        energies: ArrayLike,
+        rng: np.random.Generator,
+        wave_numbers: np.ndarray | None,
+    ) -> Scatterers:
+        """Impurities that are all different."""
         n = len(positions)
         delta = smooth_phase_shifts(
             rng,
@@ -406,4 +476,137 @@ class ScattererRanges:
         kind = rng.random(n)
         absorption[kind < self.elastic_share] = 0.0
         absorption[kind >= 1 - self.black_share] = np.inf
-        return Scatterers(positions, delta, absorption)
+        if not self.bound_share:
+            return Scatterers(positions, delta, absorption)
+        if wave_numbers is None:
+            raise InputError("Bound states need the maps' wave numbers.")
+        k = np.asarray(wave_numbers, np.float64)
+        low, high = np.log(self.bound_decay)
+        kappa = k.mean() * np.exp(rng.uniform(low, high, n))
+        kappa[rng.random(n) >= self.bound_share] = np.nan
+        bound = np.isfinite(kappa)
+        delta[:, bound] = bound_phase_shift(k[:, None], kappa[bound])
+        return Scatterers(positions, delta, absorption, kappa=kappa)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContourRanges:
+    """Ranges of constant-energy contours that are no circles.
+
+    Attributes:
+        axis_ratio: of an ellipse's axes, no unit; direction uniform.
+        warping: hexagonal, no unit; direction uniform.
+        share: chance that a scene's contour is not a circle.
+    """
+
+    axis_ratio: Range = (1.0, 1.0)
+    warping: Range = (0.0, 0.0)
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, axis_ratio=(1.0, 10.0), warping=(0.0, 0.5))
+
+    def draw(self, rng: np.random.Generator) -> Contour:
+        """One contour."""
+        if rng.random() >= self.share:
+            return CIRCLE
+        return Contour(
+            float(draw(self.axis_ratio, rng)),
+            float(rng.uniform(0, math.pi)),
+            float(draw(self.warping, rng)),
+            float(rng.uniform(0, math.pi / 3)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrangement:
+    """How impurities lie together, beyond chance; lengths in 1/k.
+
+    At k = 1.6 rad/nm, that of the noble metals' surfaces near the Fermi
+    level, 0.8 to 1.6 are 0.5 to 1 nm.
+
+    Attributes:
+        pair_share: share of the impurities that have a close partner.
+        pair_distance: between the two [1/k].
+        chain_share: chance that a scene has a chain or wall of impurities,
+            straight or bent.
+        chain_length: number of impurities in it.
+        chain_spacing: from one to the next [1/k].
+        site_share: share of the impurities that sit at sites of the surface
+            (`surface_features.Feature.sites`), where it has any.
+        least_px: no two impurities are closer than this [px].
+    """
+
+    pair_share: float = 0.0
+    pair_distance: Range = (0.8, 1.6)
+    chain_share: float = 0.0
+    chain_length: tuple[int, int] = (4, 16)
+    chain_spacing: Range = (0.8, 2.0)
+    site_share: float = 0.0
+    least_px: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            pair_distance=(0.1, 100.0),
+            chain_length=(2, 1000),
+            chain_spacing=(0.1, 100.0),
+        )
+
+    def place(
+        self,
+        positions: np.ndarray,
+        sites: np.ndarray,
+        unit_px: float,
+        shape: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Rearrange impurities that were placed by chance.
+
+        Their number stays, but for those that come too close to another.
+
+        Args:
+            positions: in frame and margin, float64 [n, 2], px.
+            sites: of the surface, float64 [m, 2], px.
+            unit_px: 1/k, px.
+            shape: (height, width) of the frame, px.
+            rng: source of randomness.
+
+        Returns:
+            float64 [n', 2], n' at most n.
+        """
+        n = len(positions)
+        special = [np.empty((0, 2))]
+        if len(sites) and self.site_share:
+            count = min(rng.binomial(n, self.site_share), len(sites))
+            chosen = rng.choice(len(sites), count, replace=False)
+            jitter = 0.3 * unit_px * rng.standard_normal((count, 2))
+            special.append(sites[chosen] + jitter)
+        if self.chain_share and rng.random() < self.chain_share:
+            special.append(self._chain(unit_px, shape, rng))
+        together = np.concatenate([*special, positions])[:n]
+        if self.pair_share:
+            paired = rng.random(n) < self.pair_share / 2
+            step = unit_px * draw(self.pair_distance, rng, n)
+            angle = rng.uniform(0, 2 * math.pi, n)
+            partner = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+            partner = (together + step[:, None] * partner)[paired]
+            # In place of the last ones: those that chance alone put there.
+            rest = n - len(partner)
+            together = np.concatenate([together[:rest], partner])
+        return together[_apart(np.empty((0, 2)), together, self.least_px)]
+
+    def _chain(
+        self,
+        unit_px: float,
+        shape: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        count = rng.integers(*self.chain_length, endpoint=True)
+        spacing = unit_px * float(draw(self.chain_spacing, rng))
+        bend = rng.uniform(-0.3, 0.3) / max(count / 8, 1)
+        angle = rng.uniform(0, 2 * math.pi) + bend * np.arange(count)
+        steps = spacing * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+        chain = np.cumsum(steps, axis=0)
+        middle = rng.uniform(0.2, 0.8, 2) * np.asarray(shape)
+        return chain - chain.mean(axis=0) + middle

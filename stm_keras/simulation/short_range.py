@@ -31,10 +31,11 @@ class BlobRanges:
 
     Attributes:
         amplitude: height at the middle bias [standard deviations of the
-            maps]; the sign is random.
+            maps].
         sigma: standard deviation of its narrow axis [1/k at the mean k].
         anisotropy: wide axis over narrow axis, 1 or more, no unit; the
             direction is uniform.
+        positive_share: chance that the height is above zero.
         dispersion: how far the height changes with k: its cubic polynomial
             over the range of k has coefficients up to this times the height,
             either sign. Beyond 1 the sign may change within the range.
@@ -44,6 +45,7 @@ class BlobRanges:
     sigma: Range = (0.3, 0.9)
     anisotropy: Range = (1.0, 1.6)
     dispersion: Range = (0.0, 0.6)
+    positive_share: float = 0.5
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -84,12 +86,33 @@ def _heights(
     ranges: BlobRanges, wave_numbers: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Height of a blob in each map, [V], smooth in k."""
+    course = smooth_course(wave_numbers, ranges.dispersion, rng)
+    if ranges.positive_share == 0.5:
+        sign = rng.choice((-1.0, 1.0))
+    else:
+        sign = 1.0 if rng.random() < ranges.positive_share else -1.0
+    return sign * draw(ranges.amplitude, rng) * course
+
+
+def smooth_course(
+    wave_numbers: np.ndarray, dispersion: Range, rng: np.random.Generator
+) -> np.ndarray:
+    """A factor that changes smoothly with k: 1 plus a cubic polynomial.
+
+    Args:
+        wave_numbers: k of the maps [V], rad/px.
+        dispersion: bounds of the polynomial's coefficients over the range of
+            k, no unit; beyond 1 the sign may change within it.
+        rng: source of randomness.
+
+    Returns:
+        float64 [V].
+    """
     middle = (wave_numbers.min() + wave_numbers.max()) / 2
     half = max(float(np.ptp(wave_numbers)) / 2, 1e-12)
     powers = np.vander((wave_numbers - middle) / half, 4, increasing=True)
-    change = rng.uniform(-1, 1, 3) * draw(ranges.dispersion, rng)
-    height = rng.choice((-1.0, 1.0)) * draw(ranges.amplitude, rng)
-    return height * (1 + powers[:, 1:] @ change)
+    change = rng.uniform(-1, 1, 3) * draw(dispersion, rng)
+    return 1 + powers[:, 1:] @ change
 
 
 def add_blob(
@@ -206,6 +229,7 @@ def add_cores(
     ranges: CoreRanges | None = None,
     *,
     scale: float | None = None,
+    species: np.ndarray | None = None,
 ) -> np.ndarray:
     """Damp the wave near impurities and put a core in each.
 
@@ -218,6 +242,8 @@ def add_cores(
         ranges: what is drawn from; None takes the defaults.
         scale: what amplitudes are multiples of, in the maps' unit; None
             takes the standard deviation of `maps`.
+        species: number of the kind of each impurity, int [n], whose cores
+            are alike; None or empty where nothing is known.
 
     Returns:
         float32 [V, H, W]: a new array, unchanged beyond a few 1/k from every
@@ -240,11 +266,14 @@ def add_cores(
     # Not drawn where it cannot be: other fields stay as they were.
     if ranges.alike_share and rng.random() < ranges.alike_share:
         kind = int(rng.integers(2**31))
-    for centre in positions:
+    seeds = [kind] * len(positions)
+    if species is not None and species.size:
+        seeds = rng.integers(2**31, size=species.max() + 1)[species]
+    for centre, seed in zip(positions, seeds, strict=True):
         angle = rng.uniform(0, 2 * math.pi)
         step = float(draw(ranges.shift, rng)) / k.mean()
         core = centre + step * np.array([math.sin(angle), math.cos(angle)])
-        shape = rng if kind is None else np.random.default_rng(kind)
+        shape = rng if seed is None else np.random.default_rng(seed)
         add_blob(maps, core, k, shape, ranges, scale)
     return maps
 
@@ -303,15 +332,24 @@ def add_short_range(
         decoys: likewise; None for none.
 
     Returns:
-        The scene with `maps` and `decoys` replaced.
+        The scene with `maps`, `decoys` and `bare_spread` replaced.
     """
     k = scene.wave_numbers
-    scale = spread(scene.maps) or 1.0  # without impurities, no waves
+    scale = scene.wave_spread
     maps, places = scene.maps, scene.decoys
     if cores is not None:
+        kinds = scene.scatterers and scene.scatterers.species
         maps = add_cores(
-            maps, scene.everywhere, k, of_cores, cores, scale=scale
+            maps,
+            scene.everywhere,
+            k,
+            of_cores,
+            cores,
+            scale=scale,
+            species=kinds,
         )
     if decoys is not None:
         maps, places = add_decoys(maps, k, of_decoys, decoys, scale=scale)
-    return scene.with_(maps=maps, decoys=places)
+    return scene.with_(
+        maps=maps, decoys=places, bare_spread=spread(maps) or scale
+    )

@@ -17,9 +17,16 @@ import numpy as np
 
 from stm_keras.errors import InputError
 from stm_keras.simulation.ranges import Range, check_ranges, draw
-from stm_keras.simulation.scattering import MIN_DISTANCE_PX, Scatterers, ldos
+from stm_keras.simulation.scattering import (
+    CIRCLE,
+    MIN_DISTANCE_PX,
+    Scatterers,
+    ldos,
+)
 from stm_keras.simulation.scene import (
+    Arrangement,
     Clusters,
+    ContourRanges,
     ScattererRanges,
     Scene,
     draw_positions,
@@ -30,6 +37,11 @@ from stm_keras.simulation.short_range import (
     CoreRanges,
     DecoyRanges,
     add_short_range,
+)
+from stm_keras.simulation.surface_features import (
+    Feature,
+    add_features,
+    sites_of,
 )
 from stm_keras.system import end_with_parent, single_threaded
 
@@ -73,6 +85,13 @@ class ScatteringConfig:
         mean_free_path_px: l, drawn log-uniformly, px.
         cores: of the impurities; None keeps the formulas to their centres.
         decoys: blobs that are no impurities; None for none.
+        bound_share: see `ScattererRanges`.
+        n_species: likewise.
+        contour: of constant energy; None for circles.
+        arrangement: of the impurities beyond chance; None for chance alone.
+        features: what the surface has beside impurities, in the order in
+            which it is added.
+        empty_share: chance that a field has no impurity at all.
     """
 
     size_px: int = 48
@@ -96,6 +115,12 @@ class ScatteringConfig:
     mean_free_path_px: Range = (20.0, 500.0)
     cores: CoreRanges | None = field(default_factory=CoreRanges)
     decoys: DecoyRanges | None = field(default_factory=DecoyRanges)
+    bound_share: float = 0.0
+    n_species: tuple[int, int] = (0, 0)
+    contour: ContourRanges | None = None
+    arrangement: Arrangement | None = None
+    features: tuple[Feature, ...] = ()
+    empty_share: float = 0.0
 
     def __post_init__(self) -> None:
         tiny = 1e-9
@@ -116,6 +141,13 @@ class ScatteringConfig:
         self._check_numbers()
         self._check_fit()
 
+    @property
+    def least_distance_px(self) -> float:
+        """No two impurities are closer [px]."""
+        if self.arrangement is None:
+            return self.min_distance_px
+        return min(self.min_distance_px, self.arrangement.least_px)
+
     def _check_numbers(self) -> None:
         least = {
             "size_px": 1,
@@ -125,6 +157,7 @@ class ScatteringConfig:
             "min_distance_px": MIN_DISTANCE_PX,
             "elastic_share": 0,
             "black_share": 0,
+            "empty_share": 0,
         }
         for name, low in least.items():
             if not getattr(self, name) >= low:
@@ -187,23 +220,55 @@ def simulate_field(config: ScatteringConfig, rng: np.random.Generator) -> Scene:
         InputError: where the impurities cannot be placed as asked.
     """
     u = np.linspace(0, 1, config.n_voltages)
+    # A source of its own: without a surface the field is what it was.
+    of_surface = rng.spawn(1)[0]
+    seeds = of_surface.integers(2**31, size=len(config.features))
     k = _draw_wave_numbers(config, u, rng)
-    scatterers = _draw_scatterers(config, u, rng)
+    positions = _draw_positions(config, rng)
+    positions = _arranged(config, positions, k, seeds, of_surface)
+    scatterers = _draw_scatterers(config, positions, u, k, rng)
     length = _draw_log(config.mean_free_path_px, rng)
+    contour = config.contour.draw(of_surface) if config.contour else CIRCLE
     maps = ldos(
         scatterers,
         wave_number=k,
         shape=(config.size_px, config.size_px),
         mean_free_path=length,
-        min_distance_px=config.min_distance_px,
+        min_distance_px=config.least_distance_px,
+        contour=contour,
     )
     maps -= 1
-    scene = scattering_scene(scatterers, maps, k, mean_free_path_px=length)
-    return add_short_range(scene, rng, rng, config.cores, config.decoys)
+    scene = scattering_scene(
+        scatterers, maps, k, mean_free_path_px=length, contour=contour
+    )
+    scene = add_short_range(scene, rng, rng, config.cores, config.decoys)
+    return add_features(scene, config.features, seeds)
+
+
+def _arranged(
+    config: ScatteringConfig,
+    positions: np.ndarray,
+    k: np.ndarray,
+    seeds: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The impurities as the surface and each other have them lie."""
+    if rng.random() < config.empty_share:
+        return positions[:0]
+    if config.arrangement is None:
+        return positions
+    shape = (config.size_px, config.size_px)
+    unit = 1 / float(k.mean())
+    sites = sites_of(config.features, seeds, shape, unit)
+    return config.arrangement.place(positions, sites, unit, shape, rng)
 
 
 def _draw_scatterers(
-    config: ScatteringConfig, u: np.ndarray, rng: np.random.Generator
+    config: ScatteringConfig,
+    positions: np.ndarray,
+    u: np.ndarray,
+    k: np.ndarray,
+    rng: np.random.Generator,
 ) -> Scatterers:
     strengths = ScattererRanges(
         delta_rad=config.delta_rad,
@@ -212,8 +277,10 @@ def _draw_scatterers(
         absorption=config.absorption,
         elastic_share=config.elastic_share,
         black_share=config.black_share,
+        bound_share=config.bound_share,
+        n_species=config.n_species,
     )
-    return strengths.draw(_draw_positions(config, rng), u, rng)
+    return strengths.draw(positions, u, rng, k)
 
 
 def _draw_log(bounds: Range, rng: np.random.Generator) -> float:

@@ -16,15 +16,19 @@ from stm_keras.simulation.bound_states import BoundStateConfig, bound_state_map
 from stm_keras.simulation.instrument import (
     Acquisition,
     EnergyResolution,
+    Part,
     preset,
 )
-from stm_keras.simulation.ranges import Range, check_ranges, spread
+from stm_keras.simulation.ranges import Range, check_ranges
 from stm_keras.simulation.scattering import (
+    CIRCLE,
     MIN_DISTANCE_PX,
     check_sampling,
     ldos,
 )
 from stm_keras.simulation.scene import (
+    Arrangement,
+    ContourRanges,
     ScattererRanges,
     Scene,
     draw_positions,
@@ -34,6 +38,11 @@ from stm_keras.simulation.short_range import (
     CoreRanges,
     DecoyRanges,
     add_short_range,
+)
+from stm_keras.simulation.surface_features import (
+    Feature,
+    add_features,
+    sites_of,
 )
 from stm_keras.surfaces import (
     PAPER_BIAS_V,
@@ -100,6 +109,11 @@ class VirtualConfig:
         scatterers: strengths of the impurities.
         mean_free_path_px: l, drawn log-uniformly [px].
         short_range: cores and decoys; None takes those of the difficulty.
+        contour: of constant energy; None for circles.
+        arrangement: of the impurities beyond chance; None for chance alone.
+        features: what the surface has beside impurities, in the order in
+            which it is added.
+        first_parts: of the instrument, before those of the difficulty.
 
     Raises:
         InputError: for a bias below the band edge, a pixel too coarse for
@@ -118,6 +132,10 @@ class VirtualConfig:
     scatterers: ScattererRanges = field(default_factory=ScattererRanges)
     mean_free_path_px: Range = (40.0, 200.0)
     short_range: ShortRange | None = None
+    contour: ContourRanges | None = None
+    arrangement: Arrangement | None = None
+    features: tuple[Feature, ...] = ()
+    first_parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         if self.difficulty not in DIFFICULTIES:
@@ -168,6 +186,13 @@ class VirtualConfig:
             )
 
     @property
+    def least_distance_px(self) -> float:
+        """No two impurities are closer [px]."""
+        if self.arrangement is None:
+            return self.min_distance_px
+        return min(self.min_distance_px, self.arrangement.least_px)
+
+    @property
     def pixel_nm(self) -> float:
         """Side of a pixel [nm]."""
         return self.extent_nm / self.size_px
@@ -203,7 +228,8 @@ class VirtualConfig:
         parts = preset(self.difficulty, self.bias_v).parts
         temperature = (self.temperature_k, self.temperature_k)
         return Acquisition(
-            tuple(
+            self.first_parts
+            + tuple(
                 replace(part, temperature_k=temperature)
                 if isinstance(part, EnergyResolution)
                 else part
@@ -247,13 +273,18 @@ def simulate_virtual(config: VirtualConfig, rng: np.random.Generator) -> Scene:
     Raises:
         InputError: where the impurities cannot be placed as asked.
     """
-    of_scene, of_cores, of_decoys, of_instrument, of_bound = rng.spawn(5)
-    scene = _scattered(config, of_scene)
+    of_scene, of_cores, of_decoys, of_instrument, of_bound, of_surface = (
+        rng.spawn(6)
+    )
+    seeds = of_surface.integers(2**31, size=len(config.features))
+    scene = _scattered(config, of_scene, seeds, of_surface)
     scene = add_short_range(
         scene, of_cores, of_decoys, config.near.cores, config.near.decoys
     )
+    scene = add_features(scene, config.features, seeds)
+    # Noise does not grow with a terrace: its unit is the bare surface's.
     recording = config.acquisition.record(
-        scene.maps, of_instrument, scale=spread(scene.maps) or 1.0
+        scene.maps, of_instrument, scale=scene.bare_spread
     )
     bound = bound_state_map(
         scene.everywhere,
@@ -261,13 +292,26 @@ def simulate_virtual(config: VirtualConfig, rng: np.random.Generator) -> Scene:
         config.pixel_nm,
         of_bound,
         BoundStateConfig(effective_mass=config.material.effective_mass),
+        decay_per_nm=_bound_decay(scene),
     )
     return scene.with_(
         maps=recording.maps, drift_px=recording.drift_px, bound_state=bound
     )
 
 
-def _scattered(config: VirtualConfig, rng: np.random.Generator) -> Scene:
+def _bound_decay(scene: Scene) -> np.ndarray | None:
+    """Decay of the bound states that phase shifts belong to, [n], 1/nm."""
+    if scene.scatterers is None or not scene.scatterers.kappa.size:
+        return None
+    return scene.scatterers.kappa / scene.pixel_nm
+
+
+def _scattered(
+    config: VirtualConfig,
+    rng: np.random.Generator,
+    seeds: np.ndarray,
+    of_surface: np.random.Generator,
+) -> Scene:
     """All impurities, those in the margin too, and their waves."""
     shape = (config.size_px, config.size_px)
     positions = draw_positions(
@@ -277,22 +321,32 @@ def _scattered(config: VirtualConfig, rng: np.random.Generator) -> Scene:
         margin_px=config.margin_px,
         min_distance_px=config.min_distance_px,
     )
+    k = config.wave_numbers
+    if config.arrangement is not None:
+        unit = 1 / float(k.mean())
+        sites = sites_of(config.features, seeds, shape, unit)
+        positions = config.arrangement.place(
+            positions, sites, unit, shape, of_surface
+        )
+    contour = config.contour.draw(of_surface) if config.contour else CIRCLE
     low, high = config.mean_free_path_px
-    scatterers = config.scatterers.draw(positions, config.bias_v, rng)
+    scatterers = config.scatterers.draw(positions, config.bias_v, rng, k)
     length = math.exp(rng.uniform(math.log(low), math.log(high)))
     maps = ldos(
         scatterers,
-        wave_number=config.wave_numbers,
+        wave_number=k,
         shape=shape,
         mean_free_path=length,
-        min_distance_px=config.min_distance_px,
+        min_distance_px=config.least_distance_px,
+        contour=contour,
     )
     maps -= 1
     return scattering_scene(
         scatterers,
         maps,
-        config.wave_numbers,
+        k,
         mean_free_path_px=length,
+        contour=contour,
         bias_v=np.asarray(config.bias_v, np.float64),
         pixel_nm=config.pixel_nm,
     )

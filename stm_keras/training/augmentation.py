@@ -14,9 +14,12 @@ import tensorflow as tf
 from stm_keras.simulation.instrument import (
     Acquisition,
     BackgroundTilt,
+    DoubleTip,
     Draws,
     Drift,
+    InvertedContrast,
     LineNoise,
+    MainsHum,
     MapGain,
     MissingLines,
     OneOverFNoise,
@@ -50,6 +53,11 @@ class AugmentationRanges:
         blur_px: standard deviation of the tip's blur [px].
         drift_px: largest displacement between maps of a stack [px].
         gain: factor of a map against the others of its stack (set point).
+        double_share: share of samples recorded with a second apex of the tip.
+        double: strength of that apex over the first.
+        double_px: distance of the two [px].
+        hum: standard deviation of the mains' hum.
+        inverted_share: share of samples with the contrast inverted.
         missing_share: share of samples with a band that is not measured.
         holes_share: share of samples with discs in which nothing is seen,
             filled with the mean around them of what was measured, anywhere.
@@ -77,6 +85,11 @@ class AugmentationRanges:
     blur_px: Range = (0.0, 0.7)
     drift_px: Range = (0.0, 0.7)
     gain: Range = (0.7, 1.4)
+    double_share: float = 0.0
+    double: Range = (0.1, 0.6)
+    double_px: Range = (1.0, 6.0)
+    hum: Range = (0.0, 0.0)
+    inverted_share: float = 0.0
     missing_share: float = 0.15
     holes_share: float = 0.4
     holes_per_px2: Range = (0.002, 0.03)
@@ -93,6 +106,15 @@ class AugmentationRanges:
         across = math.sqrt(12)  # of a plane, in its standard deviations
         return Acquisition(
             (
+                InvertedContrast(
+                    share=self.inverted_share, enabled=self.inverted_share > 0
+                ),
+                DoubleTip(
+                    share=self.double_share,
+                    strength=self.double,
+                    distance_px=self.double_px,
+                    enabled=self.double_share > 0,
+                ),
                 MapGain(gain=self.gain),
                 Drift(extent_px=self.drift_px),
                 TipBlur(sigma_px=self.blur_px, anisotropy=(1.0, 1.0)),
@@ -115,10 +137,18 @@ class AugmentationRanges:
                     length_px=self.smooth_px,
                     enabled=self.smooth[1] > 0,
                 ),
+                MainsHum(amplitude=self.hum, enabled=self.hum[1] > 0),
                 ScanLineOffsets(amplitude=self.lines),
                 WhiteNoise(amplitude=self.white),
             )
         )
+
+
+REAL_INSTRUMENTS = AugmentationRanges(
+    double_share=0.1, hum=(0.0, 0.3), inverted_share=0.15
+)
+"""The default ranges and what else real instruments do: second tips, hum, and
+contrast of either sign."""
 
 
 def augmented(

@@ -161,7 +161,9 @@ def _fields(
         if scattering:
             maps = maps * example["scale"][:, None, None]
             about = maps - tf.reduce_mean(maps, (1, 2), keepdims=True)
-            maps = tf.math.divide_no_nan(about, tf.math.reduce_std(about))
+            # Noise is measured by the waves, not by a step among them.
+            unit = example.get("spread", tf.math.reduce_std(about))
+            maps = tf.math.divide_no_nan(about, unit)
         return {
             "maps": maps,
             "ring": 2 * example["wave_numbers"],

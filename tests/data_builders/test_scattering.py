@@ -20,6 +20,10 @@ from stm_keras.simulation.training_fields import (
     simulate_field,
 )
 from stm_keras.training.batches import training_batches
+from stm_keras.training.context_batches import (
+    ContextBatchConfig,
+    context_batches,
+)
 from stm_keras.training.datasets import BatchConfig, load_split
 
 FIELDS = named_config(Builder, "tiny").simulation
@@ -47,6 +51,8 @@ def test_features(tiny, examples):
     assert shapes == {
         "maps": (4, 24, 24),
         "scale": (4,),
+        "spread": (),
+        "covered": (24, 24),
         "wave_numbers": (4,),
         "positions": (None, 2),
         "strengths": (None,),
@@ -140,3 +146,35 @@ def test_training_takes_the_set(tiny):
     batch = next(iter(batches))
     assert batch["maps"].shape == (4, 4, 24, 24)
     assert batch["label"].numpy().sum(axis=(1, 2)) == pytest.approx(1)
+
+
+def test_fields_of_real_surfaces_are_stored_with_what_covers_them(tmp_path):
+    small = {"size_px": 32, "n_voltages": 3, "margin_px": 8.0}
+    config = named_config(Builder, "surfaces").changed(
+        n_examples=(40, 2, 2), **small
+    )
+    path = build(Builder, config, tmp_path)
+    fields = list(load_split(path, "train").as_numpy_iterator())
+    covered = [field["covered"].mean() for field in fields]
+    assert max(covered) > 0.02
+    assert min(covered) == 0
+    assert any(len(field["positions"]) == 0 for field in fields)
+    heights = []
+    for field in fields:
+        restored = field["maps"] * field["scale"][:, None, None]
+        assert np.isfinite(restored).all()
+        heights.append(restored.std() / field["spread"])
+    # A step or a cluster stands out; noise is measured by the rest. Without
+    # impurities and all else a field is flat.
+    assert max(heights) > 1.5
+    assert np.median([h for h in heights if h]) == pytest.approx(1, abs=0.3)
+    stored = load_split(path, "train").element_spec
+    assert {"spread", "covered"} <= set(stored)
+    batch = next(
+        iter(
+            context_batches(
+                [(path, 1)], ContextBatchConfig(4, (2,), (24,), seed=1)
+            )
+        )
+    )
+    assert batch["maps"].shape == (4, 2, 24, 24)
