@@ -1,6 +1,5 @@
 """Gauss-Newton over amplitudes, wave numbers and positions of all maps."""
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import lapack, solve_triangular
 from threadpoolctl import threadpool_limits
 
 from stm_keras.waves.arrow import Block, Spread, solve, spread
@@ -30,9 +30,6 @@ _MOST_STEP_PX = 0.5
 
 _MOST_STEP_K = 0.02
 """Nor does a wave number, as a ratio."""
-
-_INNER = 2
-"""Steps that are taken with the same nuisances: they change little."""
 
 
 @dataclass
@@ -77,6 +74,11 @@ class Fit:
     def n(self) -> int:
         """Number of impurities."""
         return len(self.positions)
+
+    @property
+    def n_maps(self) -> int:
+        """Number of maps."""
+        return len(self.states)
 
     @property
     def moving(self) -> bool:
@@ -218,11 +220,10 @@ def iterate(fit: Fit, rounds: int, *, adapt: bool = True) -> None:
     """
     for _ in range(rounds):
         nuisances = nuisances_of(fit)
-        for _ in range(_INNER):
-            normals = normals_of(fit, nuisances)
-            _step(fit, normals)
+        _step(fit, normals_of(fit, nuisances))
+        normals = normals_of(fit, nuisances)
+        _step(fit, normals)
         if adapt:
-            normals = normals_of(fit, nuisances, with_positions=False)
             fit.states = each(
                 lambda pair: _adapted(fit.scene, *pair),
                 list(zip(fit.states, normals, strict=True)),
@@ -303,7 +304,7 @@ def _adapted(scene: Scene, state: MapState, made: Normal) -> MapState:
     b = len(scene.background)
     values = made.source_values[b:].astype(np.float64)
     # Expectation-maximisation: expected squares, variance included.
-    inverse = np.linalg.inv(made.nuisance.factor)
+    inverse, _ = lapack.dtrtri(made.nuisance.factor, lower=1)
     variance = state.noise * (inverse**2).sum(axis=0)[b:]
     area = np.tile(scene.sources.areas, 2)
     outside = float(np.mean((values**2 + variance) / area))
@@ -311,8 +312,13 @@ def _adapted(scene: Scene, state: MapState, made: Normal) -> MapState:
 
 
 def finish(fit: Fit) -> Result:
-    """Covariances of everything, under the noise's own spectrum."""
+    """The last steps, and covariances under the noise's own spectrum.
+
+    The second step is small, and what it changes of residual and columns is
+    neglected.
+    """
     nuisances = nuisances_of(fit)
+    _step(fit, normals_of(fit, nuisances))
     normals = normals_of(fit, nuisances)
     blocks = [block_of(fit, v, made) for v, made in enumerate(normals)]
     made = each(
@@ -320,6 +326,7 @@ def finish(fit: Fit) -> Result:
         range(len(normals)),
     )
     left = np.array([normal.left for normal in normals])
+    _step(fit, normals)
     return Result(
         normals,
         spread(
@@ -354,7 +361,9 @@ def _gradient(
         shared.append(2 * n + 1)
     names = [*own, *shared]
     # W M: columns less what nuisances can take of them.
-    taken = np.linalg.solve(made.nuisance.factor.T, made.X[:, :-1])
+    taken = solve_triangular(
+        made.nuisance.factor, made.X[:, :-1], lower=True, trans="T"
+    )
     scores = made.columns - taken.T.astype(np.float32) @ made.nuisance.columns
     scores = (scores * scale[:, None])[names] / np.float32(state.noise)
     meat = gradient_covariance(scores, scene.pixels, scene.shape, (at, level))
@@ -374,8 +383,3 @@ def _together(left: np.ndarray) -> float:
         return 1.0
     related = np.corrcoef(left)
     return float(np.clip(related.sum() / len(left), 1.0, len(left)))
-
-
-def clipped_kappa(kappa: float) -> float:
-    """A scale is positive."""
-    return kappa if math.isfinite(kappa) and kappa > 0 else 0.0

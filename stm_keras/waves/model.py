@@ -80,7 +80,7 @@ def distances(positions: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def circular(r: np.ndarray, medium: Medium) -> tuple[np.ndarray, np.ndarray]:
-    """h and dh/dr at distances r [px], complex64, the shape of `r`."""
+    """Waves h and dh/dr at distances r [px], complex64, the shape of `r`."""
     h, slope = hankel(r * np.float32(medium.k))
     slope *= np.float32(-medium.k)
     if medium.gamma:

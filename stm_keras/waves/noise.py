@@ -11,6 +11,10 @@ import numpy as np
 import scipy.fft
 
 _BINS = 24
+_PILE_UP = 1.5
+"""Mean of 1 / (x sqrt(1 - x^2)) over x of 0.8 to 1.2, less half of that at
+0.5 to 0.8, which is drawn across already, in units of the latter."""
+
 _RING = (0.8, 1.2)
 """What of the spectrum the fit spoils, in 2k."""
 
@@ -30,9 +34,8 @@ def radial_spectrum(
         pixels: row and column [P, 2].
         shape: H, W of the frame [px].
         q: 2k of the map [rad/px].
-        over_ring: whether what is drawn across the ring also counts where
-            more is left there: waves that no part of the model has are no
-            noise, but leave as much doubt.
+        over_ring: whether the ring also gets its part of the waves that
+            two scatterers outside send in together, see `_pair_waves`.
 
     Returns:
         Wave numbers [B] [rad/px] and power per pixel [B]: white noise of
@@ -56,10 +59,29 @@ def radial_spectrum(
         across = np.exp(
             np.interp(at[ring], at[~ring], np.log(level[~ring] + 1e-30))
         )
-        level[ring] = np.maximum(level[ring], across) if over_ring else across
+        level[ring] = across
+        if over_ring:
+            level[ring] += _pair_waves(at, level, q)
     elif ring.any() and (~ring).any():
         level[ring] = level[~ring].mean()
     return at, level
+
+
+def _pair_waves(at: np.ndarray, level: np.ndarray, q: float) -> float:
+    """Power on the ring by waves of pairs of scatterers outside.
+
+    Waves that come from two directions at an angle make modulations of every
+    wave number below 2k, 2k cos(angle / 2). No source of the model has them,
+    and they pile up towards 2k: their power per mode goes as
+    1 / (x sqrt(1 - x^2)), x = |q| / 2k. What is left below the ring beyond
+    what is left above tells how strong they are.
+    """
+    below = (at > 0.5 * q) & (at < _RING[0] * q)
+    above = (at > _RING[1] * q) & (at < 1.6 * q)
+    if not below.any() or not above.any():
+        return 0.0
+    excess = float(level[below].mean() - level[above].mean())
+    return _PILE_UP * max(excess, 0.0)
 
 
 def wave_numbers(shape: tuple[int, int]) -> np.ndarray:

@@ -14,7 +14,11 @@ from stm_keras.waves.model import (
     position_columns,
     scatter,
 )
-from stm_keras.waves.nuisance import BACKGROUND_VARIANCE, Sources, source_columns
+from stm_keras.waves.nuisance import (
+    BACKGROUND_VARIANCE,
+    Sources,
+    source_columns,
+)
 
 
 class Scene(NamedTuple):

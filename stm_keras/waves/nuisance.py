@@ -61,7 +61,7 @@ def _around(
     arc = np.pi / 2 * distance
     lengths = np.array([width, arc, height, arc, width, arc, height, arc])
     ends = np.concatenate([[0], np.cumsum(lengths)])
-    count = max(int(round(ends[-1] / spacing)), 4)
+    count = max(round(ends[-1] / spacing), 4)
     points = []
     corners = {
         1: (top, right),
@@ -109,11 +109,10 @@ def source_columns(
         u *= np.exp(r * np.float32(-medium.gamma))
     if scattered is not None:
         u += scattered
+    u *= u
     out = np.empty((2 * len(r), r.shape[1]), np.float32)
-    real, imaginary = u.real, u.imag
-    np.subtract(real * real, imaginary * imaginary, out=out[: len(r)])
-    np.multiply(real, imaginary, out=out[len(r) :])
-    out[len(r) :] *= -2
+    out[: len(r)] = u.real
+    np.negative(u.imag, out=out[len(r) :])
     return out
 
 

@@ -33,7 +33,6 @@ class Prepared(NamedTuple):
         joined: pixels of the file along a side of one of the fit's (2,).
         scene: see `Scene`.
         q_px: 2k of each map as given [V] [rad/px of the fit].
-        background: of each map before the fit, float32 [V, H, W].
     """
 
     maps: np.ndarray
@@ -122,6 +121,19 @@ def prepare(
         joined,
         scene,
         q_per_nm * pixel_nm,
+    )
+
+
+def remasked(
+    maps: ConductanceMaps, before: Prepared, radii: np.ndarray
+) -> Prepared:
+    """The same with masks of other radii [n] [px of the fit]."""
+    return prepare(
+        maps,
+        before.in_file(before.positions),
+        before.deviations * before.joined,
+        before.q_px / before.pixel_nm,
+        radii * before.pixel_nm,
     )
 
 
