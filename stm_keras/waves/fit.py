@@ -16,6 +16,7 @@ from stm_keras.analysis.ring import measure_ring
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.waves.iteration import Fit, Result, each, finish, iterate
+from stm_keras.waves.masks import narrowest_nm
 from stm_keras.waves.model import Medium, distances, scatter
 from stm_keras.waves.normal import MapState, marginalise, normal
 from stm_keras.waves.nuisance import Sources
@@ -147,7 +148,7 @@ class WaveFit:
 
     @property
     def t(self) -> NDArray[np.complex128]:
-        """t = c / s of each impurity and map, complex128 [n, V]; no unit."""
+        """T = c / s of each impurity and map, complex128 [n, V]; no unit."""
         return self.amplitudes / self.scale
 
     @property
@@ -191,7 +192,8 @@ def fit_waves(
     part = maps.with_data(
         maps.data[used], "of known q", bias_v=maps.bias_v[used]
     )
-    ready = prepare(part, positions, deviations, q[used], options.core_nm)
+    core = options.core_nm or narrowest_nm(q[used])
+    ready = prepare(part, positions, deviations, q[used], core)
     enough = np.isfinite(ready.maps[:, ready.free]).sum(axis=1)
     if (enough < _FEWEST_PIXELS).any():
         q[used[enough < _FEWEST_PIXELS]] = np.nan
@@ -348,7 +350,7 @@ def spaced(n: int, most: int) -> list[int]:
 def fitted(
     maps: ConductanceMaps, ready: Prepared, options: WaveOptions
 ) -> tuple[Prepared, Fit]:
-    """Fit a few maps, narrow the masks, then start all maps from them.
+    """Fit a few maps, widen the masks, then start all maps from them.
 
     Args:
         maps: of known q.
@@ -366,12 +368,12 @@ def fitted(
     few.kappa_free = options.multiple and fit.n > 1
     iterate(few, 1)
     if options.core_nm is None:
-        radii = settled_radii(few, ready, chosen)
-        narrow = remasked(maps, ready, radii)
-        few = moved_to(narrow, ready, few, chosen)
+        radii = settled_radii(few, ready)
+        wider = remasked(maps, ready, radii)
+        few = moved_to(wider, ready, few, chosen)
         ready, fit = (
-            narrow,
-            replace(started(narrow, options), k_start=fit.k_start),
+            wider,
+            replace(started(wider, options), k_start=fit.k_start),
         )
     iterate(few, 1)
     _start_from(fit, few, chosen)
@@ -561,7 +563,7 @@ def _wave_fit(
 def phases(
     c: np.ndarray, covariance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """arg c - pi / 2, its deviation, and whether it is determined.
+    """Arg c - pi / 2, its deviation, and whether it is determined.
 
     Args:
         c: amplitudes [n, V], NaN where there are none.

@@ -22,6 +22,11 @@ so many times that of all pixels far from objects."""
 _STEP_PX = 1.0
 
 
+def narrowest_nm(q_per_nm: np.ndarray) -> float:
+    """Radius of the narrowest masks at 2k of the maps [rad/nm], [nm]."""
+    return float(LEAST_PERIODS * 2 * np.pi / q_per_nm.max())
+
+
 def core_radii(
     maps: np.ndarray, positions: np.ndarray, period_px: float
 ) -> np.ndarray:

@@ -1,102 +1,52 @@
-"""Masks as narrow as what the waves leave about each object allows.
+"""Masks as wide as what the waves leave about each object asks for.
 
-Under wide masks the fit is safe from what is no wave. What it then says of
-the hidden pixels is compared with what is there: from the rim inwards, a
-mask is as wide as the outermost ring in which more is left than elsewhere.
+A first fit sees all but the narrowest cores. Where it leaves more about an
+object than elsewhere, and more than a part of the waves there, the object
+shows what is no wave, and its mask is widened as far as that goes.
 """
 
 import numpy as np
 
 from stm_keras.waves.iteration import Fit, normals_of, nuisances_of
-from stm_keras.waves.masks import LEAST_PERIODS
-from stm_keras.waves.model import circular, distances, scatter
-from stm_keras.waves.normal import Normal
-from stm_keras.waves.nuisance import cosines, source_columns
+from stm_keras.waves.masks import MOST_PERIODS
+from stm_keras.waves.model import distances, scatter
 from stm_keras.waves.prepared import Prepared
 
-_MORE = 1.35
-"""Of a ring that stays hidden: its spread, in that of all pixels used."""
+_MORE = 1.5
+"""Of a ring that is hidden: its spread, in that of all pixels used."""
+
+_OF_WAVES = 0.6
+"""And in that of the waves there. A tail that is small against them may be
+seen: the waves gain more by a narrow mask than it spoils."""
 
 
-def settled_radii(fit: Fit, ready: Prepared, chosen: list[int]) -> np.ndarray:
+def settled_radii(fit: Fit, ready: Prepared) -> np.ndarray:
     """Radii of masks about each object, float64 [n] [px].
 
     Args:
-        fit: of the maps `chosen` under wide masks.
+        fit: under the narrowest masks.
         ready: what was fitted.
-        chosen: maps of `ready` that the fit holds.
     """
-    nuisances = nuisances_of(fit)
-    normals = normals_of(fit, nuisances, with_positions=False)
-    hidden = np.argwhere(~ready.free).astype(np.float64)
-    least = LEAST_PERIODS * np.pi / max(s.medium.k for s in fit.states)
-    if not len(hidden):
-        return np.full(fit.n, least)
-    rows, cols = hidden.astype(int).T
-    power = np.zeros(len(hidden))
-    count = np.zeros(len(hidden))
-    for made, v, at in zip(normals, chosen, range(fit.n_maps), strict=True):
-        left = ready.maps[v][rows, cols] - predicted(
-            fit, at, made, ready, hidden
-        )
-        known = np.isfinite(left)
-        power[known] += (left[known] / made.left.std()) ** 2
-        count += known
-    r = np.sqrt(((fit.positions[:, None] - hidden) ** 2).sum(axis=-1))
+    normals = normals_of(fit, nuisances_of(fit), with_positions=False)
+    pixels = ready.scene.pixels
+    power, waves = np.zeros((2, len(pixels)))
+    r = distances(fit.positions, pixels)
+    for made, state in zip(normals, fit.states, strict=True):
+        unit = made.left.std() ** 2
+        wave = scatter(state.c, fit.positions, r, state.medium).modulation
+        power += made.left**2 / unit / fit.n_maps
+        waves += wave**2 / unit / fit.n_maps
     owner, nearest = r.argmin(axis=0), r.min(axis=0)
-    return np.array(
-        [
-            _radius(power, count, (owner == j), nearest, least, widest)
-            for j, widest in enumerate(ready.radii)
-        ]
-    )
-
-
-def _radius(
-    power: np.ndarray,
-    count: np.ndarray,
-    own: np.ndarray,
-    nearest: np.ndarray,
-    least: float,
-    widest: float,
-) -> float:
-    for outer in np.arange(widest, least, -1.0):
-        ring = own & (nearest > outer - 1) & (nearest <= outer)
-        total = count[ring].sum()
-        if total < 3:
-            continue
-        limit = _MORE**2 * (1 + 2 * np.sqrt(2 / total))
-        if power[ring].sum() / total > limit:
-            return float(outer)
-    return least
-
-
-def predicted(
-    fit: Fit, v: int, made: Normal, ready: Prepared, pixels: np.ndarray
-) -> np.ndarray:
-    """What a fitted map should be at any pixels, float32 [P].
-
-    Args:
-        fit: the fit.
-        v: which of its maps.
-        made: its normal equations.
-        ready: what was fitted.
-        pixels: row and column [P, 2] [px].
-    """
-    state, scene = fit.states[v], fit.scene
-    waves = scatter(
-        state.c, fit.positions, distances(fit.positions, pixels), state.medium
-    )
-    scattered = None
-    if state.medium.kappa:
-        between, _ = circular(
-            distances(scene.sources.positions, fit.positions), state.medium
-        )
-        scattered = (np.complex64(state.medium.kappa) * between) @ waves.g
-    columns = [
-        cosines(scene.shape, pixels, float(ready.q_px.min())),
-        source_columns(
-            distances(scene.sources.positions, pixels), state.medium, scattered
-        ),
-    ]
-    return waves.modulation + made.source_values @ np.concatenate(columns)
+    period = np.pi / max(s.medium.k for s in fit.states)
+    radii = ready.radii.copy()
+    for j, least in enumerate(ready.radii):
+        for inner in np.arange(least, MOST_PERIODS * period, 1.0):
+            ring = (owner == j) & (nearest >= inner) & (nearest < inner + 1)
+            total = np.count_nonzero(ring) * fit.n_maps
+            if total < 3:
+                continue
+            limit = _MORE**2 * (1 + 2 * np.sqrt(2 / total))
+            limit = max(limit, _OF_WAVES**2 * float(waves[ring].mean()))
+            if power[ring].mean() > limit:
+                radii[j] = inner + 1
+    return radii
