@@ -325,7 +325,7 @@ def matched(
     return hit
 
 
-def calibrate(finder: Any, n_fields: int) -> JudgeWeights:
+def calibrate(finder: Any, n_fields: int) -> tuple[JudgeWeights, int, float]:
     """Fit the judge's constants; fields of 1, 4 and 16 maps in turn."""
     rows, labels = [], []
     for number in range(n_fields):
@@ -458,3 +458,266 @@ def evidence_rows(n_fields: int) -> Iterator[str]:
             f"| {n_maps} maps, {n_fields} fields | {auc(p, b):.3f} | "
             f"{kept} of {len(b)} |"
         )
+
+
+# --- real files ------------------------------------------------------------
+
+_CO_FILES = ("Topo002", "Topo007", "Topo015", "Topo102", "Topo305", "Topo309")
+_CO_Q = 4.237
+"""2k of Cu(111) at +10 mV by m* = 0.38, E0 = -0.44 eV [rad/nm]."""
+
+_HOLE_NM = 0.57
+_DECOY_APART_NM = 1.0
+
+
+class Topograph(NamedTuple):
+    """A file with its reference.
+
+    Attributes:
+        name: of the file.
+        maps: levelled.
+        positions: of the molecules, no two at one place [n, 2] [px].
+        single: which stand alone, not in a wall, bool [n].
+    """
+
+    name: str
+    maps: ConductanceMaps
+    positions: np.ndarray
+    single: np.ndarray
+
+
+def topograph(folder: Path, name: str) -> Topograph:
+    """Read a Cu(111)/CO topograph of `../shared/data`."""
+    path = folder / "cu111_co" / f"{name}.sxm"
+    maps = clean(read_maps(path, channel="topograph"), CleaningOptions())
+    table = path.with_name(f"{name}_core_positions.csv")
+    with table.open() as lines:
+        kinds = [row.get("kind", "single") for row in csv.DictReader(lines)]
+    places = read_positions(table).positions_px
+    places = np.clip(places, -0.49, np.subtract(maps.data.shape[1:], 0.51))
+    kept = [
+        j
+        for j, one in enumerate(places)
+        if not j
+        or np.linalg.norm((places[:j] - one) * maps.pixel_nm, axis=1).min()
+        > 0.25
+    ]
+    single = np.array([kind in ("single", None) for kind in kinds])
+    return Topograph(name, maps, places[kept], single[kept])
+
+
+def coherence_rows(folder: Path) -> Iterator[str]:
+    """Phases of single molecules, and q, of every file."""
+    yield (
+        "| Cu(111)/CO, reference positions | molecules | coherence | of "
+        "those with a phase | mean phase (arg c) | q |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for name in _CO_FILES:
+        scan = topograph(folder, name)
+        fit = fit_waves(
+            scan.maps,
+            scan.positions,
+            None,
+            [_CO_Q],
+            WaveOptions(q_uncertainty=0.05),
+        )
+        c, known = fit.amplitudes[:, 0], fit.determined[:, 0]
+        turns = np.exp(1j * np.angle(c))
+        sure = scan.single & known
+        mean = np.angle(c[scan.single].sum())
+        yield (
+            f"| {name} | {scan.single.sum()} single of {len(c)} | "
+            f"{abs(turns[scan.single].mean()):.2f} | "
+            f"{abs(turns[sure].mean()):.2f} ({sure.sum()}) | {mean:.2f} | "
+            f"{fit.q_per_nm[0]:.3f} ± {fit.std_q_per_nm[0]:.3f} |"
+        )
+
+
+def hole_rows(folder: Path, n_draws: int) -> Iterator[str]:
+    """Holes at molecules against as many elsewhere, all holes given."""
+    yield (
+        "| holes at molecules and as many elsewhere | AUC along the common "
+        "phase | by power |"
+    )
+    yield "|---|---|---|"
+    means = []
+    for name in _CO_FILES:
+        scan = topograph(folder, name)
+        areas, powers = [], []
+        for draw in range(n_draws):
+            rng = np.random.default_rng(draw)
+            decoys = _decoys(scan, rng)
+            places = np.concatenate([scan.positions, decoys])
+            fit = fit_waves(
+                scan.maps,
+                places,
+                np.full(places.shape, 0.0),
+                [_CO_Q],
+                WaveOptions(
+                    core_nm=_HOLE_NM,
+                    refine_positions=False,
+                    q_uncertainty=0.03,
+                    multiple=False,
+                ),
+            )
+            c = fit.amplitudes[:, 0]
+            common = np.angle((c * np.abs(c)).sum())
+            n = len(scan.positions)
+            score = (c * np.exp(-1j * common)).real
+            areas.append(auc(score[:n][scan.single], score[n:]))
+            power = np.abs(c)
+            powers.append(auc(power[:n][scan.single], power[n:]))
+        means.append(np.mean(areas))
+        yield (
+            f"| {name}, {n_draws} draws | {np.mean(areas):.3f} | "
+            f"{np.mean(powers):.3f} |"
+        )
+    yield f"| mean | {np.mean(means):.3f} | |"
+
+
+def _decoys(scan: Topograph, rng: np.random.Generator) -> np.ndarray:
+    """As many places without a molecule as there are molecules."""
+    pixel = np.asarray(scan.maps.pixel_nm)
+    chosen: list[np.ndarray] = []
+    apart, tries = _DECOY_APART_NM, 0
+    while len(chosen) < len(scan.positions):
+        place = rng.uniform(-0.4, np.subtract(scan.maps.data.shape[1:], 0.6))
+        others = np.concatenate([scan.positions, np.reshape(chosen, (-1, 2))])
+        gap = np.linalg.norm((others - place) * pixel, axis=1).min()
+        if gap >= apart:
+            chosen.append(place)
+        tries += 1
+        if tries % 5000 == 0:
+            apart *= 0.9
+    return np.array(chosen)
+
+
+def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
+    """The network's candidates of real files, with and without waves."""
+    from stm_keras.finding.predict_options import PredictOptions
+    from stm_keras.finding.prepared_maps import prepare_maps
+
+    yield (
+        "| Cu(111)/CO, the network's candidates | AUC, network | by "
+        "evidence | with waves | heard |"
+    )
+    yield "|---|---|---|---|---|"
+    for name in _CO_FILES:
+        scan = topograph(folder, name)
+        ready = prepare_maps(
+            scan.maps, finder.card, PredictOptions(surface="cu111")
+        )
+        found = finder.detect(
+            ready.ready.data, ready.ring_rad_px, fit_rings=False
+        )
+        ratio = np.divide(ready.ready.data.shape[1:], scan.maps.data.shape[1:])
+        places = (scan.positions + 0.5) * ratio - 0.5
+        pixel = float(np.mean(ready.ready.pixel_nm))
+        true = matched(
+            found.positions, places, found.probabilities, 0.37 / pixel
+        )
+        near = cdist(found.positions, places[~scan.single]) * pixel
+        counts = true | ~(near < 0.6).any(axis=1)
+        evidence = evidence_of(
+            ready.ready,
+            found.positions,
+            found.probabilities,
+            ready.ring_rad_px / pixel,
+        )
+        result = decided(found.positions, found.probabilities, evidence)
+        cells = [
+            auc(values[counts & true], values[counts & ~true])
+            for values in (
+                found.probabilities,
+                np.nan_to_num(result.evidence),
+                result.probabilities,
+            )
+        ]
+        yield (
+            f"| {name} ({(counts & true).sum()} true, "
+            f"{(counts & ~true).sum()} false) | {cells[0]:.3f} | "
+            f"{cells[1]:.3f} | {cells[2]:.3f} | "
+            f"{'yes' if result.held else result.note} |"
+        )
+
+
+def cost_rows() -> Iterator[str]:
+    """Time of a fit."""
+    yield "| 80 x 80 px, 40 impurities, 60 outside | seconds | processor |"
+    yield "|---|---|---|"
+    for n_maps in (1, 16, 126):
+        field = phase_field(
+            7, n_maps, white=0.3, pink=0.2, inside=40, outside=60
+        )
+        fitted_field(
+            field._replace(
+                maps=field.maps.with_data(
+                    field.maps.data[:1], "", bias_v=field.maps.bias_v[:1]
+                ),
+                q_per_nm=field.q_per_nm[:1],
+                t=field.t[:, :1],
+            ),
+            7,
+        )
+        wall, used = time.perf_counter(), time.process_time()
+        fitted_field(field, 7)
+        yield (
+            f"| {n_maps} maps | {time.perf_counter() - wall:.1f} | "
+            f"{time.process_time() - used:.1f} |"
+        )
+
+
+def _finder(model: str) -> Any:
+    from stm_keras.finding.saved_finder import load_finder
+
+    return load_finder(Path(model))
+
+
+def parts(
+    fields: int, real: Path | None, model: str
+) -> dict[str, Callable[[], Iterator[str]]]:
+    """What can be printed, by name."""
+    if real is None:
+        return {
+            "phases": lambda: phase_rows(fields),
+            "predicted": lambda: left_out_rows(fields),
+            "evidence": lambda: evidence_rows(fields),
+            "judge": lambda: judge_rows(_finder(model), fields),
+            "cost": cost_rows,
+        }
+    return {
+        **parts(fields, None, model),
+        "coherence": lambda: coherence_rows(real),
+        "holes": lambda: hole_rows(real, fields),
+        "candidates": lambda: candidate_rows(real, _finder(model)),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print tables, or fit the judge's constants."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "task", nargs="?", default="table", choices=("table", "calibrate")
+    )
+    parser.add_argument("--part", help="some of the tables, with commas")
+    parser.add_argument("--fields", type=int, default=12)
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--model", default="saved_models/context")
+    given = parser.parse_args(arguments)
+    if given.task == "calibrate":
+        weights, n, share = calibrate(_finder(given.model), given.fields)
+        print(f"{weights}\n{n} candidates, {share:.2f} of them impurities")
+        return
+    tables = parts(given.fields, given.real, given.model)
+    chosen = given.part.split(",") if given.part else list(tables)
+    for name in chosen:
+        if name not in tables:
+            raise InputError(f"--part {name!r}: known are {', '.join(tables)}.")
+        for line in tables[name]():
+            print(line, flush=True)
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

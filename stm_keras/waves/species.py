@@ -20,6 +20,9 @@ _SCATTER = 0.12
 """What a member differs by from its kind beyond its deviations, of the
 root mean square amplitude of all: neighbours and cores do that."""
 
+_FAR = 2.0
+"""A misfit beyond which an impurity is not like its kind."""
+
 _STARTS, _ROUNDS = 6, 60
 
 
@@ -34,6 +37,8 @@ class Species:
         phase_rad: arg of these less pi / 2 [K, V].
         counts: members of each kind, int64 [K].
         evidence: of each number of kinds tried, log, less that of one.
+        misfit: mean squared distance of each from its kind, in deviations
+            and the scatter of a kind, [n]: 1 for a true member.
     """
 
     member: NDArray[np.int64]
@@ -42,6 +47,7 @@ class Species:
     phase_rad: NDArray[np.float64]
     counts: NDArray[np.int64]
     evidence: NDArray[np.float64]
+    misfit: NDArray[np.float64]
 
     @property
     def n_kinds(self) -> int:
@@ -92,6 +98,10 @@ def find_species(fit: WaveFit, most: int = MOST_KINDS) -> Species:
         np.angle(-1j * amplitudes),
         np.bincount(member, minlength=len(mean)),
         values - values[0],
+        np.array(
+            [_misfit(data, mean[kind])[j] for j, kind in enumerate(member)]
+        )
+        / max(data.z[0].size, 1),
     )
 
 
@@ -170,14 +180,14 @@ def with_kinds(fit: WaveFit, species: Species) -> WaveFit:
 
     Returns:
         The fit with amplitudes, covariances and phases drawn to those of the
-        kinds, as far as their own deviations leave that open. A member of no
-        sure kind (probability below 0.9), or the only one of its kind, is
-        left alone.
+        kinds, as far as their own deviations leave that open. Left alone is
+        a member of no sure kind (probability below 0.9), the only one of its
+        kind, and one that is far from it (`misfit` above 2).
     """
     mean = species.amplitudes[species.member]
     used = np.isfinite(fit.amplitudes).all(axis=0)
     belongs = species.counts[species.member] > 1
-    belongs &= species.probability > 0.9
+    belongs &= (species.probability > 0.9) & (species.misfit < _FAR)
     if not belongs.any():
         return fit
     width = _SCATTER**2 / 2 * (np.abs(mean) ** 2 + 1e-300)
