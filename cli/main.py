@@ -18,6 +18,7 @@ from cli import (
     predict,
     prepare,
     reproduce,
+    waves,
 )
 from stm_keras import __version__
 from stm_keras.errors import InputError
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("inspect")(inspect.inspect)
 app.command("predict")(predict.predict)
+app.command("waves")(waves.waves)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")
 app.command("fit")(fit.fit)

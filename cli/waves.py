@@ -1,0 +1,98 @@
+"""`stmk waves`: what stands around impurities at known places."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import Channel, number_range, numbers
+
+
+def waves(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Instrument files of one frame."),
+    ],
+    positions: Annotated[
+        Path,
+        typer.Option(
+            help="Table of the impurities: row,col [px], and std_y_nm, "
+            "std_x_nm where they are known; positions.csv of stmk predict.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the results.")] = Path(
+        "waves"
+    ),
+    surface: Annotated[
+        str | None,
+        typer.Option(
+            help="Its k(V) is where the fit of q begins: au111, cu111, ag111, "
+            "or m*/m_e and E0 [eV] of another: 0.38,-0.44. Without it, the "
+            "FFT ring of each map is.",
+            show_default=False,
+        ),
+    ] = None,
+    single: Annotated[
+        bool,
+        typer.Option(
+            "--single-scattering",
+            help="Waves do not scatter between the impurities.",
+        ),
+    ] = False,
+    core_nm: Annotated[
+        float | None,
+        typer.Option(
+            help="Leave out what is nearer to a position [nm]. By default as "
+            "much as each object asks for.",
+            show_default=False,
+        ),
+    ] = None,
+    level: Annotated[
+        str,
+        typer.Option(
+            help="Subtract: plane, quadratic, lines, line-differences, none."
+        ),
+    ] = "plane",
+    channel: Channel = None,
+    direction: Annotated[
+        Any,
+        typer.Option(
+            help="Fast scan: forward or backward.", parser=str, metavar="<word>"
+        ),
+    ] = "forward",
+    bias: Annotated[
+        str | None,
+        typer.Option(help="Biases [V]: 0.1,0.2 or FIRST:LAST:STEP."),
+    ] = None,
+    extent_nm: Annotated[
+        str | None, typer.Option(help="Height,width of the frame [nm].")
+    ] = None,
+) -> None:
+    """Fit the waves that impurities scatter: phases, q, effective mass.
+
+    Writes scattering.csv, dispersion.csv, waves.json, kernel.npz, waves.npz
+    and waves.png.
+
+    Example: stmk waves scan.sxm --positions positions.csv --surface cu111
+    """
+    from stm_keras.io.recording import ReadOptions
+    from stm_keras.waves.command import waves_of_files
+
+    read = ReadOptions(
+        channel=channel,
+        direction=direction,
+        bias_v=numbers(bias, "--bias"),
+        extent_nm=number_range(extent_nm, "--extent-nm"),
+    )
+    for line in waves_of_files(
+        files,
+        positions,
+        out,
+        read,
+        surface=surface,
+        level=level,
+        multiple=not single,
+        core_nm=core_nm,
+    ):
+        typer.echo(line)

@@ -1,0 +1,1 @@
+"""The wave model: what stands around impurities at known places."""

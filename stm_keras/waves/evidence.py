@@ -1,0 +1,182 @@
+"""What the waves say of candidates: does anything scatter there?
+
+All candidates are fitted together, each with its own mask, beside sources
+outside of the frame. The evidence of one is its amplitude, over all maps,
+along the phase that is best for it and linear in energy, in deviations: what
+is no scatterer has a phase that jumps from map to map.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stm_keras.errors import InputError
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.waves.fit import WaveOptions, scan_q, spaced, started
+from stm_keras.waves.iteration import finish, iterate
+from stm_keras.waves.prepared import prepare
+
+MOST_MAPS = 8
+"""More maps say little more, and cost as much each."""
+
+_PHASES = np.arange(24) * 2 * np.pi / 24
+_SLOPES = np.linspace(-1.0, 1.0, 9)
+"""Phases at the middle energy, and their change to the ends [rad]."""
+
+_APART_PERIODS = 0.35
+"""A candidate nearer to a more probable one has no wave of its own to be told
+from the other's."""
+
+_OPTIONS = WaveOptions(
+    multiple=False, refine_positions=False, q_each=False, q_uncertainty=0.03
+)
+
+
+class Evidence(NamedTuple):
+    """What waves say of n candidates; NaN where nothing is said.
+
+    Attributes:
+        alone: amplitude along the candidate's own best phase, in deviations
+            [n]; about 2 where there is nothing.
+        amplitudes: complex128 [n, M] of M maps, of maps of variance 1.
+        covariance: of these [n, M, 2, 2].
+        u: energy of these maps, -1 to 1 [M].
+        explained: share of the maps' variance outside of the cores that the
+            candidates' waves take, [M].
+    """
+
+    alone: np.ndarray
+    amplitudes: np.ndarray
+    covariance: np.ndarray
+    u: np.ndarray
+    explained: np.ndarray
+
+
+def wave_evidence(
+    maps: ConductanceMaps,
+    positions_px: np.ndarray,
+    probabilities: np.ndarray,
+    q_per_nm: np.ndarray,
+) -> Evidence | None:
+    """Fit all candidates together, and weigh each.
+
+    Args:
+        maps: levelled.
+        positions_px: row and column [n, 2] [px].
+        probabilities: of the candidates [n]: of two at one place the more
+            probable is fitted.
+        q_per_nm: 2k of each map [V] [rad/nm]; 0 or NaN where unknown.
+
+    Returns:
+        None where no q is known or masks leave too little.
+    """
+    known = np.flatnonzero(np.nan_to_num(q_per_nm) > 0)
+    if not len(known) or not len(positions_px):
+        return None
+    chosen = known[spaced(len(known), MOST_MAPS)]
+    part = maps.with_data(
+        maps.data[chosen], "some maps", bias_v=maps.bias_v[chosen]
+    )
+    q = q_per_nm[chosen]
+    fitted = distinct(
+        positions_px * np.asarray(maps.pixel_nm),
+        probabilities,
+        _APART_PERIODS * 2 * np.pi / q.max(),
+    )
+    fitted &= inside(positions_px, maps.shape[1:])
+    try:
+        ready = prepare(
+            part,
+            positions_px[fitted],
+            np.full((int(fitted.sum()), 2), 0.1),
+            q,
+            None,
+        )
+    except InputError:
+        return None
+    fit = started(ready, _OPTIONS)
+    scan_q(fit, _OPTIONS.q_uncertainty)
+    iterate(fit, 2)
+    result = finish(fit)
+    n, m = len(positions_px), len(chosen)
+    amplitudes = np.full((n, m), np.nan, complex)
+    covariance = np.full((n, m, 2, 2), np.nan)
+    amplitudes[fitted] = np.array([s.c for s in fit.states]).T
+    own = np.array(result.spread.own)
+    for a in range(2):
+        for b in range(2):
+            one = a * fit.n + np.arange(fit.n)
+            other = b * fit.n + np.arange(fit.n)
+            covariance[fitted, :, a, b] = own[:, one, other].T
+    explained = np.array(
+        [
+            1 - np.var(made.residual) / max(np.var(state.y), 1e-12)
+            for made, state in zip(result.normals, fit.states, strict=True)
+        ]
+    )
+    bias = part.bias_v
+    half = np.ptp(bias) / 2
+    u = (bias - bias.mean()) / half if half > 0 else np.zeros(m)
+    return Evidence(
+        along(amplitudes, covariance, u), amplitudes, covariance, u, explained
+    )
+
+
+def distinct(
+    positions: np.ndarray, probabilities: np.ndarray, least: float
+) -> np.ndarray:
+    """Which have no more probable one nearer than `least`, bool [n]."""
+    kept = np.zeros(len(positions), bool)
+    for j in np.argsort(-probabilities, kind="stable"):
+        apart = np.linalg.norm(positions[kept] - positions[j], axis=1)
+        kept[j] = not len(apart) or bool(apart.min() >= least)
+    return kept
+
+
+def inside(positions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Which lie in a frame, bool [n]."""
+    low = positions >= -0.5
+    return np.asarray((low & (positions < np.subtract(shape, 0.5))).all(axis=1))
+
+
+def projected(
+    amplitudes: np.ndarray,
+    covariance: np.ndarray,
+    phase: np.ndarray,
+) -> np.ndarray:
+    """Amplitudes along phases in deviations, weighed over the maps.
+
+    Args:
+        amplitudes: [n, M].
+        covariance: [n, M, 2, 2].
+        phase: of each map [M], or of candidates and maps [n, M].
+
+    Returns:
+        Of unit variance where there is nothing [n].
+    """
+    angle = np.broadcast_to(phase, amplitudes.shape)
+    # Best linear sum of both parts for an amplitude along the phase.
+    e = np.stack([np.cos(angle), np.sin(angle)], -1)
+    z = np.stack([amplitudes.real, amplitudes.imag], -1)
+    weighed = np.linalg.solve(covariance, e[..., None])[..., 0]
+    top = (weighed * z).sum(axis=(-1, -2))
+    width = np.sqrt((weighed * e).sum(axis=(-1, -2)))
+    return top / np.maximum(width, 1e-300)
+
+
+def along(
+    amplitudes: np.ndarray, covariance: np.ndarray, u: np.ndarray
+) -> np.ndarray:
+    """Evidence along the best phase that is linear in energy [n]."""
+    out = np.full(len(amplitudes), np.nan)
+    known = np.isfinite(amplitudes).all(axis=1)
+    if not known.any():
+        return out
+    slopes = _SLOPES if len(u) > 1 else np.zeros(1)
+    tried = [
+        projected(amplitudes[known], covariance[known], phase + slope * u)
+        for phase in _PHASES
+        for slope in slopes
+    ]
+    out[known] = np.max(tried, axis=0)
+    return out

@@ -1,0 +1,219 @@
+"""The waves' word on a network's candidates.
+
+A network says how much a place looks like an impurity; the waves, whether
+anything scatters there. Both are put together by a logistic function whose
+constants were fitted on simulated fields with blobs, steps and correlated
+noise (`WEIGHTS`). Where waves are not what the model says they are, they
+must not speak: then the candidates that the network is sure of show no
+waves either, and everything stays as the network said.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from stm_keras.errors import InputError
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.waves.evidence import Evidence, projected, wave_evidence
+
+SURE = 0.8
+"""Candidates at least so probable to the network tell whether waves hold."""
+
+FEWEST_SURE = 3
+LEAST_EVIDENCE = 3.0
+"""The median evidence of the sure ones from which on waves are heard: what is
+no scatterer has 1 to 2.5, see `Evidence`."""
+
+MOST_CANDIDATES = 150
+"""More are not fitted together, for the time's sake: the most probable are."""
+
+_CAP = 12.0
+"""Greater evidence is no more convincing."""
+
+_LIMIT = 12.0
+"""Of logits."""
+
+
+class Judgement(NamedTuple):
+    """Candidates as network and waves see them together.
+
+    Attributes:
+        probabilities: of the candidates, float64 [n].
+        evidence: amplitude of each along its best phase, in deviations,
+            float64 [n]; NaN where waves say nothing.
+        expected: evidence that an impurity as strong as the sure ones would
+            have at the place, float64 [n]; NaN likewise.
+        held: whether the waves counted.
+        note: what happened, a line for the user.
+    """
+
+    probabilities: np.ndarray
+    evidence: np.ndarray
+    expected: np.ndarray
+    held: bool
+    note: str
+
+
+class JudgeWeights(NamedTuple):
+    """Of the logistic function that puts network and waves together.
+
+    The logit is `one + network l + wave e + strength h + both e h`, with l
+    the network's logit, e the evidence up to 12 and h = ln(1 + expected).
+    """
+
+    one: float
+    network: float
+    wave: float
+    strength: float
+    both: float
+
+
+WEIGHTS = JudgeWeights(0.0, 1.0, 0.0, 0.0, 0.0)
+"""Fitted by `python -m stm_keras.bench.waves calibrate`."""
+
+
+def judge(
+    maps: ConductanceMaps,
+    positions_px: ArrayLike,
+    probabilities: ArrayLike,
+    q_per_nm: ArrayLike,
+    weights: JudgeWeights | None = None,
+) -> Judgement:
+    """Let waves have their say on a network's candidates.
+
+    Args:
+        maps: levelled, at any square pixel that shows the waves.
+        positions_px: row and column of the candidates, [n, 2] [px of `maps`].
+        probabilities: the network's, [n].
+        q_per_nm: 2k of each map, [V] [rad/nm]; 0 or NaN where unknown.
+        weights: see `JudgeWeights`; None for `WEIGHTS`.
+
+    Raises:
+        InputError: for arrays that do not belong together.
+    """
+    positions = np.asarray(positions_px, np.float64).reshape(-1, 2)
+    network = np.asarray(probabilities, np.float64)
+    q = np.asarray(q_per_nm, np.float64)
+    if network.shape != (len(positions),) or q.shape != maps.bias_v.shape:
+        raise InputError(
+            f"{len(positions)} candidates in {len(maps.bias_v)} maps need as "
+            "many probabilities and q. Received the shapes "
+            f"{list(network.shape)} and {list(q.shape)}."
+        )
+    return decided(
+        positions, network, evidence_of(maps, positions, network, q), weights
+    )
+
+
+def evidence_of(
+    maps: ConductanceMaps,
+    positions: np.ndarray,
+    network: np.ndarray,
+    q_per_nm: np.ndarray,
+) -> Evidence | None:
+    """`wave_evidence` of the most probable candidates, NaN for the others."""
+    most = np.argsort(-network, kind="stable")[:MOST_CANDIDATES]
+    found = wave_evidence(maps, positions[most], network[most], q_per_nm)
+    if found is None or len(most) == len(positions):
+        return found if found is None else _placed(found, most, len(most))
+    return _placed(found, most, len(positions))
+
+
+def _placed(found: Evidence, at: np.ndarray, n: int) -> Evidence:
+    """Evidence in the order of all n candidates."""
+    parts = []
+    for part in (found.alone, found.amplitudes, found.covariance):
+        whole = np.full((n, *part.shape[1:]), np.nan, part.dtype)
+        whole[at] = part
+        parts.append(whole)
+    return Evidence(*parts, found.u, found.explained)
+
+
+def decided(
+    positions: np.ndarray,
+    network: np.ndarray,
+    found: Evidence | None,
+    weights: JudgeWeights | None = None,
+) -> Judgement:
+    """The judgement from evidence; see `judge`."""
+    nothing = np.full(len(positions), np.nan)
+    if found is None:
+        return Judgement(
+            network,
+            nothing,
+            nothing,
+            False,
+            "waves say nothing: no q is known, or cores cover the maps",
+        )
+    sure = (network >= SURE) & np.isfinite(found.alone)
+    if sure.sum() < FEWEST_SURE:
+        return Judgement(
+            network,
+            found.alone,
+            nothing,
+            False,
+            f"waves count for nothing: {sure.sum()} candidates are sure to "
+            f"the network, and {FEWEST_SURE} must be, to know them by",
+        )
+    typical = float(np.median(found.alone[sure]))
+    if typical < LEAST_EVIDENCE:
+        return Judgement(
+            network,
+            found.alone,
+            nothing,
+            False,
+            "waves count for nothing: the candidates that the network is sure "
+            f"of show none (evidence {typical:.2g}, of chance about 2)",
+        )
+    expected = expected_evidence(found, sure)
+    terms = features(network, found.alone, expected)
+    logit = terms @ np.array(weights or WEIGHTS)
+    joint = 1 / (1 + np.exp(-np.clip(logit, -_LIMIT, _LIMIT)))
+    heard = np.isfinite(terms).all(axis=1)
+    return Judgement(
+        np.where(heard, joint, network),
+        found.alone,
+        expected,
+        True,
+        f"waves judged {heard.sum()} candidates: those that the network is "
+        f"sure of have an evidence of {typical:.2g}, of chance about 2",
+    )
+
+
+def expected_evidence(found: Evidence, sure: np.ndarray) -> np.ndarray:
+    """Evidence of an impurity as strong as the sure ones, at each place [n].
+
+    Its amplitude is the median of theirs in every map, along the candidate's
+    own phase.
+    """
+    typical = np.median(np.abs(found.amplitudes[sure]), axis=0)
+    own = np.angle(found.amplitudes)
+    known = np.isfinite(found.alone)
+    out = np.full(len(found.alone), np.nan)
+    out[known] = projected(
+        typical * np.exp(1j * own[known]), found.covariance[known], own[known]
+    )
+    return out
+
+
+def features(
+    network: np.ndarray, evidence: np.ndarray, expected: np.ndarray
+) -> np.ndarray:
+    """What the logistic function weighs, [n, 5]; see `JudgeWeights`."""
+    p = np.clip(network, 1e-6, 1 - 1e-6)
+    e = np.minimum(evidence, _CAP)
+    h = np.log1p(np.maximum(expected, 0))
+    return np.stack([np.ones_like(p), np.log(p / (1 - p)), e, h, e * h], -1)
+
+
+__all__ = [
+    "WEIGHTS",
+    "JudgeWeights",
+    "Judgement",
+    "decided",
+    "evidence_of",
+    "expected_evidence",
+    "features",
+    "judge",
+]

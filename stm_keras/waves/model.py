@@ -1,0 +1,190 @@
+"""Waves scattered by impurities, and their exact derivatives.
+
+Point scatterers in a two-dimensional electron gas (G. A. Fiete and E. J.
+Heller, Rev. Mod. Phys. 75, 933 (2003), doi:10.1103/RevModPhys.75.933). With
+c_j = s t_j, the amplitude of an impurity in the map's own unit, and
+kappa = 1 / s the strength of the scattering between impurities, the
+modulation of a map is
+
+    m(r) = Re h^T C u,  u = (1 - kappa G C)^-1 h,  C = diag(c)
+    h_j(r) = H0^(1)(k |r - r_j|) exp(-gamma |r - r_j|),  gamma = 1 / (2 l)
+    G_ij = h_i(r_j),  G_ii = 0
+
+kappa = 0 is single scattering, linear in c; kappa = 1 in units of the clean
+LDOS is the T-matrix of `stm_keras.simulation.scattering`. With g = C u:
+
+    dm/dc_j     = u_j^2                (its real part, and i times it)
+    dm/dr_j     = 2 g_j (dh_j/dr_j + kappa sum_i dG_ij/dr_j g_i)
+    dm/dk       = 2 g^T dh/dk + kappa g^T dG/dk g;  gamma likewise
+    dm/dkappa   = g^T G g
+
+Lengths are in px, wave numbers in rad/px.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stm_keras.waves.hankel import hankel
+
+_NEAREST_PX = 0.05
+"""Pixels nearer to an impurity count as that far: H0 diverges as ln r."""
+
+
+class Medium(NamedTuple):
+    """What electrons move in at one bias.
+
+    Attributes:
+        k: wave number [rad/px].
+        gamma: damping 1 / (2 l) of a wave, l the mean free path [1/px].
+        kappa: strength of the scattering between impurities, the inverse of
+            the map's scale [1/unit of the map].
+    """
+
+    k: float
+    gamma: float = 0.0
+    kappa: float = 0.0
+
+
+class Scattered(NamedTuple):
+    """The waves of one map.
+
+    Attributes:
+        modulation: m at each pixel, float32 [P], in the map's unit.
+        u: local wave at each impurity's place in the sum, complex64 [n, P].
+        g: c u, complex64 [n, P].
+        h: circular waves, complex64 [n, P].
+        slope: dh/dr, complex64 [n, P] [1/px].
+        G: between impurities, complex128 [n, n].
+        G_slope: dG/dr, complex128 [n, n] [1/px].
+    """
+
+    modulation: np.ndarray
+    u: np.ndarray
+    g: np.ndarray
+    h: np.ndarray
+    slope: np.ndarray
+    G: np.ndarray
+    G_slope: np.ndarray
+
+
+def distances(positions: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """From each of n positions to each of P pixels, float32 [n, P] [px]."""
+    rows = (positions[:, :1] - pixels[:, 0]).astype(np.float32)
+    cols = (positions[:, 1:] - pixels[:, 1]).astype(np.float32)
+    rows *= rows
+    cols *= cols
+    rows += cols
+    np.sqrt(rows, out=rows)
+    return np.maximum(rows, np.float32(_NEAREST_PX), out=rows)
+
+
+def circular(r: np.ndarray, medium: Medium) -> tuple[np.ndarray, np.ndarray]:
+    """Waves h and dh/dr at distances r [px], complex64, the shape of `r`."""
+    h, slope = hankel(r * np.float32(medium.k))
+    slope *= np.float32(-medium.k)
+    if medium.gamma:
+        damping = np.exp(r * np.float32(-medium.gamma))
+        h *= damping
+        slope *= damping
+        slope -= np.float32(medium.gamma) * h
+    return h, slope
+
+
+def between(
+    positions: np.ndarray, medium: Medium
+) -> tuple[np.ndarray, np.ndarray]:
+    """G and dG/dr of n impurities, complex128 [n, n], 0 on the diagonal."""
+    n = len(positions)
+    G, slope = circular(distances(positions, positions), medium)
+    off = 1 - np.eye(n)
+    return G * off, slope * off
+
+
+def scatter(
+    c: np.ndarray, positions: np.ndarray, r: np.ndarray, medium: Medium
+) -> Scattered:
+    """Waves of impurities at pixels.
+
+    Args:
+        c: complex amplitudes in the map's unit [n].
+        positions: of the impurities, row and column [n, 2] [px].
+        r: `distances` of these to the pixels, float32 [n, P] [px].
+        medium: see `Medium`.
+    """
+    h, slope = circular(r, medium)
+    n = len(c)
+    if medium.kappa:
+        G, G_slope = between(positions, medium)
+        orders = np.linalg.inv(np.eye(n) - medium.kappa * G * c)
+        u = orders.astype(np.complex64) @ h
+    else:
+        G = G_slope = np.zeros((n, n), np.complex128)
+        u = h
+    g = np.asarray(c, np.complex64)[:, None] * u
+    modulation = _real_products(h, g).sum(axis=0)
+    return Scattered(modulation, u, g, h, slope, G, G_slope)
+
+
+def _real_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Re(a b), float32, without the imaginary part's work."""
+    return a.real * b.real - a.imag * b.imag
+
+
+def amplitude_columns(waves: Scattered) -> np.ndarray:
+    """dm/d Re c_j, then dm/d Im c_j, float32 [2n, P]."""
+    square = waves.u * waves.u
+    return np.concatenate([square.real, -square.imag])
+
+
+def position_columns(
+    waves: Scattered,
+    positions: np.ndarray,
+    pixels: np.ndarray,
+    r: np.ndarray,
+    kappa: float,
+) -> np.ndarray:
+    """dm/d row_j, then dm/d col_j, float32 [2n, P] [1/px]."""
+    apart = positions[:, None] - positions  # [n, n, 2], from i to j
+    length = np.maximum(np.linalg.norm(apart, axis=-1), _NEAREST_PX)
+    radial = waves.slope / r
+    columns = []
+    for axis in range(2):
+        lever = (positions[:, axis : axis + 1] - pixels[:, axis]).astype(
+            np.float32
+        )
+        change = radial * lever
+        if kappa:
+            dG = kappa * waves.G_slope * apart[..., axis] / length
+            change += dG.astype(np.complex64) @ waves.g
+        columns.append(2 * _real_products(waves.g, change))
+    return np.concatenate(columns)
+
+
+def medium_columns(
+    waves: Scattered, positions: np.ndarray, r: np.ndarray, medium: Medium
+) -> np.ndarray:
+    """dm/dk, dm/dgamma and dm/dkappa, float32 [3, P]."""
+    apart = distances(positions, positions).astype(np.float64)
+    # dh/dk = r (dh/dr + gamma h) / k, dh/dgamma = -r h; G likewise.
+    by_k = (waves.slope + np.float32(medium.gamma) * waves.h) * r
+    by_k /= np.float32(medium.k)
+    out = [
+        2 * _real_products(waves.g, by_k).sum(axis=0),
+        -2 * _real_products(waves.g, waves.h * r).sum(axis=0),
+        np.zeros(r.shape[1], np.float32),
+    ]
+    if medium.kappa:
+        G_k = apart * (waves.G_slope + medium.gamma * waves.G) / medium.k
+        for place, dG in enumerate((G_k, -apart * waves.G)):
+            out[place] += medium.kappa * _form(waves.g, dG)
+        out[2] = _form(waves.g, waves.G)
+    else:
+        G, _ = between(positions, medium)
+        out[2] = _form(waves.g, G)
+    return np.stack(out).astype(np.float32)
+
+
+def _form(g: np.ndarray, G: np.ndarray) -> np.ndarray:
+    """Re g^T G g at each pixel, float32 [P]."""
+    return _real_products(g, G.astype(np.complex64) @ g).sum(axis=0)

@@ -1,0 +1,136 @@
+"""What else is in a map: waves from outside of the frame, and a background.
+
+Scatterers outside of the field of view send waves into it. They are taken
+for by weak sources on rings of a coarse grid around the frame, each with a
+complex amplitude of its own under a common prior; what varies slower than
+any wave, by low two-dimensional cosines. Both are marginalised, so that no
+result depends on a value of theirs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stm_keras.waves.hankel import hankel
+from stm_keras.waves.model import Medium
+
+_RINGS = ((0.6, 1.2, 1.0), (1.7, 1.6, 1.4), (3.4, 2.3, 2.2), (6.4, 3.4, 4.0))
+"""Rings of sources: distance from the frame, spacing along the ring and
+width that a ring stands for, in periods 2 pi / q of the waves."""
+
+_CUTOFF = 0.25
+"""Highest wave number of the background as a share of q."""
+
+BACKGROUND_VARIANCE = 10.0
+"""Prior variance of each cosine, for maps of variance 1: nearly free."""
+
+
+class Sources(NamedTuple):
+    """Places that stand for all that scatters outside of the frame.
+
+    Attributes:
+        positions: row and column, float64 [S, 2] [px].
+        areas: of the surface that each stands for [px^2], [S].
+    """
+
+    positions: np.ndarray
+    areas: np.ndarray
+
+
+def sources_around(shape: tuple[int, int], period_px: float) -> Sources:
+    """Sources on rounded rectangles around a frame.
+
+    Args:
+        shape: H, W of the frame [px].
+        period_px: 2 pi / q, the shortest of the maps [px].
+    """
+    places, areas = [], []
+    for distance, spacing, width in _RINGS:
+        ring = _around(shape, distance * period_px, spacing * period_px)
+        places.append(ring)
+        areas.append(np.full(len(ring), spacing * width * period_px**2))
+    return Sources(np.concatenate(places), np.concatenate(areas))
+
+
+def _around(
+    shape: tuple[int, int], distance: float, spacing: float
+) -> np.ndarray:
+    """Points on a rectangle with round corners [m, 2]."""
+    height, width = shape
+    top, left, bottom, right = -0.5, -0.5, height - 0.5, width - 0.5
+    arc = np.pi / 2 * distance
+    lengths = np.array([width, arc, height, arc, width, arc, height, arc])
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    count = max(round(ends[-1] / spacing), 4)
+    points = []
+    corners = {
+        1: (top, right),
+        3: (bottom, right),
+        5: (bottom, left),
+        7: (top, left),
+    }
+    for s in (np.arange(count) + 0.5) * ends[-1] / count:
+        part = int(np.searchsorted(ends, s, "right") - 1)
+        along = s - ends[part]
+        if part in corners:
+            angle = (part - 1) / 2 * np.pi / 2 + along / max(distance, 1e-9)
+            row, col = corners[part]
+            points.append(
+                (row - distance * np.cos(angle), col + distance * np.sin(angle))
+            )
+        else:
+            points.append(
+                {
+                    0: (top - distance, left + along),
+                    2: (top + along, right + distance),
+                    4: (bottom + distance, right - along),
+                    6: (bottom - along, left - distance),
+                }[part]
+            )
+    return np.array(points)
+
+
+def source_columns(
+    r: np.ndarray, medium: Medium, scattered: np.ndarray | None = None
+) -> np.ndarray:
+    """Waves of sources of amplitude 1 and i at pixels, float32 [2S, P].
+
+    These are dm/dc of impurities of amplitude 0, so that what the impurities
+    in the frame make of the sources' waves is in it.
+
+    Args:
+        r: `distances` of sources and pixels [S, P] [px].
+        medium: see `Medium`.
+        scattered: kappa G g, what impurities scatter of the waves of each
+            source, complex64 [S, P]; None for none.
+    """
+    u, _ = hankel(r * np.float32(medium.k), slope=False)
+    if medium.gamma:
+        u *= np.exp(r * np.float32(-medium.gamma))
+    if scattered is not None:
+        u += scattered
+    u *= u
+    out = np.empty((2 * len(r), r.shape[1]), np.float32)
+    out[: len(r)] = u.real
+    np.negative(u.imag, out=out[len(r) :])
+    return out
+
+
+def cosines(shape: tuple[int, int], pixels: np.ndarray, q: float) -> np.ndarray:
+    """The smooth background's columns, float32 [b, P], of variance about 1.
+
+    Args:
+        shape: H, W of the frame [px].
+        pixels: row and column [P, 2] [px].
+        q: the least scattering wave vector of the maps [rad/px].
+    """
+    height, width = shape
+    most = [max(int(_CUTOFF * q * side / np.pi), 1) for side in shape]
+    down = np.arange(most[0] + 1)[:, None]
+    right = np.arange(most[1] + 1)
+    low = np.hypot(np.pi * down / height, np.pi * right / width)
+    chosen = np.argwhere((low <= _CUTOFF * q) | ((down + right) <= 1))
+    rows = np.cos(np.pi / height * np.outer(chosen[:, 0], pixels[:, 0] + 0.5))
+    cols = np.cos(np.pi / width * np.outer(chosen[:, 1], pixels[:, 1] + 0.5))
+    norm = np.sqrt(2.0) ** (chosen > 0).sum(axis=1)
+    return (norm[:, None] * rows * cols).astype(np.float32)
