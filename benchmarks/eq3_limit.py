@@ -22,7 +22,7 @@ import numpy as np
 from header import machine
 from scipy.spatial import KDTree
 
-from stm_keras.analysis.pursuit_fit import RingFit
+from stm_keras.ring_fit import RingFit
 from stm_keras.ring_model import EQ3, pixel_grid, rays, ring_columns
 from stm_keras.scoring import Score, score_positions
 from stm_keras.studies.baselines.pursuit import find_by_pursuit

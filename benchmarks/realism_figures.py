@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from realism_measures import Sample
 
-from stm_keras.analysis.baselines import rms_map
-from stm_keras.analysis.reference import find_bound_states
+from stm_keras.baselines import rms_map
+from stm_keras.bound_states import find_bound_states
 from stm_keras.simulation.virtual_experiment import (
     DIFFICULTIES,
     VirtualConfig,

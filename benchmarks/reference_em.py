@@ -12,7 +12,7 @@ import time
 import numpy as np
 from header import machine
 
-from stm_keras.analysis.reference import find_bound_states
+from stm_keras.bound_states import find_bound_states
 from stm_keras.scoring import score_positions
 from stm_keras.simulation.bound_states import BoundStateConfig, bound_state_map
 from stm_keras.surfaces import PAPER_PIXEL_NM, PAPER_SIZE_PX

@@ -8,20 +8,15 @@ leaves is not white, which is looked at before anything is believed.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import fft
 from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
-from stm_keras.analysis.pursuit_fit import RingFit, ring_rows
-from stm_keras.analysis.pursuit_growth import (
-    FINAL_STEPS,
-    STEP_PX,
-    grow,
-    most_rings,
-)
+from stm_keras.baselines import find_peaks
 from stm_keras.detections import match
 from stm_keras.nn.decoding import Candidates
 from stm_keras.preprocessing.merged import joined
@@ -30,8 +25,497 @@ from stm_keras.ring_model import (
     SCATTERING,
     NormalEquations,
     RingTemplate,
+    pixel_grid,
+    position_slopes,
+    rays,
+    ring_columns,
+    solve_normal,
     standardised_maps,
 )
+
+MAX_STEP_PX = 0.5
+"""The farthest that an impurity moves along an axis in one step."""
+
+UNKNOWN_PX = 10.0
+"""Standard deviation of what no map tells."""
+
+DAMPING = 1e-3
+"""First Levenberg-Marquardt factor, of the diagonal."""
+
+
+class RingFit:
+    """Rings at given positions, amplitudes and offsets fitted to all maps.
+
+    Args:
+        maps: float [V, H, W]; NaN = not measured.
+        wave_numbers: k of each map, [V] [rad/px].
+        template: the wave.
+
+    Attributes:
+        wave_numbers: see above.
+        template: see above.
+        positions: float64 [n, 2], row and column [px].
+        coefficients: offset, then Re C and Im C of each impurity, float64
+            [V, 1 + 2n].
+        noise: its width in each map, float64 [V].
+    """
+
+    def __init__(
+        self, maps: np.ndarray, wave_numbers: np.ndarray, template: RingTemplate
+    ) -> None:
+        self.wave_numbers, self.template = wave_numbers, template
+        self._shape = maps.shape
+        self._pixels = pixel_grid(maps.shape[1:]).astype(np.float32)
+        flat = maps.reshape(len(maps), -1)
+        self._seen = np.isfinite(flat)
+        self._values = np.nan_to_num(flat, nan=0.0).astype(np.float32)
+        self.positions = np.zeros((0, 2))
+        self._columns = np.zeros((len(maps), 16, flat.shape[1]), np.float32)
+        self._columns[:, 0] = self._seen
+        self._gram = self._product(slice(0, 1))
+        self._solve()
+
+    @property
+    def measured(self) -> np.ndarray:
+        """What is fitted, holes left out, bool [V, H, W]."""
+        return self._seen.reshape(self._shape)
+
+    @property
+    def residual(self) -> np.ndarray:
+        """What the fit leaves, float32 [V, H, W]; 0 where not measured."""
+        return self._residual.reshape(self._shape)
+
+    @property
+    def normal(self) -> NormalEquations:
+        """The linear problem at the positions as they are."""
+        right = (self._used() @ self._values[:, :, None]).astype(np.float64)
+        squares = np.square(self._values, dtype=np.float64).sum(axis=1)
+        return NormalEquations(
+            self._gram, right[:, :, 0], squares, self._seen.sum(axis=1)
+        )
+
+    def _used(self) -> np.ndarray:
+        return self._columns[:, : 1 + 2 * len(self.positions)]
+
+    def _product(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Products of some columns with all, float64 [V, rows, M]."""
+        used = self._used()
+        return (used[:, rows] @ used.swapaxes(1, 2)).astype(np.float64)
+
+    def _solve(self) -> None:
+        """Amplitudes, residual and noise at the positions as they are."""
+        used = self._used()
+        rhs = (used @ self._values[:, :, None]).astype(np.float64)
+        self.coefficients = solve_normal(self._gram, rhs)[:, :, 0]
+        fitted = self.coefficients.astype(np.float32)[:, None] @ used
+        self._residual = (self._values - fitted[:, 0]) * self._seen
+        self._squares = np.square(self._residual, dtype=np.float64).sum(axis=1)
+        freedom = self._seen.sum(axis=1) - used.shape[1]
+        self.noise = np.sqrt(self._squares / np.maximum(freedom, 1))
+        # A map without noise, or without a pixel, must not divide by zero.
+        floor = 1e-6 * np.abs(self._values).max(initial=0.0)
+        self.noise = np.maximum(self.noise, floor or 1.0)
+
+    def add(self, positions: np.ndarray) -> None:
+        """Put more impurities, [n, 2] [px], into the fit."""
+        if not len(positions):
+            return
+        if self.template.hole_px:
+            self._punch(positions)
+        old = 1 + 2 * len(self.positions)
+        self.positions = np.concatenate([self.positions, positions])
+        new = old + 2 * len(positions)
+        if new > self._columns.shape[1]:
+            size = max(new, 2 * self._columns.shape[1])
+            grown = np.zeros(
+                (len(self._columns), size, self._columns.shape[2]), np.float32
+            )
+            grown[:, :old] = self._columns[:, :old]
+            self._columns = grown
+        gram = np.zeros((len(self._gram), new, new))
+        gram[:, :old, :old] = self._gram
+        self._gram = gram
+        self._replace(np.arange(old // 2, new // 2))
+        self._solve()
+
+    def of(self, which: np.ndarray) -> "RingFit":
+        """A fit of some of the rings alone, given by index or mask."""
+        seen = self._seen.reshape(self._shape)
+        maps = np.where(seen, self._values.reshape(self._shape), np.nan)
+        alone = RingFit(maps, self.wave_numbers, self.template)
+        alone.add(self.positions[which])
+        return alone
+
+    def _punch(self, positions: np.ndarray) -> None:
+        """Take the pixels around new impurities out of the fit."""
+        gap = self._pixels[:, None] - positions.astype(np.float32)
+        hole = np.hypot(gap[..., 0], gap[..., 1]).min(axis=1)
+        inside = np.flatnonzero(hole < self.template.hole_px)
+        used = self._used()[:, :, inside]
+        self._gram -= used @ used.swapaxes(1, 2)
+        self._seen[:, inside] = False
+        self._values[:, inside] = 0
+        self._columns[:, :, inside] = 0
+
+    def _replace(self, which: np.ndarray) -> None:
+        """Columns of some impurities anew, where these are now."""
+        way = rays(self._pixels, self.positions[which])
+        columns = ring_columns(way.distance, self.wave_numbers, self.template)
+        if not self._seen.all():
+            columns *= self._seen[:, None, None]
+        rows = ring_rows(which).ravel()
+        self._columns[:, rows] = columns.reshape(len(columns), len(rows), -1)
+        if len(which) == len(self.positions):
+            # The product with itself, of which BLAS does one half alone.
+            self._gram = self._product(slice(None))
+            return
+        self._gram[:, rows] = self._product(rows)
+        self._gram[:, :, rows] = self._gram[:, rows].swapaxes(1, 2)
+
+    def refine(
+        self,
+        which: np.ndarray,
+        n_steps: int,
+        tolerance: float,
+        settled: float = 0.0,
+    ) -> None:
+        """Move impurities to lower chi^2, amplitudes following.
+
+        Levenberg-Marquardt steps on the problem with amplitudes and offsets
+        eliminated, with Kaufman's Jacobian (BIT 15, 49 (1975), DOI
+        10.1007/BF01932995).
+
+        Args:
+            which: their indices, [m].
+            n_steps: at most so many steps.
+            tolerance: end when none moves farther than this [px].
+            settled: end when chi^2 changes by less than this, however far
+                what hardly counts would move.
+        """
+        if not len(which):
+            return
+        damping = DAMPING
+        height, width = self._shape[1:]
+        for _ in range(n_steps):
+            step = self._step(which, damping)
+            weights = 1 / self.noise**2
+            before, start = (weights * self._squares).sum(), self.positions
+            self.positions = start.copy()
+            self.positions[which] = np.clip(
+                start[which] + step, -0.5, (height - 0.5, width - 0.5)
+            )
+            self._replace(which)
+            self._solve()
+            fall = before - (weights * self._squares).sum()
+            if fall < 0:
+                self.positions, damping = start, 10 * damping
+                self._replace(which)
+                self._solve()
+            else:
+                damping = damping / 3
+            moved = np.abs(step).max(initial=0.0)
+            if abs(fall) < settled or (fall >= 0 and moved < tolerance):
+                break
+
+    def deviations(self) -> np.ndarray:
+        """Standard deviations of the positions, were the model right.
+
+        From the curvature of chi^2, amplitudes and offsets eliminated: the
+        Cramér-Rao bound in white noise, at most `UNKNOWN_PX`.
+
+        Returns:
+            Of row and column, float64 [n, 2] [px].
+        """
+        if not len(self.positions):
+            return np.zeros((0, 2))
+        curvature, _ = self._curvature(np.arange(len(self.positions)))
+        sizes, axes = np.linalg.eigh(curvature)
+        sizes = np.maximum(sizes, 0) + UNKNOWN_PX**-2
+        return np.sqrt((axes**2 / sizes).sum(axis=1)).reshape(-1, 2)
+
+    def _step(self, which: np.ndarray, damping: float) -> np.ndarray:
+        """One step of the positions, float64 [m, 2] [px]."""
+        curvature, slope = self._curvature(which)
+        residual = self._residual / self.noise[:, None].astype(np.float32)
+        slant = np.einsum("vap,vp->a", slope, residual)
+        curvature += damping * np.diag(np.maximum(np.diag(curvature), 1e-9))
+        step = np.linalg.lstsq(curvature, slant)[0]
+        return np.clip(step, -MAX_STEP_PX, MAX_STEP_PX).reshape(-1, 2)
+
+    def _curvature(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of chi^2 / 2, [2m, 2m] [1/px^2], and the maps' slopes [V, 2m, P]."""
+        rows = ring_rows(which)
+        slope = position_slopes(
+            self._columns[:, rows],
+            self.coefficients[:, rows],
+            self.wave_numbers,
+            rays(self._pixels, self.positions[which]),
+            self.template,
+        )
+        slope = slope.reshape(len(slope), -1, slope.shape[-1])
+        slope /= self.noise.astype(np.float32)[:, None, None]
+        cross = (self._used() @ slope.swapaxes(1, 2)).astype(np.float64)
+        curvature = (slope @ slope.swapaxes(1, 2)).sum(axis=0)
+        explained = solve_normal(self._gram, cross)
+        tied = np.tensordot(cross, explained, ((0, 1), (0, 1)))
+        return curvature - tied, slope
+
+
+def ring_rows(which: np.ndarray) -> np.ndarray:
+    """The two columns of each impurity, int [m, 2]; the first is the offset."""
+    return 1 + 2 * which[:, None] + np.arange(2)
+
+
+SEARCH_REACH_PX = 24
+"""Reach of the search template [px]; the refit knows no such limit."""
+
+FINER = 2
+"""Steps of the search a pixel: Eq. 3 falls to a half within half a pixel."""
+
+ROUND_SHARE = 0.6
+ROUND_DISTANCE_PX = 8
+"""Of one search, peaks this high beside the highest, and this far apart, are
+all taken."""
+
+CLEAR = 1e-6
+"""A template with less than this share of its energy in view is no answer."""
+
+
+class _Kernels(NamedTuple):
+    """Transforms of one sub-pixel shift's templates, conjugated."""
+
+    pair: list[np.ndarray]  # cos, sin: complex [V, padded]
+    squares: list[np.ndarray]  # cos^2, cos sin, sin^2
+
+
+class RingSearch:
+    """Gain of a ring at every half pixel, whatever its phases.
+
+    For one map, with b the products of the residual with the two quadratures
+    of the template and G their Gram matrix over the measured pixels, both
+    after the map's mean is taken off, b^T G^-1 b is how much the sum of
+    squares falls when a ring of free amplitude is added there.
+
+    Args:
+        shape: H, W [px].
+        wave_numbers: k of each map, [V] [rad/px].
+        template: the wave; its hole is left out.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        wave_numbers: np.ndarray,
+        template: RingTemplate,
+    ) -> None:
+        self._shape = shape
+        self._reach = min(SEARCH_REACH_PX, max(shape))
+        # The frame, and as much beyond each side as a template reaches.
+        self._padded = tuple(
+            cast(int, fft.next_fast_len(n + self._reach + 1, real=True))
+            for n in shape
+        )
+        steps = np.arange(FINER) / FINER
+        self._kernels = [
+            self._shifted(row, col, wave_numbers, template)
+            for row in steps
+            for col in steps
+        ]
+
+    def _shifted(
+        self, row: float, col: float, k: np.ndarray, template: RingTemplate
+    ) -> _Kernels:
+        axes = []
+        for size, shift in zip(self._padded, (row, col), strict=True):
+            index = np.arange(size)
+            axes.append(
+                np.where(index > size // 2, index - size, index) - shift
+            )
+        r = np.hypot(*np.meshgrid(*axes, indexing="ij")).astype(np.float32)
+        keep = (r <= self._reach) & (r >= template.hole_px)
+        waves = ring_columns(r.reshape(1, -1), k, template)[:, 0]
+        cosine, sine = np.moveaxis(waves.reshape(len(k), 2, *r.shape), 1, 0)
+        cosine, sine = cosine * keep, sine * keep
+        squares = (cosine**2, cosine * sine, sine**2)
+        return _Kernels(
+            [_transform(part, self._padded).conj() for part in (cosine, sine)],
+            [_transform(part, self._padded).conj() for part in squares],
+        )
+
+    def gram(self, measured: np.ndarray) -> list[np.ndarray]:
+        """Inverse Gram matrices of the quadratures everywhere.
+
+        Args:
+            measured: bool [V, H, W].
+
+        Returns:
+            For each sub-pixel shift cos-cos, cos-sin, sin-sin, float32
+            [3, V, H, W].
+        """
+        spectrum = self._spectrum(measured)
+        counts = np.maximum(measured.sum(axis=(1, 2), keepdims=True), 1)
+        counts = counts.astype(np.float32)
+        found = []
+        for kernels in self._kernels:
+            one, two = (self._back(spectrum * part) for part in kernels.pair)
+            a, b, c = (self._back(spectrum * p) for p in kernels.squares)
+            whole = a + c
+            a = a - one * one / counts
+            b = b - one * two / counts
+            c = c - two * two / counts
+            determinant = a * c - b * b
+            clear = determinant > CLEAR * whole**2 + 1e-12
+            divisor = np.where(clear, determinant, 1)
+            found.append(np.stack([c, -b, a]) * (clear / divisor))
+        return found
+
+    def gain(
+        self,
+        residual: np.ndarray,
+        inverse: list[np.ndarray],
+        noise: np.ndarray,
+    ) -> np.ndarray:
+        """Fall of chi^2 that one more ring would bring.
+
+        Args:
+            residual: [V, H, W], 0 where not measured; of mean 0.
+            inverse: as `gram` returns it.
+            noise: sigma of each map, [V], in the unit of `residual`.
+
+        Returns:
+            float32 [FINER H, FINER W]; pixel i of the maps is at FINER i.
+        """
+        spectrum = self._spectrum(residual / noise[:, None, None])
+        height, width = self._shape
+        gains = np.empty((height, FINER, width, FINER), np.float32)
+        for i, kernels in enumerate(self._kernels):
+            one, two = (self._back(spectrum * part) for part in kernels.pair)
+            a, b, c = inverse[i]
+            fall = a * one * one + 2 * b * one * two + c * two * two
+            gains[:, i // FINER, :, i % FINER] = fall.sum(axis=0)
+        return gains.reshape(FINER * height, FINER * width)
+
+    def _spectrum(self, maps: np.ndarray) -> np.ndarray:
+        return _transform(maps.astype(np.float32), self._padded)
+
+    def _back(self, spectrum: np.ndarray) -> np.ndarray:
+        height, width = self._shape
+        whole = np.asarray(fft.irfft2(spectrum, s=self._padded))
+        return whole[:, :height, :width]
+
+
+def _transform(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Of each map by itself; scipy's keeps single precision."""
+    return np.asarray(fft.rfft2(maps, s=shape))
+
+
+def as_score(fall: np.ndarray, n_maps: int) -> np.ndarray:
+    """A fall of chi^2 as the deviate of a normal distribution.
+
+    Noise alone gives chi^2 of 2V degrees of freedom, whose cube root is
+    nearly normal: E. B. Wilson and M. M. Hilferty, PNAS 17, 684 (1931), DOI
+    10.1073/pnas.17.12.684.
+
+    Args:
+        fall: float, any shape.
+        n_maps: V.
+    """
+    spread = 1 / (9 * n_maps)
+    root = np.cbrt(np.maximum(fall, 0) / (2 * n_maps))
+    return (root - (1 - spread)) / np.sqrt(spread)
+
+
+def starts(
+    score: np.ndarray,
+    taken: np.ndarray,
+    *,
+    least: float,
+    min_distance_px: float,
+) -> np.ndarray:
+    """Where to start new rings.
+
+    Args:
+        score: of one ring more, float [FINER H, FINER W].
+        taken: positions of the rings there are, [n, 2] [px].
+        least: the score that a start must exceed.
+        min_distance_px: of a start from those rings [px].
+
+    Returns:
+        The highest peak, and those nearly as high far from it, the best
+        first, float64 [m, 2] [px].
+    """
+    places = np.moveaxis(np.indices(score.shape), 0, -1) / FINER
+    if len(taken):
+        gaps, _ = KDTree(taken).query(places)
+        score = np.where(gaps < min_distance_px, score.min(), score)
+    peaks = find_peaks(
+        score,
+        threshold=max(least, ROUND_SHARE * float(score.max())),
+        min_distance_px=FINER * ROUND_DISTANCE_PX,
+    )
+    return peaks.positions / FINER
+
+
+NEAR_PX = 5.0
+"""Impurities this near to a new one are refined along with it."""
+
+SEARCH_STEPS, FINAL_STEPS = 2, 5
+STEP_PX = 5e-3
+"""Steps that each refinement makes at most, and the step that ends it."""
+
+PIXELS_PER_IMPURITY = 50
+"""The search ends at one impurity in so many pixels."""
+
+
+def grow(
+    fit: RingFit,
+    *,
+    stop: float,
+    min_distance_px: float = 1.0,
+    settled: float = 0.0,
+) -> None:
+    """Add rings where one more explains most of what is left.
+
+    Orthogonal matching pursuit from whatever rings there are, see
+    `stm_keras.studies.baselines.pursuit`; in the end all positions are refined.
+
+    Args:
+        fit: it grows.
+        stop: the search ends where no ring would have this score, see
+            `as_score`.
+        min_distance_px: no ring starts nearer to another than this [px].
+        settled: see `RingFit.refine`.
+    """
+    shape = fit.measured.shape[1:]
+    search = RingSearch(shape, fit.wave_numbers, fit.template)
+    inverse = search.gram(fit.measured)
+    most = most_rings(fit.measured)
+    while len(fit.positions) < most:
+        gain = search.gain(fit.residual, inverse, fit.noise)
+        new = starts(
+            as_score(gain, len(fit.wave_numbers)),
+            fit.positions,
+            least=stop,
+            min_distance_px=min_distance_px,
+        )
+        new = new[: most - len(fit.positions)]
+        if not len(new):
+            break
+        old = len(fit.positions)
+        fit.add(new)
+        gaps = np.linalg.norm(fit.positions[:, None] - new, axis=-1)
+        near = np.flatnonzero(gaps.min(axis=1) <= NEAR_PX)
+        near = np.union1d(near, np.arange(old, len(fit.positions)))
+        fit.refine(near, SEARCH_STEPS, STEP_PX, settled)
+        if fit.template.hole_px:
+            inverse = search.gram(fit.measured)
+    fit.refine(np.arange(len(fit.positions)), FINAL_STEPS, STEP_PX, settled)
+
+
+def most_rings(maps: np.ndarray) -> int:
+    """How many rings may be fitted to maps [V, H, W]."""
+    return max(maps[0].size // PIXELS_PER_IMPURITY, 1)
+
 
 REACH_PX = 1.5
 """Up to this distance a ring and a detection are of one impurity."""

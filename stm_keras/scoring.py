@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import KDTree
 
-from stm_keras.analysis.peaks import Peaks
 from stm_keras.detections import (
     as_positions,
     check_tolerance,
@@ -44,6 +43,19 @@ METRICS = (
     "efficiency",
 )
 """The names of the numbers that a `Score` derives from its counts."""
+
+
+class Peaks(NamedTuple):
+    """Peaks, the highest first; equal ones in reading order.
+
+    Attributes:
+        positions: float64 [n, 2], row and column [px]; the centre of the top
+            left pixel is (0, 0).
+        scores: float64 [n], the score of the pixel that holds the peak.
+    """
+
+    positions: np.ndarray
+    scores: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from peer_files import STACKS, TRAINING, Stacks, digest, save_stacks
 
-from stm_keras.analysis.baselines import rms_map
+from stm_keras.baselines import rms_map
 from stm_keras.errors import InputError
 from stm_keras.simulation.virtual_experiment import (
     DENSITIES,

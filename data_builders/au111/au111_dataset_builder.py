@@ -17,7 +17,7 @@ from data_builders.building import (
     SimulatedConfig,
     recorded,
 )
-from stm_keras.measured import MeasuredExperiment, read_experiment
+from stm_keras.preprocessing.measured import MeasuredExperiment, read_experiment
 from stm_keras.simulation.surface_kinds import named_kind
 from stm_keras.simulation.virtual_experiment import (
     DENSITIES,

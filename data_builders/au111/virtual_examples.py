@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from stm_keras.analysis.reference import find_bound_states
+from stm_keras.bound_states import find_bound_states
 from stm_keras.simulation.virtual_experiment import (
     VirtualConfig,
     simulate_virtual,

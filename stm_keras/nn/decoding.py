@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from stm_keras.errors import InputError
 from stm_keras.nn.untyped import Tensor
+from stm_keras.scoring import Peaks
 
 MOST = 512
 """Impurities that one answer of a SavedModel can hold."""
@@ -73,18 +74,6 @@ class Candidates(NamedTuple):
     probabilities: np.ndarray
     deviations: np.ndarray
     pixels: np.ndarray
-
-
-class Peaks(NamedTuple):
-    """Peaks of one frame, the highest first.
-
-    Attributes:
-        positions: row and column [px], float64 [n, 2].
-        scores: of the pixel that holds the peak, float64 [n].
-    """
-
-    positions: np.ndarray
-    scores: np.ndarray
 
 
 def locate_detections(

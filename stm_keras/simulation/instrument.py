@@ -711,6 +711,25 @@ def power_law_noise(
     return _of_unit_deviation(field[:, :, : shape[2], : shape[3]])
 
 
+def power_law_fields(
+    shape: tuple[int, int, int], exponent: float, rng: np.random.Generator
+) -> np.ndarray:
+    """`power_law_noise` of one stack, as NumPy has it.
+
+    Args:
+        shape: (V, H, W), number and size of the fields.
+        exponent: of the power against spatial frequency, zero or above.
+        rng: source of randomness.
+
+    Returns:
+        float32 [V, H, W]: each of mean 0 and standard deviation 1.
+    """
+    draws = GeneratorDraws(rng)
+    exponents = tf.fill([1, 1, 1, 1], np.float32(exponent))
+    whole = tf.constant([1, *shape])
+    return power_law_noise(whole, exponents, draws).numpy()[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class OneOverFNoise(Part):
     """Noise correlated over the frame, its power falling as 1/f^exponent.

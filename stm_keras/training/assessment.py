@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from stm_keras.analysis.baselines import find_blobs_log, tune_log
-from stm_keras.analysis.peaks import Peaks, find_peaks
+from stm_keras.baselines import Peaks, find_blobs_log, tune_log
 from stm_keras.errors import InputError
-from stm_keras.scoring import Score, best_threshold, pooled_score, standardised
+from stm_keras.nn.decoding import find_standing_out
+from stm_keras.scoring import Score, best_threshold, pooled_score
 from stm_keras.surfaces import PAPER_SIZE_PX
 from stm_keras.system import Progress, no_progress
 from stm_keras.training.batches import evaluation_batches
@@ -160,5 +160,5 @@ def _run(
         ):
             result.maps.append(maps)
             result.truth.append(positions[np.isfinite(positions[:, 0])])
-            result.found.append(find_peaks(standardised(score)))
+            result.found.append(find_standing_out(score))
     return result

@@ -3,9 +3,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from stm_keras import ring_fit
-from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.pursuit_growth import grow
-from stm_keras.ring_fit import inclusion_probabilities
+from stm_keras.ring_fit import RingFit, grow, inclusion_probabilities
 from stm_keras.ring_model import (
     EQ3,
     pixel_grid,

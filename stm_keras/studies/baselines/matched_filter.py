@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.signal import fftconvolve
 
-from stm_keras.analysis.peaks import Peaks, find_peaks
+from stm_keras.baselines import Peaks, find_peaks
 from stm_keras.errors import InputError
 from stm_keras.ring_model import check_maps, check_wave_numbers
 from stm_keras.scoring import (

@@ -13,12 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stm_keras.analysis.peaks import Peaks
-from stm_keras.analysis.pursuit_fit import RingFit, ring_rows
-from stm_keras.analysis.pursuit_growth import FINAL_STEPS, STEP_PX, grow
-from stm_keras.analysis.pursuit_search import as_score
+from stm_keras.baselines import Peaks
 from stm_keras.errors import InputError
 from stm_keras.preprocessing.merged import joined
+from stm_keras.ring_fit import (
+    FINAL_STEPS,
+    STEP_PX,
+    RingFit,
+    as_score,
+    grow,
+    ring_rows,
+)
 from stm_keras.ring_model import EQ3, RingTemplate, standardised_maps
 
 STOP = 2.5

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stm_keras.analysis.baselines import (
+from stm_keras.baselines import (
     LOG_SIGMAS_PX,
+    Peaks,
     find_blobs_log,
+    find_peaks,
     rms_map,
     without_gaps,
 )
-from stm_keras.analysis.peaks import Peaks, find_peaks
 from stm_keras.detector import kind_of
 from stm_keras.errors import InputError
 from stm_keras.models.card import CARD_NAME, ModelCard

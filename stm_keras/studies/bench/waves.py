@@ -24,7 +24,7 @@ from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
-from stm_keras.simulation.disturbances import power_law_fields
+from stm_keras.simulation.instrument import power_law_fields
 from stm_keras.simulation.scattering import ldos, t_amplitude
 from stm_keras.simulation.scene import ScattererRanges, draw_positions, in_frame
 from stm_keras.simulation.short_range import CoreRanges, DecoyRanges
@@ -595,7 +595,8 @@ def _decoys(scan: Topograph, rng: np.random.Generator) -> np.ndarray:
 
 def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
     """The network's candidates of real files, with and without waves."""
-    from stm_keras.preprocessing.preparation import PredictOptions, prepare_maps
+    from stm_keras.detector import ContextDetector
+    from stm_keras.preprocessing.preparation import PredictOptions
 
     yield (
         "| Cu(111)/CO, the network's candidates | AUC, network | by "
@@ -604,11 +605,13 @@ def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for name in _CO_FILES:
         scan = topograph(folder, name)
-        ready = prepare_maps(
-            scan.maps, finder.card, PredictOptions(surface="cu111")
+        ready = ContextDetector.prepare(
+            finder.card, scan.maps, PredictOptions(surface="cu111")
         )
         found = finder.detect(
-            ready.ready.data, ready.ring_rad_px, fit_rings=False
+            ready.ready.data,
+            ready.q_per_nm * np.mean(ready.ready.pixel_nm),
+            fit_rings=False,
         )
         ratio = np.divide(ready.ready.data.shape[1:], scan.maps.data.shape[1:])
         places = (scan.positions + 0.5) * ratio - 0.5

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stm_keras.analysis.reference import find_bound_states
+from stm_keras.bound_states import find_bound_states
 from stm_keras.detector.tiles import Tiling, cut_tiles
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.studies.paper.settings import TILE_PX, ExperimentSettings

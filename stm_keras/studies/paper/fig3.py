@@ -10,7 +10,7 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from stm_keras.analysis.peaks import find_peaks
+from stm_keras.baselines import find_peaks
 from stm_keras.errors import InputError
 from stm_keras.nn.model import wang2020
 from stm_keras.scoring import standardised

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from scipy import ndimage
 
-from stm_keras.analysis.baselines import LOG_SIGMAS_PX, find_blobs_log
-from stm_keras.analysis.peaks import Peaks, find_peaks
+from stm_keras.baselines import LOG_SIGMAS_PX, Peaks, find_blobs_log, find_peaks
 from stm_keras.detections import match
 from stm_keras.detector.tiles import cut_tiles, score_in_tiles
 from stm_keras.scoring import (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stm_keras.analysis.baselines import rms_map
+from stm_keras.baselines import rms_map
 from stm_keras.simulation.friedel import FriedelConfig
 from stm_keras.studies.bench.cases import CaseId, Role
 

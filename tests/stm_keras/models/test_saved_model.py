@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.analysis.peaks import find_peaks
+from stm_keras.baselines import find_peaks
 from stm_keras.nn.decoding import find_detections
 from stm_keras.scoring import standardised
 

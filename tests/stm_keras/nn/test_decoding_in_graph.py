@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from stm_keras.analysis.peaks import find_peaks
+from stm_keras.baselines import find_peaks
 from stm_keras.nn.decoding import (
     MOST,
     find_detections,

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from stm_keras.analysis.reference import find_bound_states
+from stm_keras.bound_states import find_bound_states
 from stm_keras.errors import InputError
 from stm_keras.scoring import score_positions
 from stm_keras.simulation.instrument import PRESETS, EnergyResolution

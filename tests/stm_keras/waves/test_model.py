@@ -31,7 +31,10 @@ def places(n, seed=0):
     return grid[:n] + rng.uniform(-2, 2, (n, 2))
 
 
-def wave(c, positions, medium=Medium(_K, kappa=1.0)):
+_MEDIUM = Medium(_K, kappa=1.0)
+
+
+def wave(c, positions, medium=_MEDIUM):
     r = distances(positions, _PIXELS)
     return scatter(np.asarray(c), positions, r, medium)
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from stm_keras.analysis.pursuit_fit import RingFit
 from stm_keras.errors import InputError
 from stm_keras.preprocessing.merged import joined
+from stm_keras.ring_fit import RingFit
 from stm_keras.ring_model import EQ3, SCATTERING, RingTemplate
 from stm_keras.scoring import score_positions
 from stm_keras.studies.baselines.bounds import pooled_rmse, position_bound

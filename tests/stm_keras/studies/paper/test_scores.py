@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import KDTree
 
-from stm_keras.analysis.peaks import find_peaks
+from stm_keras.baselines import find_peaks
 from stm_keras.studies.baselines.matched_filter import ring_energy
 from stm_keras.studies.paper.experiments import surrogate
 from stm_keras.studies.paper.scores import (

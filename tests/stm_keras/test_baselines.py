@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm_keras.analysis.baselines import (
+from stm_keras.baselines import (
     LOG_SIGMAS_PX,
     find_blobs_log,
     rms_map,

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stm_keras.analysis import peaks
-from stm_keras.analysis.peaks import find_peaks
+from stm_keras import baselines
+from stm_keras.baselines import find_peaks
 from stm_keras.errors import InputError
 
 layers = arrays(
@@ -46,7 +46,7 @@ def plateaus_by_flooding(layer):
 
 
 def test_doctest():
-    result = doctest.testmod(peaks)
+    result = doctest.testmod(baselines)
     assert result.attempted > 5
     assert result.failed == 0
 

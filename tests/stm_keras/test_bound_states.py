@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from stm_keras.analysis.reference import find_bound_states
-from stm_keras.analysis.spot_mixture import Mixture, Spots, render
+from stm_keras.bound_states import Mixture, Spots, find_bound_states, render
 from stm_keras.errors import InputError
 from stm_keras.simulation.bound_states import BoundStateConfig, bound_state_map
 

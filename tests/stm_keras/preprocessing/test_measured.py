@@ -9,7 +9,7 @@ from stm_keras.detections import match
 from stm_keras.errors import InputError
 from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.measured import paper_rings, read_experiment
+from stm_keras.preprocessing.measured import paper_rings, read_experiment
 from stm_keras.simulation.virtual_experiment import (
     VirtualConfig,
     simulate_virtual,

@@ -1,1 +1,0 @@
-"""Positions from score maps, and how good they are."""
