@@ -90,7 +90,7 @@ def _version_4(path: Path) -> Table:
             )
         for dataset in found.datasets.values():
             if dataset.size:
-                storage.check(path, dataset, may_be_empty=True)
+                storage.check_sizes(path, dataset, may_be_empty=True)
                 storage.check_chunks(path, dataset)
         variables = {}
         for name in map(str, file):
