@@ -30,7 +30,7 @@ import numpy as np
 from fuzz_mutations import mutated
 from fuzz_trial import trial
 
-LIBRARY_BACKED = ("netcdf", "nexus", "tiff")
+LIBRARY_BACKED = ("gxsm", "netcdf", "nexus", "tiff")
 """Formats whose reader rests on a library; one in ten mutations is enough."""
 
 _LIBRARY_SHARE = 10

@@ -124,7 +124,9 @@ def _axes(table: Table, image: Variable) -> list[Axis]:
             unit = unit if volts_per(unit) is not None else ""
             axes.append(Axis("bias" if unit else name, size, points, unit))
         elif name == "dimy" and points is not None and points[0] < points[-1]:
-            axes.append(Axis("y", size, np.arange(size)))  # y counts upwards
+            axes.append(
+                Axis("y", size, np.arange(size) * 1.0)
+            )  # y counts upwards
         else:
             axes.append(Axis({"dimy": "y", "dimx": "x"}.get(name, name), size))
     return axes

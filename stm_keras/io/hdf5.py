@@ -86,7 +86,7 @@ def framed_dataset(
         NotMapsError: where it is no stack of maps.
         InputError: where its size is not to be believed.
     """
-    storage.check(path, dataset)
+    storage.check_sizes(path, dataset)
     own = printable(storage.text_of(dataset, "channel"))
     near = list(nearby.biases_v(dataset))
     one = framed_array(

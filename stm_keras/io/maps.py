@@ -145,7 +145,7 @@ class ConductanceMaps:
         except ModuleNotFoundError as error:
             raise InputError(
                 "to_xarray() needs the package xarray: install it with pip "
-                "install 'stm-keras[netcdf]'."
+                "install 'stm-keras[xarray]'."
             ) from error
         attrs: dict[str, object] = {
             "units": self.unit,

@@ -6,8 +6,8 @@ point, at each point the ramp of the bias and its way back. Its size, units
 and biases stand in the session's parameter file beside it, whose blocks are
 followed as far as the entry of the data file.
 
-No real file was at hand. Written from what access2theMatrix and Gwyddion
-read, and compared with the former on files written for the tests.
+Written from what access2theMatrix and Gwyddion read, and compared with the
+former on a real image and on files written for the tests.
 """
 
 import math

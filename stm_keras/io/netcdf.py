@@ -90,10 +90,10 @@ def _version_4(path: Path) -> Table:
             )
         for dataset in found.datasets.values():
             if dataset.size:
-                storage.check(path, dataset, may_be_empty=True)
+                storage.check_sizes(path, dataset, may_be_empty=True)
                 storage.check_chunks(path, dataset)
         variables = {}
-        for name in file:
+        for name in map(str, file):
             node = storage.member(file, name)
             if isinstance(node, h5py.Dataset) and not _is_bare(node):
                 variables[printable(name)] = _variable(path, name, node)

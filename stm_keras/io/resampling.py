@@ -125,8 +125,9 @@ def with_square_pixels(maps: ConductanceMaps) -> ConductanceMaps:
     axis = 1 if down < right else 2
     n_in, n_out = maps.shape[axis], square.shape[axis]
     waves = dct(maps.data.astype(np.float64), axis=axis, norm="ortho")
-    kept = np.take(waves, range(n_out), axis)
-    data = idct(kept, axis=axis, norm="ortho") * math.sqrt(n_out / n_in)
+    kept = np.take(np.asarray(waves), range(n_out), axis)
+    data = np.asarray(idct(kept, axis=axis, norm="ortho"))
+    data *= math.sqrt(n_out / n_in)
     return replace(square, data=data.astype(np.float32))
 
 

@@ -92,7 +92,7 @@ def _opened(path: Path) -> Table:
 
 
 def _variable(path: Path, name: str, array: zarr.Array) -> Variable:
-    attrs = dict(array.attrs)
+    attrs: dict[str, Any] = dict(array.attrs)
     dims = attrs.pop("_ARRAY_DIMENSIONS", None) or getattr(
         array.metadata, "dimension_names", None
     )
@@ -112,7 +112,7 @@ def _numbers(path: Path, name: str) -> NDArray[Any]:
     """The numbers of an array, of a store that was checked."""
     try:
         with _top(path) as node:
-            array = node[name] if isinstance(node, zarr.Group) else node
+            array: Any = node[name] if isinstance(node, zarr.Group) else node
             return np.asarray(array[...])
     except Exception as error:
         raise _unreadable(path, error) from error

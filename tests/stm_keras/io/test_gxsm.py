@@ -1,5 +1,7 @@
 """Files of GXSM against what was written, and real ones against their bytes."""
 
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -109,6 +111,16 @@ def test_a_scale_that_is_missing(written, gxsm, name):
     del settings[name]
     with pytest.raises(InputError, match="FloatField"):
         open_recording(written(settings=settings))
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_no_extra_is_needed(written, monkeypatch, version):
+    path = written(version=version)
+    for package in ("xarray", "h5netcdf", "netCDF4", "zarr"):
+        monkeypatch.setitem(sys.modules, package, None)
+    for module in [name for name in sys.modules if "io.netcdf" in name]:
+        monkeypatch.delitem(sys.modules, module)
+    assert read_maps(path).channel == "Topo"
 
 
 def test_a_table_is_no_image_where_the_image_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 import io
 import resource
+import subprocess
 import zlib
 
 import h5py
@@ -362,3 +363,26 @@ def test_a_small_table_is_no_image_beside_a_larger_array(tmp_path):
         file["table"] = np.arange(12.0).reshape(6, 2)
     with pytest.raises(InputError, match="film"):
         open_recording(path)
+
+
+@pytest.mark.parametrize("ends", ["crash", "hang", "sound"])
+def test_a_list_of_names_on_which_the_library_fails(
+    tmp_path, monkeypatch, ends
+):
+    path = tmp_path / "many.h5"
+    with h5py.File(path, "w", track_order=True) as file:
+        for number in range(12):  # more than eight are kept in a heap
+            file[f"map {number}"] = np.eye(4)
+    assert b"FRHP" in path.read_bytes()
+
+    def run(*arguments, **options):
+        if ends == "hang":
+            raise subprocess.TimeoutExpired("walk", 60)
+        return subprocess.CompletedProcess([], -11 if ends == "crash" else 0)
+
+    if ends != "sound":
+        monkeypatch.setattr(subprocess, "run", run)
+        with pytest.raises(InputError, match="fails on its lists of names"):
+            open_recording(path)
+    else:
+        assert len(open_recording(path).channels) == 12

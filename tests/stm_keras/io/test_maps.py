@@ -134,7 +134,7 @@ def test_a_part_of_a_frame_keeps_its_places(angle, down, right, side):
 
 
 def test_to_xarray():
-    pytest.importorskip("xarray", reason="the extra `netcdf` is not installed")
+    pytest.importorskip("xarray", reason="the extra `xarray` is not installed")
     maps = _maps(channel="dI/dV", unit="S", placement=Placement((1, 2), 3))
     array = maps.to_xarray()
     assert array.dims == ("bias", "y", "x")

@@ -56,6 +56,24 @@ class TestSecondReader:
                 np.array(recording.placement.centre_nm) * 1e-9
             )
 
+    def test_a_real_image(self, shared_file, access):
+        shared_file("readers/2014Mar01-093225_0001.mtrx")
+        path = shared_file("readers/2014Mar01-093225--7_100.Z_mtrx")
+        traces, _ = access.open(str(path))
+        recording = open_mtrx(path)
+        assert len(traces) == len(recording.channels) == 4
+        for trace in traces.values():
+            image, _ = access.select_image(trace)
+            direction, way = trace.split("/")
+            name = "Z" + (" down" if way == "down" else "")
+            ours = only(recording, name, direction).load()[0]
+            np.testing.assert_allclose(ours, image.data[::-1], rtol=1e-5)
+            assert image.height * 1e9 == pytest.approx(recording.extent_nm[0])
+            assert recording.placement.centre_nm == pytest.approx(
+                (image.x_offset * 1e9, image.y_offset * 1e9)
+            )
+        assert recording.channels[0].bias_v.tolist() == [0.1]
+
     @pytest.mark.parametrize("match", [0, 1, 2])
     @pytest.mark.parametrize("reversal", [True, False])
     def test_sweeps(self, mtrx, written, access, match, reversal):
