@@ -110,9 +110,15 @@ def test_keras_file_keeps_weights_optimizer_and_alpha(tmp_path):
 
 SMALL_CONTEXT = {
     "filters": 4,
-    "dilations": (1, 2),
+    "dilations": (1,),
+    "second_dilations": (1,),
+    "first_filters": 4,
+    "first_dilations": (1,),
+    "told_filters": 2,
     "decoder_filters": 8,
     "decoder_dilations": (1, 2),
+    "attention_filters": 2,
+    "embedding_units": 3,
 }
 
 
