@@ -23,7 +23,7 @@ from detecting import detector
 from header import machine
 
 from stm_keras.detector import ContextDetector
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import PredictOptions, PreparedMaps
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.system import keep_freed_memory

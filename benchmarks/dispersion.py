@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from header import machine
 
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import level
 from stm_keras.qpi.dispersion import (
     deviations_from_surfaces,

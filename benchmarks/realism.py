@@ -24,8 +24,8 @@ from realism_figures import draw_au111, draw_samples
 from realism_measures import Sample, measure, rms_between, slope_of
 
 from stm_keras.detections import read_positions
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.simulation.scattering import Scatterers, ldos
 from stm_keras.simulation.scene import draw_positions, in_frame
 from stm_keras.simulation.virtual_experiment import (

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import curve_fit
 from scipy.stats import theilslopes
 
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import level
 from stm_keras.qpi.ring import measure_ring
 

@@ -59,7 +59,7 @@ def inspect(
 
     Example: stmk inspect scan.sxm --out looked
     """
-    from stm_keras.inspection.files import inspect_files
+    from stm_keras.inspection.report import inspect_files
     from stm_keras.io.recording import ReadOptions
 
     read = ReadOptions(

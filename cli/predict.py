@@ -84,8 +84,8 @@ def predict(
     stmk predict scan.sxm --surface cu111 --rows 0:128 --out top
     """
     with quiet_imports():
-        from stm_keras.io.cropping import Region
         from stm_keras.io.recording import ReadOptions
+        from stm_keras.maps import Region
         from stm_keras.preprocessing.cleaning import CleaningOptions
         from stm_keras.preprocessing.preparation import PredictOptions
         from stm_keras.results.batch import FileOptions, predict_files

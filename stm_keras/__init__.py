@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stm_keras.api import find, read
     from stm_keras.detections import Detections
     from stm_keras.detector import Detector, load_detector
-    from stm_keras.io.maps import ConductanceMaps as Maps
+    from stm_keras.maps import ConductanceMaps as Maps
 
 __version__ = "0.1.0"
 
@@ -30,7 +30,7 @@ __all__ = ["Detections", "Detector", "Maps", "find", "load_detector", "read"]
 _PUBLIC = {
     "Detections": "stm_keras.detections:Detections",
     "Detector": "stm_keras.detector:Detector",
-    "Maps": "stm_keras.io.maps:ConductanceMaps",
+    "Maps": "stm_keras.maps:ConductanceMaps",
     "find": "stm_keras.api:find",
     "load_detector": "stm_keras.detector:load_detector",
     "read": "stm_keras.api:read",

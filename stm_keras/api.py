@@ -8,10 +8,10 @@ from typing import Any
 from stm_keras.detections import Detections
 from stm_keras.detector import Detector, load_detector
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import ReadOptions
 from stm_keras.io.sets import read_stack
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results.batch import FileOptions, companions_of
 

@@ -9,8 +9,8 @@ from stm_keras.detections import write_positions
 from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
 from stm_keras.io.arrays import write_npz
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results.folder import write_result
 from stm_keras.scoring import evaluate_files, format_table

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 
 _DPI = 200
 _FOUND_COLOUR = "#e63946"

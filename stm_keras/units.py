@@ -5,6 +5,7 @@ lengths in pixels and wave numbers in rad/px.
 """
 
 import math
+from collections.abc import Sequence
 
 from scipy import constants
 
@@ -20,3 +21,20 @@ WAVE_NUMBER_PER_NM_PER_SQRT_EV: float = (
 
 THERMAL_WIDTH_KT: float = 3.5
 """Full width at half maximum of the thermal broadening of dI/dV, in k_B T."""
+
+
+def height_by_width(sides: Sequence[float], unit: str) -> str:
+    """Two sides for people, in the order that all options have.
+
+    Args:
+        sides: height and width.
+        unit: of both.
+
+    Example:
+        >>> height_by_width((20, 30), "nm"), height_by_width((64, 64), "px")
+        ('20 x 30 nm (height x width)', '64 x 64 px')
+    """
+    high, wide = (f"{side:.5g}" for side in sides)
+    return f"{high} x {wide} {unit}" + (
+        " (height x width)" if high != wide else ""
+    )

@@ -9,7 +9,7 @@ from stm_keras.detections import Detections, Search
 from stm_keras.detector.detector import Detector
 from stm_keras.detector.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, ProbabilitySelection
 from stm_keras.nn.context import LEAST_FRAME_PX
 from stm_keras.nn.decoding import Candidates, find_detections, least_kept

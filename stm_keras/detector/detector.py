@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from stm_keras.detections import Detections, Search
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, OtherVersionError, read_card
 from stm_keras.models.shipped import model_path
 from stm_keras.preprocessing.preparation import (

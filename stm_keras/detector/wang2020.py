@@ -9,7 +9,7 @@ from stm_keras.detections import Detections, Search
 from stm_keras.detector.detector import Detector
 from stm_keras.detector.tiles import Tiling, score_in_tiles
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, ScoreSelection
 from stm_keras.nn.decoding import find_standing_out
 from stm_keras.preprocessing.preparation import (

@@ -4,32 +4,399 @@ A report never fails on what is merely missing: a bias that a file does not
 tell, or a map without content, is a warning of the report.
 """
 
+from __future__ import annotations
+
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stm_keras import surfaces
 from stm_keras.errors import InputError
-from stm_keras.inspection.doubts import (
-    bias_warnings,
-    channel_warnings,
-    map_warnings,
-    ring_warnings,
-)
-from stm_keras.inspection.spots import ring_or_spots
-from stm_keras.inspection.surfaces import (
-    KnownSurfaces,
-    compare_with_surfaces,
-)
-from stm_keras.io.maps import ConductanceMaps, checked_extent, finite_or_nan
+from stm_keras.io.channels import quantity
 from stm_keras.io.reader import open_recording
 from stm_keras.io.recording import ReadOptions, Recording
-from stm_keras.io.selection import Selection, differentiate, select_channel
+from stm_keras.io.selection import (
+    Selection,
+    differentiate,
+    lock_in_faults,
+    select_channel,
+)
+from stm_keras.maps import (
+    ConductanceMaps,
+    checked_extent,
+    finite_or_nan,
+    resample,
+)
 from stm_keras.preprocessing.preparation import level
-from stm_keras.qpi.ring import Ring
+from stm_keras.qpi.dispersion import (
+    Deviation,
+    Dispersion,
+    Rings,
+    deviation_from,
+    deviations_from_surfaces,
+    fit_dispersion,
+    n_biases,
+    rings_of_frames,
+)
+from stm_keras.qpi.ring import MIN_SIDE_PX, Ring, measure_ring
+from stm_keras.surfaces import SURFACES, Surface
+
+MOST_Q_PER_NM = 25.0
+"""No surface state of a metal scatters with more [rad/nm]: the diameter of
+the surface Brillouin zone of Cu(111) is 28.4 rad/nm at its narrowest."""
+
+_BRIGHTEST = 0.05
+_MOST_SHARE = 0.5  # of an annulus's power in its brightest pixels
+_ANNULUS_STEPS = 1.5  # half its width, in steps of the transform
+_APART_DEG = 40.0  # directions of two spots of a lattice
+_FAINTEST = 0.1  # of the brightest spot
+_LOOKED_BELOW = 0.8  # of what was no ring, when a ring is looked for again
+_MIN_STEPS = 4.0  # periods in the frame of what is a lattice
+_LATTICE_OVER_RING = 3.0
+_MAX_NYQUIST_SHARE = 0.85  # see `analysis.ring`
+_MOST_LOOKS = 4
+
+
+def ring_or_spots(maps: ConductanceMaps) -> tuple[Ring | None, str]:
+    """The ring of standing waves in a levelled map, and what is none.
+
+    Where what stands out most is no ring, a ring is looked for below it.
+
+    Args:
+        maps: one map; the first of several counts.
+
+    Returns:
+        The ring, None where there is none; and what else stands out, a text
+        such as "15.2 rad/nm in 3 directions: a lattice", "" for nothing.
+    """
+    found = list[str]()
+    for _ in range(_MOST_LOOKS):
+        ring = measure_ring(maps.data[0], maps.pixel_nm)
+        fault = "" if ring is None else _no_ring(maps, ring)
+        if ring is None or not fault:
+            return ring, "; ".join(found)
+        found.append(fault)
+        most = min(_LOOKED_BELOW * ring.q_per_nm, MOST_Q_PER_NM)
+        pixel = _MAX_NYQUIST_SHARE * np.pi / most
+        if min(maps.extent_nm) < 16 * pixel:
+            break
+        maps = resample(maps, pixel)
+    return None, "; ".join(found)
+
+
+def _no_ring(maps: ConductanceMaps, ring: Ring) -> str:
+    """Why a ring is none; "" where it is."""
+    spectrum = _Spectrum(maps)
+    half_width = _ANNULUS_STEPS * ring.step_per_nm + 2 * ring.q_sigma
+    near = np.abs(spectrum.q - ring.q_per_nm) < half_width
+    n = spectrum.n_spots(near)
+    q = f"{ring.q_per_nm:.3g} rad/nm"
+    if ring.q_per_nm > MOST_Q_PER_NM:
+        what = "atoms, or noise" if n else "noise, or a tip's form"
+        return f"{q}, beyond any surface state's {MOST_Q_PER_NM:g}: {what}"
+    if n > 1:
+        return f"{q} in {n} directions: a lattice of atoms or molecules"
+    if n:
+        what = "pickup, noise of the lines, or waves off a straight step"
+        return f"{q} in one direction: {what}"
+    # Around and above the spots of a lattice lie its harmonics and what its
+    # faults scatter.
+    first = spectrum.brightest_q(_MIN_STEPS * ring.step_per_nm)
+    around = np.abs(spectrum.q - first) < _ANNULUS_STEPS * ring.step_per_nm
+    stronger = spectrum.power[around].sum() > _LATTICE_OVER_RING * (
+        spectrum.power[near].sum()
+    )
+    if ring.q_per_nm > first and stronger and spectrum.n_spots(around) > 1:
+        return f"{q}, of a lattice at {first:.3g} rad/nm"
+    return ""
+
+
+class _Spectrum:
+    """Power of a map by wave number and direction, half of the plane.
+
+    Attributes:
+        power: [H, W'], any unit.
+        q: of each [rad/nm].
+        directions: of each [degree].
+    """
+
+    def __init__(self, maps: ConductanceMaps) -> None:
+        image = maps.data[0].astype(np.float64)
+        image = np.nan_to_num(image - np.nanmean(image))
+        height, width = image.shape
+        sides = np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1]
+        image *= np.outer(*sides) / (np.abs(image).max() or 1.0)
+        self.power = np.abs(np.fft.rfft2(image)) ** 2
+        down, right = (2 * np.pi / side for side in maps.pixel_nm)
+        rows = down * np.fft.fftfreq(height)[:, np.newaxis]
+        columns = right * np.fft.rfftfreq(width)
+        self.q = np.hypot(rows, columns)
+        self.directions = np.degrees(np.arctan2(rows, columns)) % 180
+
+    def brightest_q(self, least: float) -> float:
+        """Where most power is, beyond a least wave number [rad/nm]."""
+        power = np.where(self.q > least, self.power, 0)
+        return float(self.q.ravel()[np.argmax(power)])
+
+    def n_spots(self, near: NDArray[np.bool_]) -> int:
+        """Spots that hold most of an annulus's power; 0 where none do."""
+        power, directions = self.power[near], self.directions[near]
+        n_brightest = max(1, round(_BRIGHTEST * power.size))
+        brightest = np.sort(power)[::-1][:n_brightest]
+        if brightest.sum() <= _MOST_SHARE * power.sum():
+            return 0
+        return len(_spots(power, directions))
+
+
+def _spots(
+    power: NDArray[np.float64], directions: NDArray[np.float64]
+) -> list[float]:
+    """Directions of the brightest spots [degree], the brightest first."""
+    found = list[float]()
+    left = power.copy()
+    while left.max() > max(_FAINTEST * power.max(), 0):
+        direction = float(directions[np.argmax(left)])
+        found.append(direction)
+        away = np.abs((directions - direction + 90) % 180 - 90)
+        left[away < _APART_DEG] = 0
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class KnownSurfaces:
+    """What rings say about k(V).
+
+    Attributes:
+        rings: those that were seen.
+        dispersion: the fit; None with rings at fewer than two biases.
+        no_fit: why there is no fit.
+        deviations: from every known surface, the nearest first.
+        asked: from the surface that the user named.
+    """
+
+    rings: Rings
+    dispersion: Dispersion | None
+    no_fit: str
+    deviations: tuple[Deviation, ...]
+    asked: Deviation | None = None
+
+    @property
+    def suggested(self) -> Deviation | None:
+        """The nearest surface, where it fits."""
+        first = next(iter(self.deviations), None)
+        return first if first is not None and first.fits else None
+
+
+def compare_with_surfaces(
+    frames: Sequence[Sequence[tuple[float, Ring]]], surface: str | None
+) -> KnownSurfaces | None:
+    """Fit k(V) to rings and compare them with the known surfaces.
+
+    Args:
+        frames: for each frame, bias [V] and ring of its maps.
+        surface: to compare with in any case, see `surfaces.surface`.
+
+    Returns:
+        None where there is no ring.
+
+    Raises:
+        InputError: for an unknown surface.
+    """
+    rings = rings_of_frames(frames)
+    if not rings.bias_v.size:
+        return None
+    dispersion, no_fit = None, ""
+    if n_biases(rings.bias_v) < 2:
+        no_fit = "rings at one bias only; two or more tell m* and E0"
+    else:
+        try:
+            dispersion = fit_dispersion(rings)
+        except InputError as error:
+            no_fit = str(error)
+    deviations = tuple(deviations_from_surfaces(rings))
+    asked = None
+    if surface is not None:
+        wanted = surfaces.surface(surface)
+        asked = deviation_from(surface, wanted, rings)
+    return KnownSurfaces(rings, dispersion, no_fit, deviations, asked)
+
+
+if TYPE_CHECKING:  # the report holds the warnings
+    from stm_keras.inspection.inspect import FileReport, MapReport
+
+_LISTED = 6
+# The ring finder looks up to 0.85 of the Nyquist limit, and needs four waves
+# in the frame (analysis.ring).
+_NYQUIST_SHARE = 0.85
+_MIN_PERIODS = 4.0
+# A topograph sums the states from 0 to V: its ring is that of neither.
+_SUMMED_V = 0.05
+
+
+def channel_warnings(report: FileReport) -> list[str]:
+    """Lock-in faults, and what is not dI/dV."""
+    recording = report.recording
+    # What a person put into a file alone, such as maps about their mean, is
+    # taken at its word.
+    trusted = recording.curated and len(recording.channels) == 1
+    lines = [
+        f"{name}: {fault}; it carries no dI/dV"
+        for name, fault in (
+            {} if trusted else lock_in_faults(recording)
+        ).items()
+    ]
+    if report.selection is not None and report.selection.doubt:
+        lines.append(report.selection.doubt)
+    if report.selection is None:
+        return [*lines, report.no_channel.removeprefix(f"{recording.source}: ")]
+    if report.extent_nm is None:
+        lines.append(
+            "the file does not tell its size, so no ring can be measured: "
+            "give --extent-nm, height and width in nm"
+        )
+    channel = report.selection.channel
+    kind = quantity(channel.name, channel.unit)
+    largest = max((abs(m.bias_v) for m in report.maps), default=0.0)
+    if kind == "topograph" and largest > _SUMMED_V:
+        lines.append(
+            f"a topograph at {largest:.3g} V shows all states between 0 and "
+            "that bias: its ring may be a mixture"
+        )
+    return lines
+
+
+def bias_warnings(report: FileReport) -> list[str]:
+    """Biases that are unknown, or measured twice."""
+    bias = np.array([m.bias_v for m in report.maps])
+    lines, known = [], bias[np.isfinite(bias)]
+    if bias.size > known.size:
+        lines.append(
+            f"the file does not tell the bias of {bias.size - known.size} of "
+            f"{bias.size} map(s): give --bias, in V"
+        )
+    if known.size > n_biases(known):
+        counts = Counter(np.round(known, 6).tolist())
+        twice = [f"{b:g} V" for b, n in counts.items() if n > 1]
+        lines.append(f"measured more than once: {_listed(twice)}")
+    return lines
+
+
+def map_warnings(report: FileReport) -> list[str]:
+    """Maps without content, noisy bands, rows that are not measured."""
+    lines = []
+    empty: dict[str, list[MapReport]] = {}
+    spots: dict[str, list[MapReport]] = {}
+    bad: dict[str, list[MapReport]] = {}
+    for one in report.maps:
+        if one.spots:
+            spots.setdefault(one.spots, []).append(one)
+        if one.fault:
+            empty.setdefault(one.fault, []).append(one)
+        elif one.bad_lines:
+            bad.setdefault(one.bad_lines, []).append(one)
+    left = sum(not one.fault and one.levelled is None for one in report.maps)
+    if left:
+        n_maps = len(report.maps)
+        lines.append(f"{n_maps - left} of {n_maps} maps are measured here")
+    for fault, maps in empty.items():
+        lines.append(f"nothing to see in {_biases(maps, report)}: {fault}")
+    for text, maps in list(spots.items())[:_LISTED]:
+        lines.append(f"no waves in {_biases(maps, report)}: {text}")
+    for text, maps in list(bad.items())[:_LISTED]:
+        lines.append(f"scan {text}, in {_biases(maps, report)}")
+    if len(bad) > _LISTED:
+        rest = sum(len(maps) for maps in list(bad.values())[_LISTED:])
+        lines.append(f"bad scan lines in {rest} more map(s): see --json")
+    return lines
+
+
+def ring_warnings(report: FileReport, named: Surface | None) -> list[str]:
+    """Rings that are not seen or cannot be, and biases without waves."""
+    pixel = report.pixel_nm
+    looked = [m for m in report.maps if m.levelled is not None]
+    if pixel is None or not looked or report.extent_nm is None:
+        return []
+    unseen = [m for m in looked if m.ring is None]
+    lines = []
+    if unseen:
+        where = _biases(unseen, report)
+        lines.append(f"no ring stands out in {where}")
+    suggested = report.surfaces.suggested if report.surfaces else None
+    surface = named or (suggested.surface if suggested else None)
+    if surface is not None:
+        below = [m for m in looked if m.bias_v <= surface.band_edge_ev]
+        if below:
+            lines.append(
+                f"below the band edge of {surface.name} "
+                f"({surface.band_edge_ev:g} V), so without waves: "
+                f"{_biases(below, report)}"
+            )
+    if min(report.recording.shape) < MIN_SIDE_PX:
+        return [
+            *lines,
+            f"a ring needs {MIN_SIDE_PX} px or more along both sides",
+        ]
+    seen = any(m.ring is not None for m in looked)
+    wanted = [surface] if surface else [] if seen else [*SURFACES.values()]
+    bias = np.array([m.bias_v for m in looked])
+    return [*lines, *_resolution(report.extent_nm, max(pixel), bias, wanted)]
+
+
+def _resolution(
+    extent_nm: tuple[float, float],
+    pixel_nm: float,
+    bias_v: np.ndarray,
+    wanted: list[Surface],
+) -> list[str]:
+    """Surfaces whose waves are too short or too long for a frame."""
+    highest = _NYQUIST_SHARE * np.pi / pixel_nm
+    lowest = _MIN_PERIODS * 2 * np.pi / min(extent_nm)
+    coarse, small = list[str](), list[str]()
+    for surface in wanted:
+        above = bias_v[bias_v > surface.band_edge_ev]
+        q = 2 * surface.wave_number(above)
+        if q.size and q.max() > highest:
+            pixel = _NYQUIST_SHARE * np.pi / q.max()
+            coarse.append(f"{surface.name} ({pixel:.2g} nm or less)")
+        if q.size and q.min() < lowest:
+            frame = _MIN_PERIODS * 2 * np.pi / q.min()
+            small.append(f"{surface.name} ({frame:.3g} nm or more)")
+    lines = []
+    if coarse:
+        lines.append(
+            f"pixel of {pixel_nm:.3g} nm too coarse for all waves of "
+            f"{_listed(coarse)}"
+        )
+    if small:
+        lines.append(
+            f"frame of {min(extent_nm):.3g} nm too small for all waves of "
+            f"{_listed(small)}"
+        )
+    return lines
+
+
+def _biases(maps: list[MapReport], report: FileReport) -> str:
+    """Maps by their bias, in words."""
+    if len(maps) == len(report.maps):
+        return "the map" if len(maps) == 1 else f"all {len(maps)} maps"
+    if len(maps) > _LISTED:
+        volts = [m.bias_v for m in maps if np.isfinite(m.bias_v)]
+        ends = f", from {min(volts):.4g} to {max(volts):.4g} V" if volts else ""
+        return f"{len(maps)} of {len(report.maps)} maps{ends}"
+    volts = _listed([f"{m.bias_v:.4g} V" for m in maps])
+    return f"the {'map' if len(maps) == 1 else 'maps'} at {volts}"
+
+
+def _listed(words: list[str]) -> str:
+    more = f" and {len(words) - _LISTED} more" if len(words) > _LISTED else ""
+    return ", ".join(words[:_LISTED]) + more
+
 
 MOST_MEASURED = 256
 """Of a file with more maps so many are measured, evenly chosen: each takes

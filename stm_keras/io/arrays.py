@@ -19,12 +19,11 @@ from typing import IO, Any
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.sidecar import Sidecar, read_sidecar
 from stm_keras.io.units import to_si
 from stm_keras.io.unpacking import check_room, unpacking_limit
+from stm_keras.maps import ConductanceMaps, Placement
 from stm_keras.system import BROKEN_ZIP, atomic_file
 
 REAL_KINDS = "fiu"

@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
 from stm_keras.io.channels import channel_key, quantity
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import (
     Channel,
     Direction,
     Recording,
     printable,
 )
-from stm_keras.io.units import height_by_width, nm_per, scaled, to_si, volts_per
+from stm_keras.io.units import nm_per, scaled, to_si, volts_per
+from stm_keras.maps import Placement
+from stm_keras.units import height_by_width
 
 # Compared in small letters, without blanks and signs: "Bias (V)" is "biasv".
 _BIAS = {

@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
-from stm_keras.io.units import finite_number, height_by_width
+from stm_keras.io.units import finite_number
 from stm_keras.io.unpacking import unpacking_limit
+from stm_keras.maps import Placement
+from stm_keras.units import height_by_width
 
 HEADER_BYTES = 16384  # where there is no mark behind the header
 _MARK = re.compile(rb"[\n\0]DATA")  # "C:\STMDATA\..." is a path

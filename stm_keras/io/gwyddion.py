@@ -33,9 +33,9 @@ from stm_keras.io.axes import (
     stacked,
     title_parts,
 )
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Direction, Recording, printable
 from stm_keras.io.units import nm_per, to_si, volts_per
+from stm_keras.maps import Placement
 
 MAGIC = b"GWYP"
 _SINGLE = {"b": "<B", "c": "<B", "i": "<i", "q": "<q", "d": "<d"}

@@ -20,10 +20,10 @@ import numpy as np
 
 from stm_keras.errors import InputError
 from stm_keras.io.axes import Axis, NotMapsError, framed_array, recording_of
-from stm_keras.io.placement import placed
 from stm_keras.io.recording import Direction, Recording
 from stm_keras.io.tables import REAL_KINDS, Table, Variable
 from stm_keras.io.units import nm_per, volts_per
+from stm_keras.maps import placed
 
 _IMAGES = ("FloatField", "DoubleField", "LongField", "H", "Intensity")
 _SETTINGS = ("dz", "rangex", "rangey")

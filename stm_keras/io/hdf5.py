@@ -41,9 +41,9 @@ from stm_keras.io.axes import (
     shortened,
     stacked,
 )
-from stm_keras.io.placement import placed
 from stm_keras.io.recording import Direction, Recording, printable
 from stm_keras.io.units import nm_per, volts_per
+from stm_keras.maps import placed
 
 _PROBE = ("NXspm", "NXstm", "NXsts", "NXafm")
 _SHOWN = (

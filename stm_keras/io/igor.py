@@ -38,9 +38,9 @@ from stm_keras.io.axes import (
     title_parts,
 )
 from stm_keras.io.channels import channel_key
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.units import NM_PER_M, finite_number, scaled, to_si, volts_per
+from stm_keras.maps import Placement
 
 _DIMENSIONS = 4
 _FILE_HEADER, _WAVE_HEADER = 64, 320  # of version 5 [byte]

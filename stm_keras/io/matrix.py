@@ -30,7 +30,6 @@ from stm_keras.io.matrix_session import (
     follow_session,
     read_result,
 )
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import (
     UNKNOWN_BIAS,
     Channel,
@@ -40,6 +39,7 @@ from stm_keras.io.recording import (
     printable,
 )
 from stm_keras.io.units import to_si
+from stm_keras.maps import Placement
 
 _FREE_SAMPLES = 1 << 22  # of a frame of which little was measured
 _MAX_UNMEASURED = 64

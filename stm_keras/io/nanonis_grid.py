@@ -15,16 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import checked_extent
 from stm_keras.io.nanonis_text import (
     Signal,
     decoded,
     parse_signal,
     read_head,
 )
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import as_seen
 from stm_keras.io.units import NM_PER_M, finite_number
+from stm_keras.maps import Placement, checked_extent
 
 SAMPLE_BYTES = 4
 _HEADER_END = re.compile(rb"(?:^|\n):HEADER_END:(\r?\n)")

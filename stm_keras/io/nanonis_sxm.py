@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import checked_extent
 from stm_keras.io.nanonis_text import (
     bias_v,
     common_metadata,
@@ -33,7 +32,6 @@ from stm_keras.io.nanonis_text import (
     lock_in_is_off,
     read_head,
 )
-from stm_keras.io.placement import Placement, placed
 from stm_keras.io.recording import (
     Channel,
     Direction,
@@ -41,7 +39,9 @@ from stm_keras.io.recording import (
     as_seen,
     printable,
 )
-from stm_keras.io.units import NM_PER_M, finite_number, height_by_width, to_si
+from stm_keras.io.units import NM_PER_M, finite_number, to_si
+from stm_keras.maps import Placement, checked_extent, placed
+from stm_keras.units import height_by_width
 
 SAMPLE_BYTES = 4
 _HEADER_END = b":SCANIT_END:"

@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.recording import Direction, ReadOptions, Recording
 from stm_keras.io.selection import select_maps
+from stm_keras.maps import ConductanceMaps
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _RHK = "STiMage".encode("utf-16-le")  # behind its own length, two bytes

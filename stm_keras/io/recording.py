@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.placement import Placement
+from stm_keras.maps import Placement
 
 MOST_BIAS_V = 3.0
 """Larger ones are given in mV by mistake [V]: the surface states of metals

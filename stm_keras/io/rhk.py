@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import (
     Channel,
     Direction,
@@ -32,6 +31,7 @@ from stm_keras.io.recording import (
     printable,
 )
 from stm_keras.io.rhk_pages import IMAGE, Page, page_bias_v, read_pages, si_unit
+from stm_keras.maps import Placement
 
 _PAGE_NAMES = {1: "Topography", 2: "Current", 3: "Aux"}
 _VERTICAL = "the fast scan ran up and down"

@@ -25,13 +25,13 @@ from stm_keras.io.channels import (
     silence,
     topographs,
 )
-from stm_keras.io.maps import ConductanceMaps, finite_or_nan
 from stm_keras.io.recording import (
     MOST_BIAS_V,
     Channel,
     ReadOptions,
     Recording,
 )
+from stm_keras.maps import ConductanceMaps, finite_or_nan
 
 _WINDOW = 5
 _ORDER = 2

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import FORMATS, format_of, maps_of, open_recording
 from stm_keras.io.recording import ReadOptions, Recording, printable
 from stm_keras.io.selection import (
@@ -21,7 +20,8 @@ from stm_keras.io.selection import (
     select_channel,
 )
 from stm_keras.io.sidecar import sidecar_path
-from stm_keras.io.units import height_by_width
+from stm_keras.maps import ConductanceMaps
+from stm_keras.units import height_by_width
 
 _OWN_RESULTS = frozenset(
     ("positions.csv", "positions.json", "overview.png", "summary.csv")

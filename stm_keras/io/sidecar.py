@@ -26,9 +26,9 @@ import yaml
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import printable
 from stm_keras.io.units import finite_number
+from stm_keras.maps import Placement
 
 _ROUNDING = 1e-3  # of a step, from figures that were rounded when written
 

@@ -25,9 +25,9 @@ from stm_keras.io.axes import (
     reasons,
     recording_of,
 )
-from stm_keras.io.placement import placed
 from stm_keras.io.recording import Recording, printable
 from stm_keras.io.units import scaled
+from stm_keras.maps import placed
 
 REAL_KINDS = "fiu"
 _NO_NAME = "__xarray_dataarray_variable__"

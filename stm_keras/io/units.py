@@ -8,7 +8,6 @@ have shorter ways, to nm and V, which is what `ConductanceMaps` counts in.
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -134,23 +133,6 @@ def finite_number(text: str | None) -> float | None:
         return None
     value = float(bare)
     return value if math.isfinite(value) else None
-
-
-def height_by_width(sides: Sequence[float], unit: str) -> str:
-    """Two sides for people, in the order that all options have.
-
-    Args:
-        sides: height and width.
-        unit: of both.
-
-    Example:
-        >>> height_by_width((20, 30), "nm"), height_by_width((64, 64), "px")
-        ('20 x 30 nm (height x width)', '64 x 64 px')
-    """
-    high, wide = (f"{side:.5g}" for side in sides)
-    return f"{high} x {wide} {unit}" + (
-        " (height x width)" if high != wide else ""
-    )
 
 
 def _parsed(unit: str) -> tuple[float, str] | None:

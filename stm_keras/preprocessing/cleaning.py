@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from stm_keras.errors import InputError
 from stm_keras.io.channels import quantity
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.recording import ReadOptions, Recording
 from stm_keras.io.selection import select_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.drift import register
 
 Level = Literal["none", "plane", "quadratic", "lines", "line-differences"]

@@ -18,7 +18,7 @@ from scipy import ndimage, signal
 from skimage.registration import phase_cross_correlation
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 
 _TAPER = 0.25  # share of a window that falls off
 _PAIRS_APART = (1, 2, 4, 8, 16)

@@ -8,10 +8,9 @@ import numpy as np
 
 from stm_keras.bound_states import find_bound_states
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
-from stm_keras.io.resampling import resample
 from stm_keras.io.sets import check_frame, read_stack
+from stm_keras.maps import ConductanceMaps, resample
 from stm_keras.preprocessing.preparation import level, network_pixel_nm
 from stm_keras.qpi.dispersion import ring_wave_numbers
 from stm_keras.simulation.scattering import check_sampling

@@ -9,9 +9,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.cropping import Region, crop, keep_biases
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.resampling import resample, with_square_pixels
+from stm_keras.maps import (
+    ConductanceMaps,
+    Region,
+    crop,
+    keep_biases,
+    resample,
+    with_square_pixels,
+)
 from stm_keras.preprocessing.cleaning import CleaningOptions, Level, clean
 from stm_keras.qpi.dispersion import ring_wave_numbers, visible_rings
 from stm_keras.surfaces import surface

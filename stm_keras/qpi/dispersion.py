@@ -16,7 +16,7 @@ from scipy.stats import theilslopes
 
 from stm_keras import surfaces
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.qpi.ring import UNMODELLED, Ring, measure_ring
 from stm_keras.surfaces import SURFACES, Surface
 from stm_keras.units import WAVE_NUMBER_PER_NM_PER_SQRT_EV

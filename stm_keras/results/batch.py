@@ -15,11 +15,10 @@ from stm_keras.detections import Detections, warnings_in
 from stm_keras.detector import Detector, check_size, kind_of, load_detector
 from stm_keras.errors import InputError
 from stm_keras.io.channels import Quantity, quantity
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import ReadOptions, printable
 from stm_keras.io.sets import expand, read_stack
-from stm_keras.io.units import height_by_width
+from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import read_card
 from stm_keras.preprocessing.merged import merged_biases
 from stm_keras.preprocessing.preparation import (
@@ -34,6 +33,7 @@ from stm_keras.system import (
     no_progress,
     writable_directory,
 )
+from stm_keras.units import height_by_width
 
 FILE = "summary.csv"
 OK = "ok"

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 import stm_keras
 from stm_keras.detections import Detections
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.results.exports import ALL, EXPORTS, Export
 from stm_keras.system import writable_directory
 

@@ -12,7 +12,7 @@ from stm_keras.detector import (
     load_detector,
 )
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.scoring import Score, score_positions
 from stm_keras.simulation.scene import Scene

@@ -8,9 +8,9 @@ import numpy as np
 
 from stm_keras import surfaces
 from stm_keras.detections import read_positions
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.recording import ReadOptions
 from stm_keras.io.sets import read_stack
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 from stm_keras.units import WAVE_NUMBER_PER_NM_PER_SQRT_EV
 from stm_keras.waves.dispersion import wave_dispersion

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.waves.fit import WaveOptions, scan_q, spaced, started
 from stm_keras.waves.iteration import finish, iterate
 from stm_keras.waves.prepared import prepare

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.qpi.ring import measure_ring
 from stm_keras.waves.iteration import Fit, Result, each, finish, iterate
 from stm_keras.waves.masks import narrowest_nm

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.waves.masks import core_radii, outside_cores
 from stm_keras.waves.model import distances
 from stm_keras.waves.normal import Scene

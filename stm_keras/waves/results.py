@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.qpi.dispersion import Dispersion
 from stm_keras.system import atomic_file, writable_directory
 from stm_keras.waves.fit import WaveFit

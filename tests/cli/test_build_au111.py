@@ -7,7 +7,7 @@ import pytest
 
 from cli.main import main
 from stm_keras.io.arrays import write_npz
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 
 
 @pytest.fixture

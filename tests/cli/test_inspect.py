@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from stm_keras.errors import InputError
 from stm_keras.io.arrays import write_npz
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.simulation.virtual_experiment import (
     VirtualConfig,
     simulate_virtual,

@@ -12,7 +12,7 @@ from data_builders.building import build, named_config
 from stm_keras.detections import match
 from stm_keras.errors import InputError
 from stm_keras.io.arrays import write_npz
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.measured import paper_rings
 from stm_keras.training.datasets import load_virtual, open_prepared
 from stm_keras.training.experiment import experiment_tiles

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 
 SEED_BASE = 910_000
 """First number of every seed here. Data sets are built from the seeds that

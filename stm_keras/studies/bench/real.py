@@ -16,8 +16,8 @@ from scipy.spatial.distance import cdist
 
 from stm_keras.detections import read_positions
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 from stm_keras.preprocessing.preparation import to_network_pixel
 from stm_keras.qpi.dispersion import given_q

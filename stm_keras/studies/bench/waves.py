@@ -21,8 +21,8 @@ from scipy.spatial.distance import cdist
 
 from stm_keras.detections import read_positions
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 from stm_keras.simulation.instrument import power_law_fields
 from stm_keras.simulation.scattering import ldos, t_amplitude

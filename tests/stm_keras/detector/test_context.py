@@ -7,7 +7,7 @@ import tensorflow as tf
 from stm_keras.detector import ContextDetector
 from stm_keras.detector.context import _doubts
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, ProbabilitySelection
 from stm_keras.preprocessing.preparation import (
     PredictOptions,

@@ -8,8 +8,7 @@ import tensorflow as tf
 from stm_keras.detections import read_positions
 from stm_keras.detector import Wang2020Detector, load_detector
 from stm_keras.errors import InputError
-from stm_keras.io.cropping import Region
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps, Region
 from stm_keras.models.card import ModelCard, ScoreSelection
 from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import PredictOptions

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from stm_keras.inspection.spots import MOST_Q_PER_NM, ring_or_spots
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.inspection.inspect import MOST_Q_PER_NM, ring_or_spots
 from stm_keras.io.reader import read_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import level
 from stm_keras.qpi.ring import measure_ring
 from stm_keras.simulation.virtual_experiment import (

@@ -10,9 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from stm_keras.errors import InputError
 from stm_keras.io.arrays import write_npz
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.placement import Placement
 from stm_keras.io.reader import open_recording, read_maps
+from stm_keras.maps import ConductanceMaps, Placement
 
 _SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=5)
 _VALUES = st.floats(-1e6, 1e6, width=32) | st.just(float("nan"))

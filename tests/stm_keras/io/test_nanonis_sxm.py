@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import open_recording, read_maps
+from stm_keras.maps import ConductanceMaps
 
 WAYS = ("forward", "backward")
 

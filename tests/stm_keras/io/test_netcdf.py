@@ -7,9 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.placement import Placement
 from stm_keras.io.reader import open_recording, read_maps
+from stm_keras.maps import ConductanceMaps, Placement
 
 xr = pytest.importorskip("xarray", reason="the extra netcdf is not installed")
 zarr = pytest.importorskip("zarr")

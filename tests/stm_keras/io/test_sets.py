@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
 from stm_keras.io.arrays import write_npz
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.placement import Placement
 from stm_keras.io.recording import ReadOptions
 from stm_keras.io.sets import expand, joined, read_stack
+from stm_keras.maps import ConductanceMaps, Placement
 
 
 @pytest.fixture

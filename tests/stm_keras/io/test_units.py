@@ -2,14 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stm_keras.io.units import (
-    finite_number,
-    height_by_width,
-    is_unit,
-    nm_per,
-    to_si,
-    volts_per,
-)
+from stm_keras.io.units import finite_number, is_unit, nm_per, to_si, volts_per
+from stm_keras.units import height_by_width
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import mask_bad_lines
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 
 _NOTHING = CleaningOptions(level="none", mask_lines=False)

@@ -8,7 +8,7 @@ import pytest
 from stm_keras.detections import match
 from stm_keras.errors import InputError
 from stm_keras.io.arrays import write_npz
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.measured import paper_rings, read_experiment
 from stm_keras.simulation.virtual_experiment import (
     VirtualConfig,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import divide_by_i_over_v, normalise_each
 
 _BIAS = np.array([-0.2, 0.1, 0.3])

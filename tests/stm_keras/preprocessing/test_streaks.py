@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import level_plane, mask_streaks
 
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import correct_tip_jumps, find_tip_jumps
 
 

@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 
 from stm_keras.detections import Detections, Search
-from stm_keras.io.cropping import crop
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.placement import Placement
+from stm_keras.maps import ConductanceMaps, Placement, crop
 from stm_keras.preprocessing.preparation import PredictOptions
 
 POSITIONS = np.array([[12.25, 30.5], [5.0, 8.75], [33.125, 16.0]])

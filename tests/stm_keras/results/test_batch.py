@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from stm_keras.detector import Wang2020Detector
 from stm_keras.errors import InputError
-from stm_keras.io.cropping import Region
 from stm_keras.io.recording import ReadOptions
+from stm_keras.maps import Region
 from stm_keras.models.card import ModelCard, ScoreSelection
 from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import PredictOptions

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.simulation.instrument import power_law_fields
 from stm_keras.simulation.scattering import Scatterers, ldos, t_amplitude
 from stm_keras.simulation.scene import draw_positions

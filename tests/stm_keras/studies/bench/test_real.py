@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps
 from stm_keras.studies.bench.cases import CaseId, Role
 from stm_keras.studies.bench.command import all_cells
 from stm_keras.studies.bench.real import (

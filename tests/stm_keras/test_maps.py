@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps, finite_or_nan
-from stm_keras.io.placement import Placement
+from stm_keras.maps import ConductanceMaps, Placement, finite_or_nan
 
 
 def _maps(n_maps=3, height=4, width=5, **changes):

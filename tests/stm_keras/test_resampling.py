@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.resampling import (
+from stm_keras.maps import (
+    ConductanceMaps,
     is_square,
     resample,
     with_square_pixels,

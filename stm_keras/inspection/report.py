@@ -1,18 +1,30 @@
 """An inspected file on one screen."""
 
+import dataclasses
+import json
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stm_keras.inspection.inspect import FileReport, MapReport
-from stm_keras.inspection.surfaces import KnownSurfaces
+from stm_keras import surfaces
+from stm_keras.errors import InputError
+from stm_keras.inspection.inspect import (
+    FileReport,
+    KnownSurfaces,
+    MapReport,
+    inspect_file,
+    joint_surfaces,
+)
 from stm_keras.io.channels import quantity
-from stm_keras.io.recording import Channel
-from stm_keras.io.units import height_by_width
+from stm_keras.io.recording import Channel, ReadOptions
+from stm_keras.io.sets import expand
 from stm_keras.qpi.dispersion import Deviation, n_biases
+from stm_keras.system import atomic_file, writable_directory
+from stm_keras.units import height_by_width
 
 _LABEL = 14
 _WIDTH = 79
@@ -205,3 +217,189 @@ def _field(label: str, text: str) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def as_json(
+    reports: Sequence[FileReport], together: KnownSurfaces | None
+) -> dict[str, Any]:
+    """Everything that was found, of plain types.
+
+    Args:
+        reports: of the files.
+        together: of all files.
+
+    Returns:
+        Keys `files` and `together` (None where files with rings are fewer
+        than two). What is unknown is None.
+    """
+    return {
+        "files": [_file(report) for report in reports],
+        "together": _surfaces(together),
+    }
+
+
+def _file(report: FileReport) -> dict[str, Any]:
+    recording, selection = report.recording, report.selection
+    place = recording.placement
+    return {
+        "source": recording.source,
+        "format": recording.format,
+        "metadata": dict(recording.metadata),
+        "notes": list(recording.notes),
+        "shape_px": list(recording.shape),
+        "extent_nm": None if report.extent_nm is None else [*report.extent_nm],
+        "pixel_nm": None if report.pixel_nm is None else [*report.pixel_nm],
+        "centre_nm": None if place is None else [*place.centre_nm],
+        "angle_deg": None if place is None else place.angle_deg,
+        "channels": [
+            {
+                "name": channel.name,
+                "unit": channel.unit,
+                "direction": channel.direction,
+                "quantity": quantity(channel.name, channel.unit),
+                "n_maps": len(channel.bias_v),
+                "sweep": channel.sweep,
+                "lock_in_off": channel.lock_in_off,
+                "note": channel.note,
+            }
+            for channel in recording.channels
+        ],
+        "selected": None
+        if selection is None
+        else {
+            "name": selection.channel.name,
+            "direction": selection.channel.direction,
+            "differentiated": selection.derive,
+            "reason": selection.reason,
+        },
+        "maps": [_map(one) for one in report.maps],
+        "surfaces": _surfaces(report.surfaces),
+        "warnings": list(report.warnings),
+    }
+
+
+def _map(one: MapReport) -> dict[str, Any]:
+    ring = one.ring
+    return {
+        "index": one.index,
+        "bias_v": _number(one.bias_v),
+        "fault": one.fault or None,
+        "bad_lines": one.bad_lines or None,
+        "no_waves": one.spots or None,
+        "ring": None
+        if ring is None
+        else {
+            "q_per_nm": ring.q_per_nm,
+            "q_sigma_per_nm": ring.q_sigma,
+            "prominence_sigma": ring.prominence,
+            "contrast": ring.contrast,
+        },
+    }
+
+
+def _surfaces(about: KnownSurfaces | None) -> dict[str, Any] | None:
+    if about is None:
+        return None
+    fit = about.dispersion
+    first = about.suggested
+    return {
+        "k_of_v": None if fit is None else dataclasses.asdict(fit),
+        "no_fit": about.no_fit or None,
+        "deviations": [_deviation(d) for d in about.deviations],
+        "asked": None if about.asked is None else _deviation(about.asked),
+        "suggested": None if first is None else first.name,
+    }
+
+
+def _deviation(deviation: Deviation) -> dict[str, Any]:
+    return {
+        "surface": deviation.name,
+        "relative": _number(deviation.relative),
+        "relative_sigma": _number(deviation.relative_sigma),
+        "typical": _number(deviation.typical),
+        "rings_below_edge": deviation.n_below_edge,
+        "fits": deviation.fits,
+    }
+
+
+def _number(value: float) -> float | None:
+    """A number, None where it is none: JSON knows no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def inspect_files(
+    paths: Sequence[Path],
+    read: ReadOptions,
+    *,
+    surface: str | None = None,
+    out: Path | None = None,
+    json_path: Path | None = None,
+) -> Iterator[str]:
+    """Inspect files one by one, and what they say together.
+
+    Args:
+        paths: files and folders.
+        read: how to read them.
+        surface: a key of `SURFACES` to check the rings against.
+        out: directory for a picture of each file; None for none.
+        json_path: file for the reports; None for none.
+
+    Yields:
+        Lines for the user.
+
+    Raises:
+        InputError: where an option or the only file cannot be used; of
+            several files, once the others are reported.
+    """
+    if surface is not None:
+        surfaces.surface(surface)
+    files, notes = expand(paths)
+    if out is not None:
+        out = writable_directory(out)
+    yield from notes
+    reports, failed = list[FileReport](), list[InputError]()
+    for number, path in enumerate(files):
+        try:
+            report = inspect_file(path, read, surface)
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            failed.append(error)
+            yield f"not read: {error}"
+            continue
+        reports.append(report)
+        if number:
+            yield ""
+        yield from report_lines(report)
+        if out is not None:
+            yield from _picture(report, out)
+    together = joint_surfaces(reports, surface)
+    if together is not None:
+        yield ""
+        yield f"All {len(reports)} files together, if of one sample:"
+        yield from surface_lines(together)
+    if json_path is not None:
+        write_json(json_path, as_json(reports, together))
+        yield f"report: {json_path}"
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(files)} files could not be read: see "
+            "above. Leave them out or copy them again."
+        )
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a report; see `report_json.as_json`."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _picture(report: FileReport, out: Path) -> Iterator[str]:
+    # matplotlib takes as long to load as all the rest.
+    from stm_keras.inspection.picture import plot_report
+
+    # With its suffix: a.sxm and a.npz have a picture each.
+    path = out / f"{Path(report.recording.source).name}.inspect.png"
+    with atomic_file(path) as temporary:
+        drawn = plot_report(temporary, report)
+    yield f"  {'picture':14} {path if drawn else 'nothing to draw'}"

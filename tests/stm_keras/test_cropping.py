@@ -4,9 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
-from stm_keras.io.cropping import Region, crop, keep_biases
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.placement import Placement
+from stm_keras.maps import ConductanceMaps, Placement, Region, crop, keep_biases
 
 
 def frame(shape=(2, 12, 20), extent=(6.0, 30.0), angle=30.0):
