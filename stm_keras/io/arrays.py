@@ -21,7 +21,7 @@ import numpy as np
 from stm_keras.errors import InputError
 from stm_keras.files import BROKEN_ZIP, atomic_file
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.io.placement import Placement
+from stm_keras.io.placement import Placement, placed
 from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.sidecar import Sidecar, read_sidecar
 from stm_keras.io.units import to_si
@@ -352,9 +352,7 @@ def _placement(
     turn = np.zeros(1) if angle is None else angle.ravel()
     if centre is None or centre.shape != (2,) or turn.size != 1:
         return None
-    if not (np.isfinite(centre).all() and np.isfinite(turn).all()):
-        return None
-    return Placement((float(centre[0]), float(centre[1])), float(turn[0]))
+    return placed(centre.tolist(), float(turn[0]))
 
 
 def _member(

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
-from stm_keras.io.placement import Placement
+from stm_keras.io.placement import Placement, placed
 from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.units import finite_number, height_by_width
 from stm_keras.io.unpacking import unpacking_limit
@@ -196,9 +196,8 @@ def placement(
         return None
     angle = fields.number("Rotation") or 0.0
     x, y = -offsets[0] * _ANGSTROM_NM, offsets[1] * _ANGSTROM_NM
-    if not (math.isfinite(x) and math.isfinite(y)):
-        return None
-    return Placement((x, y), angle).moved(extent_nm[0] / 2, 0.0)
+    of_edge = placed((x, y), angle)
+    return of_edge and of_edge.moved(extent_nm[0] / 2, 0.0)
 
 
 def _plain(name: str) -> str:
