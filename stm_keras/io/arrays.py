@@ -23,7 +23,7 @@ from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.sidecar import Sidecar, read_sidecar
 from stm_keras.io.units import to_si
 from stm_keras.io.unpacking import check_room, unpacking_limit
-from stm_keras.maps import ConductanceMaps, Placement
+from stm_keras.maps import ConductanceMaps, Placement, placed
 from stm_keras.system import BROKEN_ZIP, atomic_file
 
 REAL_KINDS = "fiu"
@@ -351,9 +351,7 @@ def _placement(
     turn = np.zeros(1) if angle is None else angle.ravel()
     if centre is None or centre.shape != (2,) or turn.size != 1:
         return None
-    if not (np.isfinite(centre).all() and np.isfinite(turn).all()):
-        return None
-    return Placement((float(centre[0]), float(centre[1])), float(turn[0]))
+    return placed(centre.tolist(), float(turn[0]))
 
 
 def _member(

@@ -27,7 +27,7 @@ from stm_keras.errors import InputError
 from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.units import finite_number
 from stm_keras.io.unpacking import unpacking_limit
-from stm_keras.maps import Placement
+from stm_keras.maps import Placement, placed
 from stm_keras.units import height_by_width
 
 HEADER_BYTES = 16384  # where there is no mark behind the header
@@ -197,9 +197,8 @@ def placement(
         return None
     angle = fields.number("Rotation") or 0.0
     x, y = -offsets[0] * _ANGSTROM_NM, offsets[1] * _ANGSTROM_NM
-    if not (math.isfinite(x) and math.isfinite(y)):
-        return None
-    return Placement((x, y), angle).moved(extent_nm[0] / 2, 0.0)
+    of_edge = placed((x, y), angle)
+    return of_edge and of_edge.moved(extent_nm[0] / 2, 0.0)
 
 
 def _plain(name: str) -> str:

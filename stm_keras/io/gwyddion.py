@@ -19,7 +19,8 @@ characters, and copies what follows once for every component.
 import math
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +28,16 @@ from numpy.typing import NDArray
 
 from stm_keras.errors import InputError
 from stm_keras.io.axes import (
+    Axis,
     Framed,
     bias_of,
+    framed_array,
     recording_of,
     stacked,
-    title_parts,
 )
-from stm_keras.io.recording import Channel, Direction, Recording, printable
-from stm_keras.io.units import nm_per, to_si, volts_per
-from stm_keras.maps import Placement
+from stm_keras.io.recording import Recording, printable
+from stm_keras.io.units import nm_per, volts_per
+from stm_keras.maps import Placement, placed
 
 MAGIC = b"GWYP"
 _SINGLE = {"b": "<B", "c": "<B", "i": "<i", "q": "<q", "d": "<d"}
@@ -195,20 +197,6 @@ class _Entry:
     masked: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Maps:
-    """Maps of one entry: shape, what they are and where they lie."""
-
-    name: str
-    direction: Direction
-    bias_v: NDArray[np.float64]
-    values: NDArray[np.float64]
-    unit: str
-    extent_nm: tuple[float, float] | None
-    placement: Placement | None
-    entry: _Entry
-
-
 def open_gwy(path: Path) -> Recording:
     """Read a Gwyddion file.
 
@@ -223,12 +211,17 @@ def open_gwy(path: Path) -> Recording:
         InputError: for a damaged or truncated file, or one without images.
         OSError: where the file cannot be read.
     """
-    maps = [_maps(path, entry) for entry in _entries(read_objects(path))]
-    masked = dict.fromkeys(one.name for one in maps if one.entry.masked)
+    entries = _entries(read_objects(path))
+    framed = [_framed(path, entry) for entry in entries]
+    masked = dict.fromkeys(
+        one.channel.name
+        for one, entry in zip(framed, entries, strict=True)
+        if entry.masked
+    )
     return recording_of(
         path,
         "Gwyddion file",
-        stacked([_framed(one) for one in maps]),
+        stacked(framed),
         # A mask is a selection of any purpose, not what was not measured.
         notes=tuple(f"the mask of {name} is not applied" for name in masked),
         none="holds no image and no volume; curve maps, XYZ data and graphs "
@@ -275,8 +268,8 @@ def _steps(log: GwyObject) -> tuple[str, ...]:
     return tuple(names[:_MOST_STEPS])
 
 
-def _maps(path: Path, entry: _Entry) -> _Maps:
-    """Maps of an entry, its sizes checked against its data."""
+def _framed(path: Path, entry: _Entry) -> Framed:
+    """An entry as a channel, its sizes checked against its data."""
     data, volume = entry.data, entry.data.kind == "GwyBrick"
     sides = ("zres", "yres", "xres") if volume else ("yres", "xres")
     shape = tuple(data.count(side) for side in sides)
@@ -287,25 +280,23 @@ def _maps(path: Path, entry: _Entry) -> _Maps:
             f"{path}: {entry.title!r} promises {' x '.join(map(str, shape))} "
             f"points, the file holds {held}. It is damaged: save it again."
         )
-    name, direction, in_title = title_parts(entry.title)
-    factor, unit = to_si(_unit(data, "w" if volume else "z"))
+    axes = [Axis("y", shape[-2]), Axis("x", shape[-1])]
     if volume:
-        bias_v = _sweep_v(data, shape[0])
-    else:
-        known = bias_of(entry.texts)
-        bias_v = np.array([in_title if math.isnan(known) else known])
+        axes.insert(0, Axis("bias", shape[0], _sweep_v(data, shape[0]), "V"))
     extent_nm, placement = _frame(data, volume)
-    values = values.reshape(-1, *shape[-2:])
-    return _Maps(
-        name,
-        direction,
-        bias_v,
-        values if factor == 1 else values * factor,
-        printable(unit),
-        extent_nm,
-        placement,
-        entry,
+    one = framed_array(
+        entry.title,
+        axes,
+        _unit(data, "w" if volume else "z"),
+        partial(values.reshape, shape),
+        bias_v=bias_of(entry.texts),
+        extent_nm=extent_nm,
+        placement=placement,
     )
+    steps = ", ".join(entry.steps)
+    note = f"in Gwyddion: {steps}" if steps else ""
+    channel = replace(one.channel, note=note)
+    return replace(one, channel=channel, metadata=entry.texts)
 
 
 def _unit(data: GwyObject, axis: str) -> str:
@@ -353,22 +344,4 @@ def _frame(
         return (height, width), None
     left, top = data.number("xoff", 0) * right, data.number("yoff", 0) * down
     centre = (left + width / 2, -(top + height / 2))
-    known = all(map(math.isfinite, centre))
-    return (height, width), Placement(centre) if known else None
-
-
-def _framed(maps: _Maps) -> Framed:
-    steps = ", ".join(maps.entry.steps)
-    channel = Channel(
-        maps.name,
-        maps.unit,
-        maps.bias_v,
-        lambda: maps.values,
-        maps.direction,
-        sweep=len(maps.values) >= _SWEEP_POINTS,
-        note=f"in Gwyddion: {steps}" if steps else "",
-    )
-    shape = (maps.values.shape[1], maps.values.shape[2])
-    return Framed(
-        channel, shape, maps.extent_nm, maps.placement, maps.entry.texts
-    )
+    return (height, width), placed(centre)

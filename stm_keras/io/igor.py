@@ -19,8 +19,7 @@ import math
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +29,14 @@ from stm_keras.errors import InputError
 from stm_keras.io.axes import (
     Axis,
     Framed,
-    Layout,
     NotMapsError,
     bias_of,
-    layout_of,
+    framed_array,
     recording_of,
-    title_parts,
 )
 from stm_keras.io.channels import channel_key
-from stm_keras.io.recording import Channel, Recording, printable
-from stm_keras.io.units import NM_PER_M, finite_number, scaled, to_si, volts_per
-from stm_keras.maps import Placement
+from stm_keras.io.recording import Recording, printable
+from stm_keras.io.units import NM_PER_M, finite_number, volts_per
 
 _DIMENSIONS = 4
 _FILE_HEADER, _WAVE_HEADER = 64, 320  # of version 5 [byte]
@@ -242,31 +238,22 @@ def open_ibw(path: Path) -> Recording:
     layers = wave.values.shape[-1]
     in_layers = len(labels) == layers and any(labels)
     axes = _axes(wave)[: -1 if in_layers else None]
+    chosen = [(wave.name, wave.values)]
+    if in_layers:
+        chosen = [
+            (labels[i] or f"Layer {i}", wave.values[..., i])
+            for i in range(layers)
+        ]
     try:
-        layout = layout_of(axes)
+        framed = [
+            _framed(title, values, axes, wave, notes)
+            for title, values in chosen
+        ]
     except NotMapsError as error:
         raise InputError(
             f"{path}: the wave {error}. Maps are waves of x, y and, for "
             "several, the bias with the unit V, or layers with labels."
         ) from error
-    extent_nm = layout.extent_nm or _asylum_extent_nm(notes)
-    chosen = (
-        [
-            (labels[i] or f"Layer {i}", wave.values[..., i])
-            for i in range(layers)
-        ]
-        if in_layers
-        else [(wave.name, wave.values)]
-    )
-    framed = [
-        Framed(
-            _channel(name, values, layout, wave, notes),
-            layout.shape,
-            extent_nm,
-            _placement(wave, layout),
-        )
-        for name, values in chosen
-    ]
     return recording_of(path, "wave from Igor", framed, metadata=notes)
 
 
@@ -286,37 +273,30 @@ def _axes(wave: Wave) -> list[Axis]:
     ]
 
 
-def _channel(
+def _framed(
     title: str,
     values: NDArray[np.floating],
-    layout: Layout,
+    axes: Sequence[Axis],
     wave: Wave,
     notes: dict[str, str],
-) -> Channel:
-    name, direction, in_title = title_parts(printable(title))
-    unit = next(
-        (u for pattern, u in _UNITS if pattern.match(channel_key(name))), ""
+) -> Framed:
+    key = channel_key(title)
+    units = [unit for pattern, unit in _UNITS if pattern.match(key)]
+    labelled = title != wave.name and units
+    one = framed_array(
+        title,
+        axes,
+        units[0] if labelled else wave.data_unit,
+        lambda: values,
+        bias_v=bias_of(notes),
     )
-    labelled = title != wave.name
-    factor, unit = to_si((unit if labelled else "") or wave.data_unit)
-    bias_v = layout.bias_v
-    if bias_v.size == 1 and np.isnan(bias_v).all():
-        known = bias_of(notes)
-        bias_v = np.array([in_title if np.isnan(known) else known])
-    return Channel(
-        name,
-        printable(unit),
-        bias_v,
-        partial(_load, values, layout, factor),
-        direction,
-        sweep=bias_v.size >= _SWEEP_POINTS,
+    # Axes that begin at 0 do not tell where the frame lies.
+    begins = any(first for _, first in wave.scales[:2])
+    return replace(
+        one,
+        extent_nm=one.extent_nm or _asylum_extent_nm(notes),
+        placement=one.placement if begins else None,
     )
-
-
-def _load(
-    values: NDArray[np.floating], layout: Layout, factor: float
-) -> NDArray[np.floating]:
-    return scaled(layout.arranged(values), factor)
 
 
 def _notes(text: str) -> dict[str, str]:
@@ -335,11 +315,3 @@ def _asylum_extent_nm(notes: dict[str, str]) -> tuple[float, float] | None:
     if slow is None or fast is None or min(slow, fast) <= 0:
         return None
     return slow * NM_PER_M, fast * NM_PER_M
-
-
-def _placement(wave: Wave, layout: Layout) -> Placement | None:
-    """Where the frame lies; axes that begin at 0 do not tell."""
-    firsts: Sequence[float] = [first for _, first in wave.scales[:2]]
-    if layout.centre_nm is None or not any(firsts):
-        return None
-    return Placement(layout.centre_nm)

@@ -29,7 +29,7 @@ from typing import IO
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.recording import printable
+from stm_keras.io.recording import printable, read_exactly
 from stm_keras.io.unpacking import unpacking_limit
 
 MAX_VARIABLES = 1000
@@ -134,11 +134,7 @@ def _read_4(
     path: Path, start: int, dtype: np.dtype, shape: tuple[int, int]
 ) -> np.ndarray:
     n_bytes = shape[0] * shape[1] * dtype.itemsize
-    with path.open("rb") as file:
-        file.seek(start)
-        content = file.read(n_bytes)
-    if len(content) != n_bytes:
-        raise damaged(path, "cut short while it was read")
+    content = read_exactly(path, start, n_bytes)
     return np.frombuffer(content, dtype).reshape(shape, order="F")
 
 

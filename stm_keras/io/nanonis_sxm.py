@@ -38,6 +38,7 @@ from stm_keras.io.recording import (
     Recording,
     as_seen,
     printable,
+    read_exactly,
 )
 from stm_keras.io.units import NM_PER_M, finite_number, to_si
 from stm_keras.maps import Placement, checked_extent, placed
@@ -484,11 +485,7 @@ def _read_image(path: Path, header: ScanHeader, block: int) -> np.ndarray:
     """One image in the order of acquisition, [H, W]."""
     rows, columns = header.shape
     size = rows * columns * SAMPLE_BYTES
-    with path.open("rb") as file:
-        file.seek(header.data_start + block * size)
-        content = file.read(size)
-    if len(content) != size:
-        raise InputError(f"{path}: cut short while it was read. Try again.")
+    content = read_exactly(path, header.data_start + block * size, size)
     return np.frombuffer(content, header.dtype).reshape(rows, columns)
 
 

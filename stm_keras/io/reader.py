@@ -80,12 +80,7 @@ FORMATS: tuple[Format, ...] = (
         (b":NANONIS_VERSION:",),
         "nanonis_sxm:open_sxm",
     ),
-    Format(
-        "Nanonis grid",
-        (".3ds",),
-        (b"Grid dim",),
-        "nanonis_3ds:open_3ds",
-    ),
+    Format("Nanonis grid", (".3ds",), (b"Grid dim",), "nanonis_3ds:open_3ds"),
     Format(
         "RHK SM4",
         (".sm4",),
@@ -98,19 +93,11 @@ FORMATS: tuple[Format, ...] = (
         (b"[Paramco32]", b"[Paramet32]", b"[Parameter]"),
         "createc:open_dat",
     ),
-    Format(
-        "Omicron Matrix",
-        ("_mtrx",),
-        (b"ONTMATRX",),
-        "matrix:open_mtrx",
-    ),
+    Format("Omicron Matrix", ("_mtrx",), (b"ONTMATRX",), "matrix:open_mtrx"),
     Format("Gwyddion", (".gwy",), (b"GWYP",), "gwyddion:open_gwy"),
     Format("Igor wave", (".ibw",), (), "igor:open_ibw"),
     Format(
-        "NetCDF",
-        (".nc", ".nc4", ".cdf"),
-        (_HDF5, b"CDF"),
-        "netcdf:open_netcdf",
+        "NetCDF", (".nc", ".nc4", ".cdf"), (_HDF5, b"CDF"), "netcdf:open_netcdf"
     ),
     Format("MATLAB", (".mat",), (_HDF5, b"MATLAB"), "matlab:open_mat"),
     Format("MATLAB 4", (".mat",), (), "matlab:open_mat"),
@@ -141,12 +128,7 @@ FORMATS: tuple[Format, ...] = (
         "zarr_stores:open_zarr",
         "zarr",
     ),
-    Format(
-        "NumPy archive",
-        (".npz",),
-        (b"PK\x03\x04",),
-        "arrays:open_npz",
-    ),
+    Format("NumPy archive", (".npz",), (b"PK\x03\x04",), "arrays:open_npz"),
     Format("NumPy array", (".npy",), (b"\x93NUMPY",), "arrays:open_npy"),
 )
 

@@ -7,6 +7,7 @@ of them becomes `ConductanceMaps` is decided in one place for all formats,
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -142,6 +143,21 @@ class Recording:
 def printable(text: str) -> str:
     """Text without control characters, which would reach the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def read_exactly(path: Path, offset: int, size: int) -> bytes:
+    """So many bytes of a file from an offset on.
+
+    Raises:
+        InputError: where the file holds fewer, though its header was checked.
+        OSError: where it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        content = file.read(size)
+    if len(content) != size:
+        raise InputError(f"{path}: cut short while it was read. Try again.")
+    return content
 
 
 def as_seen(

@@ -29,9 +29,10 @@ from stm_keras.io.recording import (
     Recording,
     as_seen,
     printable,
+    read_exactly,
 )
 from stm_keras.io.rhk_pages import IMAGE, Page, page_bias_v, read_pages, si_unit
-from stm_keras.maps import Placement
+from stm_keras.maps import Placement, placed
 
 _PAGE_NAMES = {1: "Topography", 2: "Current", 3: "Aux"}
 _VERTICAL = "the fast scan ran up and down"
@@ -89,23 +90,16 @@ def _read_images(path: Path, pages: tuple[Page, ...]) -> NDArray[np.float32]:
     """Images as seen, in SI units: float32 [V, H, W]."""
     shape = pages[0].rows, pages[0].columns
     stack = np.empty((len(pages), *shape), dtype=np.float32)
-    with path.open("rb") as file:
-        for image, page in zip(stack, pages, strict=True):
-            file.seek(page.data_offset)
-            content = file.read(image.nbytes)
-            if len(content) != image.nbytes:
-                raise InputError(f"{path}: cut short while it was read.")
-            counts = np.frombuffer(content, "<i4").reshape(shape)
-            _, factor = si_unit(page.texts["z units"])
-            with np.errstate(over="ignore", invalid="ignore"):
-                np.multiply(counts, page.scales[2] * factor, out=image)
-                image += np.float32(page.offsets[2] * factor)
-            image[_n_lines(page) :] = np.nan
-            image[:] = as_seen(
-                image.copy(),
-                upwards=page.scales[1] > 0,
-                backward=page.scales[0] < 0,
-            )
+    for image, page in zip(stack, pages, strict=True):
+        content = read_exactly(path, page.data_offset, image.nbytes)
+        counts = np.frombuffer(content, "<i4").reshape(shape)
+        _, factor = si_unit(page.texts["z units"])
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.multiply(counts, page.scales[2] * factor, out=image)
+            image += np.float32(page.offsets[2] * factor)
+        image[_n_lines(page) :] = np.nan
+        upwards, backward = page.scales[1] > 0, page.scales[0] < 0
+        image[:] = as_seen(image.copy(), upwards=upwards, backward=backward)
     return stack
 
 
@@ -147,9 +141,7 @@ def page_placement(page: Page) -> Placement | None:
     _, of_x = si_unit(page.texts["x units"] or "m")
     _, of_y = si_unit(page.texts["y units"] or "m")
     centre = page.offsets[0] * of_x * 1e9, page.offsets[1] * of_y * 1e9
-    if not all(map(math.isfinite, (*centre, page.angle_deg))):
-        return None
-    return Placement(centre, page.angle_deg)
+    return placed(centre, page.angle_deg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +239,9 @@ def _places_nm(path: Path, page: Page) -> NDArray[np.float64] | None:
     """X and y of each spectrum [nm], [n, 2]; None where they are not kept."""
     if not page.positions_offset or page.rows < 4:
         return None
-    content = _samples(path, page.positions_offset, page.rows * _N_POSITION)
+    content = read_exactly(
+        path, page.positions_offset, 4 * page.rows * _N_POSITION
+    )
     numbers = np.frombuffer(content, "<f4").reshape(-1, _N_POSITION)
     places = numbers[:, 1:3].astype(np.float64) * 1e9
     return places if np.isfinite(places).all() else None
@@ -308,7 +302,7 @@ def _read_sweeps(
     path: Path, page: Page, grid: Grid, start: int, step: int
 ) -> NDArray[np.float32]:
     """The sweeps of one direction in SI units: float32 [V, H, W]."""
-    content = _samples(path, page.data_offset, page.rows * page.columns)
+    content = read_exactly(path, page.data_offset, 4 * page.rows * page.columns)
     n = len(grid.rows)
     counts = np.frombuffer(content, "<i4").reshape(page.rows, page.columns)
     counts = counts[: n * grid.repeats].reshape(n, grid.repeats, page.columns)
@@ -320,16 +314,6 @@ def _read_sweeps(
             values = sweeps.mean(axis=0) * scale + offset
             maps[:, grid.rows[place], grid.columns[place]] = values
     return maps
-
-
-def _samples(path: Path, offset: int, n_samples: int) -> bytes:
-    size = 4 * n_samples
-    with path.open("rb") as file:
-        file.seek(offset)
-        content = file.read(size)
-    if len(content) != size:
-        raise InputError(f"{path}: cut short while it was read. Try again.")
-    return content
 
 
 def open_sm4(path: Path) -> Recording:
