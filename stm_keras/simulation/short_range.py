@@ -350,6 +350,8 @@ def add_short_range(
         )
     if decoys is not None:
         maps, places = add_decoys(maps, k, of_decoys, decoys, scale=scale)
-    return scene.with_(
-        maps=maps, decoys=places, bare_spread=spread(maps) or scale
-    )
+    bare = spread(maps)
+    if not len(scene.everywhere):
+        # A lone decoy at the edge is no measure of the noise.
+        bare = max(bare, scale)
+    return scene.with_(maps=maps, decoys=places, bare_spread=bare)

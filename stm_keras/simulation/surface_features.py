@@ -513,16 +513,16 @@ TALL_OBJECTS = Objects(
 
 CLUSTER_OBJECTS = Objects(
     kind=BlobRanges(
-        amplitude=(4.0, 30.0),
+        amplitude=(3.0, 12.0),
         sigma=(0.4, 1.0),
         dispersion=(0.0, 0.3),
         positive_share=0.9,
     ),
     density_per_px=(1e-4, 5e-4),
-    members=(3, 15),
-    member_spread=(0.8, 3.0),
+    members=(3, 12),
+    member_spread=(1.0, 3.0),
 )
-"""Clusters of molecules that hide their own waves."""
+"""Clusters of molecules that hide their own waves, to 60 times as high."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -564,6 +564,10 @@ class AtomicLattice(Feature):
 # --- how the maps were taken ---------------------------------------------
 
 
+_CURRENT: Range = (0.3, 3.0)
+"""Bounds of the current over that of the clean surface."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SetPoint(Feature):
     """Feedback: what is recorded is the LDOS over its integral to a bias.
@@ -573,7 +577,8 @@ class SetPoint(Feature):
     The denominator has waves of its own, which appear in every map: a ghost.
     Where each map is set at its own bias (constant-current dI/dV) it
     disperses with the map; where one bias sets them all it stands still (A.
-    J. Macdonald et al., arXiv:1606.07402).
+    J. Macdonald et al., arXiv:1606.07402). Only the impurities' waves are in
+    the denominator.
 
     Attributes:
         own_bias_share: chance that every map is set at its own bias.
@@ -602,10 +607,9 @@ class SetPoint(Feature):
         place = float(draw(self.set_point, rng))
         common = energies[0] + place * (energies[-1] - energies[0])
         ends = energies if own else np.array([common])
-        # What is no wave (cores, steps) is taken as that of the mean map.
-        rest = (scene.maps - scene.waves).mean(axis=0)
         waves = _mean_waves(scene, energies, fermi, ends, self.n_nodes)
-        current = np.maximum(1 + waves + rest, 0.05)
+        # On an impurity the formulas diverge, a current does not.
+        current = np.clip(1 + waves, *_CURRENT)
         recorded = (1 + scene.maps) / current - 1
         return scene.with_(maps=recorded.astype(np.float32))
 

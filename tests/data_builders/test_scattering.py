@@ -167,7 +167,8 @@ def test_fields_of_real_surfaces_are_stored_with_what_covers_them(tmp_path):
     # A step or a cluster stands out; noise is measured by the rest. Without
     # impurities and all else a field is flat.
     assert max(heights) > 1.5
-    assert np.median([h for h in heights if h]) == pytest.approx(1, abs=0.3)
+    low = np.quantile([h for h in heights if h], 0.2)
+    assert low == pytest.approx(1, abs=0.3)
     stored = load_split(path, "train").element_spec
     assert {"spread", "covered"} <= set(stored)
     batch = next(

@@ -12,9 +12,12 @@ import tensorflow as tf
 
 from stm_keras.simulation.instrument import (
     BackgroundTilt,
+    DoubleTip,
     Drift,
     EnergyResolution,
+    InvertedContrast,
     LineNoise,
+    MainsHum,
     MapGain,
     MissingLines,
     OneOverFNoise,
@@ -41,6 +44,9 @@ PARTS: dict[str, Part] = {
         temperature_k=(20.0, 60.0), bias_v=(0.0, 0.02, 0.05, 0.06)
     ),
     "gain": MapGain(),
+    "double tip": DoubleTip(share=0.7, distance_px=(1, 4)),
+    "hum": MainsHum(amplitude=(0.5, 1.0), periods_per_line=(1, 6)),
+    "inverted": InvertedContrast(share=0.3, share_of_maps=0.3),
     "gaps": MissingLines(share=0.5, width=(0.1, 0.4)),
 }
 

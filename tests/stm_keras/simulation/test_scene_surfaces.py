@@ -221,6 +221,16 @@ def test_every_kind_can_be_simulated_again(name):
         assert len(scene.positions) - len(plain.positions) in (-1, 0, 1)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_can_be_without_impurities_and_of_one_map(name):
+    config = replace(SMALL, n_impurities=0.0, bias_v=(0.01,))
+    scene = simulate_virtual(named_kind(name, config), rng(3))
+    assert scene.maps.shape == (1, 40, 40)
+    assert np.isfinite(scene.maps).all()
+    assert scene.maps.std() > 0
+    assert len(scene.everywhere) == 0
+
+
 def test_noise_does_not_grow_with_terraces():
     plain = simulate_virtual(SMALL, rng(4))
     terraces = simulate_virtual(named_kind("terraces", SMALL), rng(4))

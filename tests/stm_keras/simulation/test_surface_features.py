@@ -235,7 +235,7 @@ def test_elbows_are_where_stripes_turn_and_a_domain_apart():
 
 @pytest.mark.parametrize(
     ("config", "low", "high"),
-    [(NARROW_BLOBS, 5, 16), (TALL_OBJECTS, 10, 60), (CLUSTER_OBJECTS, 4, 30)],
+    [(NARROW_BLOBS, 5, 16), (TALL_OBJECTS, 10, 60), (CLUSTER_OBJECTS, 3, 12)],
 )
 def test_objects_have_their_heights_no_waves_and_a_mask(config, low, high):
     scene = of_impurities([(20.0, 30.0)])
