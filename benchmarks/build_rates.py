@@ -10,7 +10,6 @@ disturb less. Beam's rows are there where its options are given.
 """
 
 import argparse
-import datetime
 import functools
 import importlib
 import io
@@ -23,6 +22,8 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from header import machine
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -122,15 +123,6 @@ def measure(
     print(f"{'bytes a field on disk':30}{size / n_fields:10.0f}")
 
 
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--friedel", type=int, default=4000)
@@ -147,7 +139,7 @@ def main() -> None:
     tfds.disable_progress_bar()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     print(
-        f"{datetime.date.today()}  {processor()}, {os.cpu_count()} cores, "
+        f"{machine()}, "
         f"{memory:.0f} GiB; load before {os.getloadavg()[0]:.1f}; "
         f"seed {arguments.seed}\nPython {platform.python_version()}, "
         f"TFDS {tfds.__version__}"

@@ -2,7 +2,7 @@
 
 One stack after the other through a loaded model. Prints the median of several
 runs, the least and the greatest; the median with what `stmk predict` adds by
-default, the fit of rings, surrogates and the ground; and the largest size
+default, the fit of rings, surrogates and the OOD score; and the largest size
 that the process ever had. The maps show the rings of forty impurities (Eq. 3)
 in white noise, where the fit has most to do. Nothing else should run beside
 it. From the project's folder:
@@ -11,9 +11,7 @@ it. From the project's folder:
 """
 
 import argparse
-import datetime
 import os
-import platform
 import resource
 import statistics
 import time
@@ -21,14 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from detecting import detector
+from header import machine
 
-from stm_keras.finding.by_probability import find_by_probability
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.predict_options import PredictOptions
-from stm_keras.finding.saved_finder import load_finder
+from stm_keras.detector import ContextDetector
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.memory import keep_freed_memory
+from stm_keras.preprocessing.preparation import PredictOptions, PreparedMaps
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
+from stm_keras.system import keep_freed_memory
 
 STACKS = ((1, 80), (4, 80), (16, 80), (32, 80), (126, 80), (1, 512))
 """Numbers of maps, and their sides [px]."""
@@ -45,13 +43,10 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     started = time.perf_counter()
-    finder = load_finder(options.model)
+    finder = detector(options.model)
     loading = time.perf_counter() - started
-    if not isinstance(finder, DetectionFinder):
-        raise SystemExit("cost.py: give a model of the network `context`")
     print(
-        f"{datetime.date.today()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start; "
+        f"{machine()}, load {os.getloadavg()[0]:.1f} at the start; "
         f"{options.runs} runs each, after one that does not count; loaded in "
         f"{loading:.1f} s\n"
     )
@@ -72,7 +67,7 @@ def main() -> None:
 
 
 def seconds(
-    finder: DetectionFinder, n_maps: int, side: int, runs: int
+    finder: ContextDetector, n_maps: int, side: int, runs: int
 ) -> tuple[list[float], list[float]]:
     """What each run of one stack took [s], alone and as `stmk predict`."""
     rng = np.random.default_rng(0)
@@ -90,9 +85,11 @@ def seconds(
         data, np.linspace(-0.2, 0.2, n_maps), (0.3 * side, 0.3 * side)
     )
     options = PredictOptions()
+    q_per_nm = ring / np.mean(maps.pixel_nm)
+    prepared = PreparedMaps((0, 0), maps, maps, maps, q_per_nm)
     return (
         _timed(lambda: finder.detect(data, ring, fit_rings=False), runs),
-        _timed(lambda: find_by_probability(maps, ring, finder, options), runs),
+        _timed(lambda: finder.search(prepared, options), runs),
     )
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.bench.case import Case, Role
-from stm_keras.bench.suites import all_cells
-from stm_keras.finding.detection_finder import DetectionFinder
-from stm_keras.finding.saved_finder import load_finder
+from stm_keras.detector import ContextDetector, load_detector
+from stm_keras.studies.bench.cases import Case, CaseId, Role
+from stm_keras.studies.bench.command import all_cells
 
 SEED = 0
 """Of the bench."""
@@ -46,28 +45,28 @@ def model_options(
     return parser.parse_args()
 
 
-def detector(path: Path) -> DetectionFinder:
+def detector(path: Path) -> ContextDetector:
     """A model of `context`; ends the program where it is another's."""
-    finder = load_finder(path)
-    if not isinstance(finder, DetectionFinder):
+    finder = load_detector(path)
+    if not isinstance(finder, ContextDetector):
         raise SystemExit(f"{path} is no model of the network `context`")
     return finder
 
 
-def sure(
-    finder: DetectionFinder, maps: np.ndarray, ring: np.ndarray
+def selected(
+    finder: ContextDetector, maps: np.ndarray, q: np.ndarray
 ) -> np.ndarray:
-    """Positions of what `stmk predict` would keep, [n, 2]."""
-    found = finder.detect(maps, ring)
+    """Positions of what `stmk predict` would select, [n, 2]."""
+    found = finder.detect(maps, q)
     return found.positions[
         found.probabilities >= finder.least_kept(found.probabilities)
     ]
 
 
-def shown(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Maps and 2k of each [rad/px]."""
-    ring = 2 * case.told_wave_numbers
-    return case.maps.astype(np.float32), ring.astype(np.float32)
+def given(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Maps and q = 2k of each [rad/px]."""
+    q = 2 * case.given_wave_numbers
+    return case.maps.astype(np.float32), q.astype(np.float32)
 
 
 def stacks(
@@ -90,5 +89,5 @@ def stacks(
     cells = {c.label: c for c in all_cells(("eq3", "virtual"), cache=cache)}
     for label in labels:
         count = fields if label.startswith("eq3") else experiments
-        make = cells[label].make
-        yield label, [make(role, SEED, number) for number in range(count)]
+        which = [CaseId(role, SEED, number) for number in range(count)]
+        yield label, [cells[label].make(one) for one in which]

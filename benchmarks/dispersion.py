@@ -9,25 +9,26 @@ numbers are those of docs/inspect.md.
 """
 
 import argparse
-import datetime
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from header import machine
 
-from stm_keras.analysis.dispersion import (
+from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preprocessing.preparation import level
+from stm_keras.qpi.dispersion import (
+    deviations_from_surfaces,
     fit_dispersion,
     n_biases,
     rings_of_frames,
 )
-from stm_keras.analysis.ring import measure_ring
-from stm_keras.analysis.surface_match import deviations_from_surfaces
-from stm_keras.finding.preparation import level
-from stm_keras.io.maps import ConductanceMaps
-from stm_keras.simulation.virtual_config import DIFFICULTIES, VirtualConfig
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.qpi.ring import measure_ring
+from stm_keras.simulation.virtual_experiment import (
+    DIFFICULTIES,
+    VirtualConfig,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_PIXEL_NM
 
 
@@ -122,8 +123,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=40)
     options = parser.parse_args()
     print(
-        f"{datetime.date.today()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; {options.experiments} experiments a line, "
+        f"{machine()}; {options.experiments} experiments a line, "
         f"seed {options.seed}; mean ± spread\n\n"
         "| surface, frame | noise | rings seen | q [%] | z of q | m* [%] "
         "| z of m* | E0 [meV] | z of E0 | named |\n" + 10 * "|---" + "|"

@@ -1,7 +1,7 @@
 """How many impurities of Eq. 3 could any finder tell from the noise?
 
 Samples what the maps of the bench's test fields leave possible, for one who is
-told all but the positions, the amplitudes and the phases: k, the decay, the
+given all but the positions, the amplitudes and the phases: k, the decay, the
 noise, the range of the number and each map's strength. Reversible jumps (P. J.
 Green, Biometrika 82, 711 (1995), DOI 10.1093/biomet/82.4.711) add, remove and
 move impurities; amplitudes are integrated out, as if they were normal (they
@@ -13,24 +13,21 @@ probability of 0.5. From the project's folder, on one thread:
 """
 
 import argparse
-import datetime
 import functools
 import math
 import multiprocessing
 import operator
-import os
-import platform
 
 import numpy as np
+from header import machine
 from scipy.spatial import KDTree
 
-from stm_keras.analysis.metrics import Score, score_positions
-from stm_keras.analysis.pursuit import find_by_pursuit
 from stm_keras.analysis.pursuit_fit import RingFit
-from stm_keras.analysis.ring_model import pixel_grid, rays, ring_columns
-from stm_keras.analysis.ring_template import EQ3
-from stm_keras.bench.case import TOLERANCE_PX, Case, Role
-from stm_keras.bench.eq3 import FIELDS, eq3_cells
+from stm_keras.ring_model import EQ3, pixel_grid, rays, ring_columns
+from stm_keras.scoring import Score, score_positions
+from stm_keras.studies.baselines.pursuit import find_by_pursuit
+from stm_keras.studies.bench.cases import TOLERANCE_PX, Case, CaseId, Role
+from stm_keras.studies.bench.simulated import FIELDS, eq3_cells
 
 SEED = 0
 """Of the bench."""
@@ -49,7 +46,7 @@ class Likelihood:
         assert case.clean is not None
         assert case.sigma is not None
         self._maps = case.maps.reshape(len(case.maps), -1)
-        self._k = case.told_wave_numbers
+        self._k = case.given_wave_numbers
         self._pixels = pixel_grid(case.maps.shape[1:]).astype(np.float32)
         self._noise = case.sigma**2
         fit = RingFit(case.clean.astype(np.float64), self._k, EQ3)
@@ -119,7 +116,7 @@ def sample(
     places = Places(likelihood, size)
     now = list(
         find_by_pursuit(
-            case.maps, case.told_wave_numbers, threshold=3.0
+            case.maps, case.given_wave_numbers, threshold=3.0
         ).positions[:MOST]
     )
     now += [rng.uniform(-0.5, size - 0.5, 2) for _ in range(LEAST - len(now))]
@@ -181,12 +178,12 @@ def likeliest(
     return np.concatenate(places), np.array(shares)
 
 
-def look(
+def test_field(
     eta: str, n_steps: int, number: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places, their probabilities and the truth of a test field."""
     cell = next(cell for cell in eq3_cells() if cell.name == eta)
-    case = cell.make(Role.TEST, SEED, number)
+    case = cell.make(CaseId(Role.TEST, SEED, number))
     draws = sample(case, n_steps, np.random.default_rng(number))
     return *likeliest(draws, case.maps.shape[1]), case.positions
 
@@ -194,7 +191,7 @@ def look(
 def jaccard(
     fields: list[tuple[np.ndarray, np.ndarray, np.ndarray]], least: float
 ) -> float:
-    """Jaccard index of all fields, see `look`, from a probability on."""
+    """Jaccard index of all fields, see `test_field`, from a probability on."""
     scores = (
         score_positions(places[p >= least], truth, tolerance=TOLERANCE_PX)
         for places, p, truth in fields
@@ -209,15 +206,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     print(
-        f"{datetime.date.today()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; {options.fields} test fields, bench's seed "
+        f"{machine()}; {options.fields} test fields, bench's seed "
         f"{SEED}, {options.steps} steps each\n\n"
         "| | Jaccard index, best threshold | at 0.5 |\n|---|---|---|"
     )
     with multiprocessing.Pool(options.processes) as pool:
         for eta in (c.name for c in eq3_cells() if c.name.startswith("eta")):
             fields = pool.map(
-                functools.partial(look, eta, options.steps),
+                functools.partial(test_field, eta, options.steps),
                 range(options.fields),
                 chunksize=1,
             )

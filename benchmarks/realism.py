@@ -23,18 +23,17 @@ import numpy as np
 from realism_figures import draw_au111, draw_samples
 from realism_measures import Sample, measure, rms_between, slope_of
 
-from stm_keras.analysis.positions_file import read_positions
+from stm_keras.detections import read_positions
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
-from stm_keras.simulation.scatterers import Scatterers
-from stm_keras.simulation.scattering import ldos
+from stm_keras.simulation.scattering import Scatterers, ldos
 from stm_keras.simulation.scene import draw_positions, in_frame
-from stm_keras.simulation.virtual_config import (
+from stm_keras.simulation.virtual_experiment import (
     DIFFICULTIES,
     ShortRange,
     VirtualConfig,
+    simulate_virtual,
 )
-from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.surfaces import PAPER_PIXEL_NM
 
 LEAST_DISTANCE_NM = 0.5  # molecules of the Cu(111) files come as near

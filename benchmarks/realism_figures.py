@@ -12,8 +12,11 @@ from realism_measures import Sample
 
 from stm_keras.analysis.baselines import rms_map
 from stm_keras.analysis.reference import find_bound_states
-from stm_keras.simulation.virtual_config import DIFFICULTIES, VirtualConfig
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    DIFFICULTIES,
+    VirtualConfig,
+    simulate_virtual,
+)
 
 COLOURS: dict[str, str] = {
     "real": "k",

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.optimize import curve_fit
 from scipy.stats import theilslopes
 
-from stm_keras.analysis.ring import measure_ring
-from stm_keras.finding.preparation import level
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.preprocessing.preparation import level
+from stm_keras.qpi.ring import measure_ring
 
 PROFILE_NM = (0.9, 4.0)
 """Distances over which the decay is fitted: beyond the core, and where there

@@ -7,15 +7,13 @@ of 80 x 80 px (0.46875 nm a pixel), matched one to one within 1 px.
 """
 
 import argparse
-import datetime
-import os
-import platform
 import time
 
 import numpy as np
+from header import machine
 
-from stm_keras.analysis.metrics import score_positions
 from stm_keras.analysis.reference import find_bound_states
+from stm_keras.scoring import score_positions
 from stm_keras.simulation.bound_states import BoundStateConfig, bound_state_map
 from stm_keras.surfaces import PAPER_PIXEL_NM, PAPER_SIZE_PX
 
@@ -77,8 +75,7 @@ def main() -> None:
     args = parser.parse_args()
     print(
         f"seed {args.seed}, {args.experiments} experiments a line, "
-        f"{datetime.date.today()}, {platform.machine()}, "
-        f"{os.cpu_count()} cores, NumPy {np.__version__}\n"
+        f"{machine()}, NumPy {np.__version__}\n"
     )
     print("| spots | noise | recall | precision | RMSE [px] | CPU s |")
     print("|---|---|---|---|---|---|")

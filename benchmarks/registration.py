@@ -17,16 +17,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from stm_keras.io.cleaning.registration import measure_drift
-from stm_keras.simulation.acquisition import Acquisition
-from stm_keras.simulation.energy_resolution import EnergyResolution
-from stm_keras.simulation.instrument import Drift
+from stm_keras.preprocessing.drift import measure_drift
+from stm_keras.simulation.instrument import Acquisition, Drift, EnergyResolution
 from stm_keras.simulation.ranges import spread
-from stm_keras.simulation.scatterers import Scatterers
-from stm_keras.simulation.scattering import ldos
+from stm_keras.simulation.scattering import Scatterers, ldos
 from stm_keras.simulation.scene import draw_positions
 from stm_keras.simulation.short_range import add_cores
-from stm_keras.simulation.virtual_config import VirtualConfig
+from stm_keras.simulation.virtual_experiment import VirtualConfig
 
 MARGIN_PX = 12
 SIZE_PX = 80

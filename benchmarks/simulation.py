@@ -15,20 +15,17 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
-import datetime
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import scipy
 import transcriptions
+from header import machine
 
-from stm_keras.simulation.scatterers import Scatterers, smooth_phase_shifts
-from stm_keras.simulation.scattering import ldos
-from stm_keras.simulation.scene import draw_positions
-from stm_keras.simulation.superposition import GUARD_RADIUS_PX
+from stm_keras.simulation.scattering import GUARD_RADIUS_PX, Scatterers, ldos
+from stm_keras.simulation.scene import draw_positions, smooth_phase_shifts
 
 SHAPE = (48, 48)
 N_VOLTAGES = 16
@@ -77,18 +74,9 @@ def with_j0_y0(field: Scatterers, k: np.ndarray) -> np.ndarray:
     return plain(field, k, hankel=transcriptions.hankel0_of_real)
 
 
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
 def report(ways: dict[str, list[float]], error: float, seed: int) -> None:
     print(
-        f"{datetime.date.today()}  {processor()}, one thread  seed {seed}\n"
+        f"{machine()}, one thread; seed {seed}\n"
         f"Python {platform.python_version()}, NumPy {np.__version__}, "
         f"SciPy {scipy.__version__}\n"
         f"{SHAPE[0]} x {SHAPE[1]} px, {N_VOLTAGES} voltages, {N_IMPURITIES} "

@@ -9,17 +9,20 @@ on the experiments themselves. Run from the project's folder:
     python benchmarks/surrogates.py --model saved_models/context
 """
 
-import datetime
-import os
-import platform
-
 import numpy as np
-from detecting import SEED, detector, model_options, shown, sure
+from detecting import (
+    SEED,
+    detector,
+    given,
+    model_options,
+    selected,
+)
+from header import machine
 
-from stm_keras.analysis.metrics import score_positions
-from stm_keras.bench.case import Role
-from stm_keras.bench.virtual import virtual_make
-from stm_keras.finding.surrogates import phase_surrogate
+from stm_keras.scoring import score_positions
+from stm_keras.simulation.surrogates import phase_surrogate
+from stm_keras.studies.bench.cases import CaseId, Role
+from stm_keras.studies.bench.simulated import virtual_make
 
 DIFFICULTIES = ("clean", "typical", "hard")
 N_MAPS = (1, 4, 16)
@@ -30,9 +33,8 @@ def main() -> None:
     options = model_options(__doc__, experiments=6, surrogates=5, cached=True)
     finder = detector(options.model)
     print(
-        f"{datetime.date.today()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; {options.experiments} experiments of density "
-        f"{DENSITY}, {options.surrogates} surrogates each, seed {SEED}, "
+        f"{machine()}; {options.experiments} experiments of density {DENSITY}, "
+        f"{options.surrogates} surrogates each, seed {SEED}, "
         f"probability from {finder.threshold:g} on, false-discovery rate "
         f"{finder.false_discovery_rate:g}\n"
     )
@@ -43,15 +45,15 @@ def main() -> None:
             make = virtual_make(DENSITY, difficulty, n_maps, options.cache)
             false, found, true = [], 0, 0
             for number in range(options.experiments):
-                case = make(Role.TEST, SEED, number)
-                maps, ring = shown(case)
+                case = make(CaseId(Role.TEST, SEED, number))
+                maps, q = given(case)
                 score = score_positions(
-                    sure(finder, maps, ring), case.positions, tolerance=1.0
+                    selected(finder, maps, q), case.positions, tolerance=1.0
                 )
                 found += score.true_positives
                 true += score.n_reference
                 own = (
-                    len(sure(finder, phase_surrogate(maps, rng), ring))
+                    len(selected(finder, phase_surrogate(maps, rng), q))
                     for _ in range(options.surrogates)
                 )
                 false.append(sum(own) / options.surrogates)

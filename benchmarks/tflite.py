@@ -9,10 +9,8 @@ the SavedModel itself. Run from the project's folder:
     python benchmarks/tflite.py --model saved_models/context
 """
 
-import datetime
 import importlib
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -25,13 +23,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from detecting import model_options
+from header import machine
 
-from stm_keras.analysis.metrics import Score, score_positions
-from stm_keras.bench.case import Case, Role
-from stm_keras.bench.eq3 import FIELDS, eq3_case
-from stm_keras.bench.virtual import virtual_make
-from stm_keras.export.tflite import PRECISIONS, export_tflite
-from stm_keras.model_card import read_card
+from stm_keras.models.card import read_card
+from stm_keras.models.export import PRECISIONS, export_tflite
+from stm_keras.scoring import Score, score_positions
+from stm_keras.studies.bench.cases import Case, CaseId, Role
+from stm_keras.studies.bench.simulated import FIELDS, eq3_case, virtual_make
 
 Arrays = dict[str, np.ndarray]
 Ask = Callable[[Arrays], Arrays]
@@ -42,26 +40,26 @@ def cases(virtual: int, fields: int) -> dict[str, list[Case]]:
     make = virtual_make("medium", "typical", N_MAPS, None)
     eq3 = partial(eq3_case, FIELDS, "eq3", 0.5)
     return {
-        "Eq. 3, 0.5": [eq3(Role.TEST, SEED, i) for i in range(fields)],
-        "virtual": [make(Role.TEST, SEED, i) for i in range(virtual)],
+        "Eq. 3, 0.5": [eq3(CaseId(Role.TEST, SEED, i)) for i in range(fields)],
+        "virtual": [make(CaseId(Role.TEST, SEED, i)) for i in range(virtual)],
     }
 
 
-def inputs_of(case: Case, told: bool) -> Arrays:
+def inputs_of(case: Case, takes_q: bool) -> Arrays:
     """At a pixel of 1 nm: 2k [rad/nm] is then 2k [rad/px]."""
     named = {
         "maps": case.maps[None].astype(np.float32),
         "pixel_nm": np.ones(1, np.float32),
     }
-    if told:
-        ring = 2 * np.asarray(case.told_wave_numbers)
+    if takes_q:
+        ring = 2 * np.asarray(case.given_wave_numbers)
         named["ring_per_nm"] = ring[None].astype(np.float32)
     return named
 
 
-def score(ask: Ask, own: list[Case], told: bool) -> Score:
+def score(ask: Ask, own: list[Case], takes_q: bool) -> Score:
     def one(case: Case) -> Score:
-        found = ask(inputs_of(case, told))
+        found = ask(inputs_of(case, takes_q))
         count = int(found["count"][0])
         return score_positions(
             found["positions_px"][0, :count], case.positions, tolerance=1.0
@@ -70,8 +68,8 @@ def score(ask: Ask, own: list[Case], told: bool) -> Score:
     return reduce(add, map(one, own))
 
 
-def latency(ask: Ask, case: Case, told: bool) -> float:
-    inputs = inputs_of(case, told)
+def latency(ask: Ask, case: Case, takes_q: bool) -> float:
+    inputs = inputs_of(case, takes_q)
     ask(inputs)
     times = []
     for _ in range(REPEATS):
@@ -105,21 +103,20 @@ def forms(model: Path, scratch: Path) -> Iterator[tuple[str, float, Ask]]:
 
 def main() -> None:
     options = model_options(__doc__, experiments=6, fields=40)
-    told = read_card(options.model).detection is not None
-    shown = cases(options.experiments, options.fields)
+    takes_q = read_card(options.model).detection is not None
+    stacks = cases(options.experiments, options.fields)
     print(
-        f"{datetime.date.today()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; {options.model.name}; {options.fields} fields, "
+        f"{machine()}; {options.model.name}; {options.fields} fields, "
         f"{options.experiments} experiments, seed {SEED}\n"
     )
-    titles = [f"{name}: Jaccard, RMSE [px]" for name in shown]
+    titles = [f"{name}: Jaccard, RMSE [px]" for name in stacks]
     print("| form | MB | " + " | ".join(titles) + " | latency |")
     print("|---" * (len(titles) + 3) + "|")
     with tempfile.TemporaryDirectory() as scratch:
         for name, size, ask in forms(options.model, Path(scratch)):
-            scores = [score(ask, own, told) for own in shown.values()]
+            scores = [score(ask, own, takes_q) for own in stacks.values()]
             cells = " | ".join(f"{s.jaccard:.3f}, {s.rmse:.3f}" for s in scores)
-            seconds = latency(ask, shown["virtual"][0], told)
+            seconds = latency(ask, stacks["virtual"][0], takes_q)
             print(
                 f"| {name} | {size:.2f} | {cells} | {1e3 * seconds:.0f} ms |",
                 flush=True,

@@ -7,6 +7,7 @@ import typer
 
 from cli.options import DEFAULT_MODEL, words
 from cli.quiet import quiet_imports
+from stm_keras.errors import InputError
 
 _OUT = Path("out/bench")
 _QUICK_OUT = Path("out/bench-quick")
@@ -101,7 +102,7 @@ def bench(
         ),
     ] = None,
 ) -> None:
-    """Compare finders on maps that no training and no tuning has seen.
+    """Compare finders on maps that no training and no tuning has had.
 
     Suites: eq3 (the paper's Eq. 3), virtual (Au(111) experiments of three
     difficulties and densities, 1 to 126 maps), mismatch (what differs from
@@ -114,29 +115,32 @@ def bench(
     """
     with quiet_imports():
         import stm_keras.finding.saved_finder  # noqa: F401 (TensorFlow, quietly)
-        from stm_keras.bench.command import BenchCommand, run_command
-        from stm_keras.bench.networks import check_model
-        from stm_keras.bench.real import check_folder
+
+        from stm_keras.studies.bench.command import DEFAULT_SUITES, run_command
+        from stm_keras.studies.bench.finders import Roster, checked_finders
+        from stm_keras.studies.bench.run import BenchOptions
 
     for given, default in ((context, _CONTEXT), (wang2020, _WANG2020)):
-        if given != default:
-            check_model(given)
-    check_folder(real)
-    command = BenchCommand(
-        out=out or (_QUICK_OUT if quick else _OUT),
-        suites=words(suite),
-        cells=cells,
-        finders=words(finders),
+        if given != default and not given.is_dir():
+            raise InputError(f"No such model directory: {given}.")
+    options = BenchOptions(
+        finders=checked_finders(words(finders), quick=quick),
         n_test=_either(maps, _QUICK_MAPS if quick else _MAPS),
         n_tune=_either(tune_maps, _QUICK_TUNE_MAPS if quick else _TUNE_MAPS),
         seed=seed,
-        quick=quick,
         processes=processes,
-        real=real or (_REAL if _REAL.is_dir() else None),
-        models=(("context", context), ("wang2020", wang2020)),
-        cache=cache,
+        roster=Roster((("context", context), ("wang2020", wang2020))),
     )
-    for path in run_command(command, report=typer.echo):
+    for path in run_command(
+        options,
+        out or (_QUICK_OUT if quick else _OUT),
+        suites=words(suite) or DEFAULT_SUITES,
+        cells=cells,
+        quick=quick,
+        real=real or (_REAL if _REAL.is_dir() else None),
+        cache=cache,
+        report=typer.echo,
+    ):
         typer.echo(path)
 
 

@@ -56,7 +56,7 @@ def evaluate(
     stmk evaluate --model saved_models/context --data data/au111/virtual
     """
     with quiet_imports():
-        from stm_keras.evaluation import (
+        from stm_keras.scoring import (
             evaluate_files,
             format_table,
             write_json,
@@ -78,7 +78,7 @@ def evaluate(
                 "positions: a model is scored at 1 px. Leave them out."
             )
         with quiet_imports():
-            from stm_keras.model_evaluation import evaluate_model
+            from stm_keras.training.evaluation import evaluate_model
         rows = evaluate_model(
             model,
             data,

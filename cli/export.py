@@ -44,7 +44,7 @@ def export(
     Example: stmk export --model saved_models/context --format all
     """
     with quiet_imports():
-        from stm_keras.export.model_export import export_in_place, export_model
+        from stm_keras.models.export import export_in_place, export_model
 
     if in_place:
         if out is not None or form == "tflite":

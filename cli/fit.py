@@ -1,8 +1,13 @@
 """`stmk fit`: train a network."""
 
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import typer
 
-from cli.fit_networks import train
 from cli.fit_options import (
     AddBlocks,
     Alpha,
@@ -28,11 +33,15 @@ from cli.fit_options import (
     SurrogateShare,
     Voltages,
 )
-from cli.options import Overwrite, Surface
+from cli.options import Overwrite, Surface, whole_numbers
+from cli.progress import progress_bar
 from cli.quiet import quiet_imports
+from stm_keras.errors import InputError
+from stm_keras.models.card import ModelCard
 
 
 def fit(
+    context: typer.Context,
     data: Data,
     out: Out,
     network: Network = None,
@@ -67,7 +76,140 @@ def fit(
     stmk fit --init saved_models/context --experiment scan.sxm --data
     data/scattering/crowded --steps 200 --learning-rate 0.0003 --out adapted
     """
-    card = train(locals())  # all of the options above, by name
+    card = _train(context.params)  # all of the options above, by name
     with quiet_imports():
-        from stm_keras.fitting.publication import report
+        from stm_keras.training.publication import report
     typer.echo(report(card, out))
+
+
+_AFRESH = ("--resume", "--overwrite")
+"""Not part of the command that makes the model again."""
+
+_OF_ONE = {
+    "wang2020": ("noise", "epochs", "depth", "inner_product"),
+    "context": (
+        "shares",
+        "init",
+        "add_blocks",
+        "steps",
+        "decoder_filters",
+        "surrogate_share",
+        "sizes",
+        "keep",
+    ),
+}
+"""Options that only one of the networks has."""
+
+
+def _train(given: Mapping[str, Any]) -> ModelCard:
+    """Train, test and write the network that was asked for.
+
+    Args:
+        given: the options of `stmk fit`, by their names in Python; None where
+            one was not given.
+
+    Returns:
+        The card of the new model.
+
+    Raises:
+        InputError: for an unknown network, an option of another one, or what
+            the training refuses.
+    """
+    network = given["network"] or ("context" if given["init"] else "wang2020")
+    if network not in _OF_ONE:
+        raise InputError(
+            f"Unknown --network {network!r}. Known: {', '.join(_OF_ONE)}."
+        )
+    for owner, names in _OF_ONE.items():
+        for name in names:
+            if owner != network and given[name] is not None:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is an option of --network "
+                    f"{owner}, and this is {network}: leave it out."
+                )
+    return {"wang2020": _fit_wang2020, "context": _fit_context}[network](given)
+
+
+def _fit_wang2020(given: Mapping[str, Any]) -> ModelCard:
+    batches = _batches(given) | _known(given, "noise")
+    if len(given["data"]) > 1:
+        raise InputError(
+            "wang2020 trains on one data set: give one --data, or "
+            "--network context."
+        )
+    with quiet_imports():
+        from stm_keras.training import fit
+        from stm_keras.training.config import PAPER_ALPHA, Wang2020Config
+        from stm_keras.training.datasets import BatchConfig
+    config = Wang2020Config(
+        data=given["data"][0],
+        **_training(given, PAPER_ALPHA),
+        **_known(given, "epochs"),
+        batches=BatchConfig(**batches),
+        network={"filters": 32, "depth": 2, "inner_product": "pixel"}
+        | _known(given, "filters", "depth", "inner_product"),
+    )
+    return fit(config, **_how(given))
+
+
+def _fit_context(given: Mapping[str, Any]) -> ModelCard:
+    sizes = whole_numbers(given["sizes"], "--sizes")
+    batches = _batches(given) | _known({"sizes_px": sizes}, "sizes_px")
+    added = whole_numbers(given["add_blocks"], "--add-blocks")
+    data = _with_shares(given["data"], given["shares"])
+    with quiet_imports():
+        from stm_keras.training import fit
+        from stm_keras.training.config import PAPER_ALPHA, ContextConfig
+        from stm_keras.training.context_batches import ContextBatchConfig
+    share = given["surrogate_share"]
+    drawn = ContextBatchConfig(**batches)
+    config = ContextConfig(
+        data=data,
+        **_training(given, PAPER_ALPHA),
+        **_known(given, "steps", "init", "keep"),
+        **_known({"added_blocks": added}, "added_blocks"),
+        batches=drawn if share is None else drawn.with_surrogates(share),
+        network=_known(given, "filters", "decoder_filters"),
+    )
+    return fit(config, **_how(given))
+
+
+def _known(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those that were given; the rest take their defaults."""
+    return {name: given[name] for name in names if given[name] is not None}
+
+
+def _training(given: Mapping[str, Any], paper_alpha: float) -> dict[str, Any]:
+    """What the configs of both networks have."""
+    experiment = tuple(given["experiment"] or ())
+    command = [a for a in sys.argv[1:] if a not in _AFRESH]
+    return {
+        "experiment": experiment,
+        "command": shlex.join(["stmk", *command]),
+        **({"alpha": paper_alpha} if experiment else {}),
+        **_known(given, "out", "surface", "alpha", "learning_rate"),
+    }
+
+
+def _batches(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the batches of both networks have."""
+    voltages = whole_numbers(given["voltages"], "--voltages")
+    told = {**given, "voltages": voltages}
+    return _known(told, "batch_size", "voltages", "seed")
+
+
+def _with_shares(
+    data: list[Path], shares: str | None
+) -> tuple[tuple[Path, int], ...]:
+    """Data sets with their shares of the batches."""
+    parts = whole_numbers(shares, "--shares", count=len(data))
+    return tuple(zip(data, parts or (1,) * len(data), strict=True))
+
+
+def _how(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "resume": given["resume"],
+        "overwrite": given["overwrite"],
+        "verbosity": "bar" if sys.stdout.isatty() else "lines",
+        "progress": progress_bar("testing"),
+    }

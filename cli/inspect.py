@@ -60,7 +60,7 @@ def inspect(
     Example: stmk inspect scan.sxm --out looked
     """
     from stm_keras.inspection.files import inspect_files
-    from stm_keras.io.options import ReadOptions
+    from stm_keras.io.recording import ReadOptions
 
     read = ReadOptions(
         channel=channel,

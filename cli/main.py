@@ -21,7 +21,7 @@ from cli import (
 )
 from stm_keras import __version__
 from stm_keras.errors import InputError
-from stm_keras.memory import keep_freed_memory
+from stm_keras.system import keep_freed_memory
 
 app = typer.Typer(
     name="stmk",

@@ -41,8 +41,7 @@ def models(
     stmk models wang2020;
     stmk models --folder mine --verify
     """
-    from stm_keras.stored_models.listing import list_models
-    from stm_keras.stored_models.stored_model import find_models, named_model
+    from stm_keras.models.stored import find_models, list_models, named_model
 
     if name is None:
         found = find_models(folder)
@@ -50,7 +49,7 @@ def models(
     else:
         found = [named_model(name, folder)]
         with quiet_imports():
-            from stm_keras.stored_models.description import describe
+            from stm_keras.models.stored import describe
         lines = describe(found[0])
     for line in lines:
         typer.echo(line)

@@ -22,6 +22,7 @@ from cli.predict_options import (
     FalseDiscoveryRate,
     Files,
     FitRings,
+    GiveQ,
     Level,
     MaskLines,
     MaskRadius,
@@ -34,7 +35,6 @@ from cli.predict_options import (
     Stack,
     Streaks,
     Surrogates,
-    TellRings,
     Threshold,
     Tiling,
     TipJumps,
@@ -67,7 +67,7 @@ def predict(
     threshold: Threshold = None,
     false_discovery_rate: FalseDiscoveryRate = None,
     surrogates: Surrogates = None,
-    tell_rings: TellRings = True,
+    give_q: GiveQ = True,
     fit_rings: FitRings = True,
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
@@ -84,12 +84,12 @@ def predict(
     stmk predict scan.sxm --surface cu111 --rows 0:128 --out top
     """
     with quiet_imports():
-        from stm_keras.finding.file_prediction import FileOptions, predict_files
-        from stm_keras.finding.predict_options import PredictOptions
-        from stm_keras.io.cleaning.cleaning_options import CleaningOptions
         from stm_keras.io.cropping import Region
-        from stm_keras.io.options import ReadOptions
-        from stm_keras.outputs.options import OutputOptions
+        from stm_keras.io.recording import ReadOptions
+        from stm_keras.preprocessing.cleaning import CleaningOptions
+        from stm_keras.preprocessing.preparation import PredictOptions
+        from stm_keras.results.batch import FileOptions, predict_files
+        from stm_keras.results.folder import OutputOptions
     read = ReadOptions(
         channel=channel,
         direction=direction,
@@ -118,7 +118,7 @@ def predict(
             number_range(bias_range, "--bias-range"),
             false_discovery_rate,
             surrogates,
-            tell_rings,
+            give_q,
             fit_rings,
         ),
         OutputOptions(words(export), mask_radius_nm),

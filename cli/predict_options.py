@@ -168,13 +168,13 @@ Surrogates = Annotated[
         show_default=False,
     ),
 ]
-TellRings = Annotated[
+GiveQ = Annotated[
     bool,
     typer.Option(
-        "--tell-rings/--no-tell-rings",
-        help="context: tell the network the wave number of every map. Without, "
-        "it does with the maps alone, for surfaces whose k(V) nobody knows; a "
-        "ring that is seen still sets the pixel.",
+        "--give-q/--no-give-q",
+        help="context: give the network the scattering wave vector q = 2k of "
+        "every map. Without, it does with the maps alone, for surfaces whose "
+        "k(V) is unknown; a visible FFT ring still sets the pixel.",
     ),
 ]
 FitRings = Annotated[

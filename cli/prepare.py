@@ -10,9 +10,9 @@ from cli.predict_options import (
     Bias,
     Direction,
     ExtentNm,
+    GiveQ,
     Level,
     Model,
-    TellRings,
 )
 from cli.quiet import quiet_imports
 
@@ -51,7 +51,7 @@ def prepare(
     extent_nm: ExtentNm = None,
     stack: Stack = False,
     level: Level = "plane",
-    tell_rings: TellRings = True,
+    give_q: GiveQ = True,
 ) -> None:
     """Write what an exported model takes in for a file.
 
@@ -65,11 +65,10 @@ def prepare(
     saved_models/context --out tensors
     """
     with quiet_imports():
-        from stm_keras.finding.file_prediction import FileOptions
-        from stm_keras.finding.predict_options import PredictOptions
-        from stm_keras.finding.tensors import write_tensors
-        from stm_keras.io.cleaning.cleaning_options import CleaningOptions
-        from stm_keras.io.options import ReadOptions
+        from stm_keras.io.recording import ReadOptions
+        from stm_keras.preprocessing.cleaning import CleaningOptions
+        from stm_keras.preprocessing.preparation import PredictOptions
+        from stm_keras.results.batch import FileOptions, write_tensors
     options = FileOptions(
         ReadOptions(
             channel=channel,
@@ -80,7 +79,7 @@ def prepare(
         PredictOptions(
             surface,
             CleaningOptions(level, level != "none"),
-            tell_rings=tell_rings,
+            give_q=give_q,
         ),
         stack=stack,
     )

@@ -10,7 +10,7 @@ from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
 
 if TYPE_CHECKING:
-    from stm_keras.reproduction.fig4 import Study
+    from stm_keras.studies.paper.settings import Study
 
 app = typer.Typer(
     help=(
@@ -84,9 +84,9 @@ def fig4(
     Example: stmk reproduce fig4 --quick
     """
     if compare is not None and only is None:
-        raise InputError("--compare looks at one run: name it with --only.")
+        raise InputError("--compare is for one run: name it with --only.")
     with quiet_imports():
-        from stm_keras.reproduction.fig4 import run_fig4, run_one
+        from stm_keras.studies.paper.fig4 import run_fig4, run_one
     study = _study(quick, runs, epochs)
     out = out or (_QUICK_OUT if quick else _OUT)
     if only is None:
@@ -127,7 +127,7 @@ def fig3(
     Example: stmk reproduce fig3 --run both:0 --quick
     """
     with quiet_imports():
-        from stm_keras.reproduction.fig3 import run_fig3
+        from stm_keras.studies.paper.fig3 import run_fig3
     path = run_fig3(
         _study(quick, runs, epochs),
         out or (_QUICK_OUT if quick else _OUT),
@@ -165,7 +165,7 @@ def sweep(
     Example: stmk reproduce sweep --over alpha
     """
     with quiet_imports():
-        from stm_keras.reproduction.sweeps import run_sweep
+        from stm_keras.studies.paper.sweeps import run_sweep
     for path in run_sweep(
         over,
         out,
@@ -179,7 +179,7 @@ def sweep(
 
 
 def _study(quick: bool, runs: int | None, epochs: int | None) -> "Study":
-    from stm_keras.reproduction.fig4 import FULL, QUICK
+    from stm_keras.studies.paper.settings import FULL, QUICK
 
     study = QUICK if quick else FULL
     return replace(

@@ -1,23 +1,234 @@
-"""Run a builder so that a data set is either whole or not there."""
+"""What builders of data sets share: how examples are made, and built.
 
+A builder of simulated sets names one function that makes any run of examples
+from nothing but its arguments (`Make`). It then serves a plain build, in this
+process or with helpers, and an Apache Beam build, where a cluster's workers
+call it chunk by chunk. Keys are the examples' numbers, so both ways give the
+same set in the same order (TFDS orders by key).
+
+`build` runs a builder so that a data set is either whole or not there: in a
+directory that a killed build cannot leave behind for good
+(`scratch_directory`), which takes its place at the end.
+"""
+
+import dataclasses
 import errno
+import functools
+import hashlib
 import io
 import os
+import shlex
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import (
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+)
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
+from tqdm import tqdm
 
-from data_builders.beam import pipeline_options, whole_transfers
-from data_builders.generation import Generation
-from data_builders.scratch import move_into_place, scratch_directory
 from stm_keras.errors import InputError
-from stm_keras.files import writable_directory
+from stm_keras.system import writable_directory
+
+try:
+    import fcntl
+except ImportError:  # Windows: there, a killed build's directory stays
+    fcntl = None
+
+Example = dict[str, np.ndarray]
+
+Make = Callable[[int, range, int], Iterator[Example]]
+"""Makes examples: (number of the split, numbers of the examples, processes).
+
+It starts at a multiple of the builder's `CHUNK`; what it gives depends on
+nothing but those numbers, and not on the processes. To reach workers it must
+be a module's function, or a `functools.partial` of one."""
+
+SPLITS = ("train", "validation", "test")
+_DIGEST_LENGTH = 8
+_CHUNKS_PER_BLOCK = 1000
+"""A pipeline's plan names blocks, and workers cut them into chunks: of a
+billion examples the chunks alone would outgrow what Dataflow takes as plan."""
+
+
+@dataclasses.dataclass
+class SimulatedConfig(tfds.core.BuilderConfig):
+    """One variant of a simulated set; subclasses say what `simulation` is.
+
+    Attributes:
+        simulation: what a field is drawn from, a frozen dataclass.
+        n_examples: number of train, validation and test fields.
+        seed: of all randomness; splits draw from streams of their own.
+    """
+
+    simulation: Any = None
+    n_examples: tuple[int, int, int] = (20_000, 500, 500)
+    seed: int = 0
+
+    def changed(
+        self,
+        *,
+        n_examples: tuple[int, int, int] | None = None,
+        seed: int | None = None,
+        **simulation: Any,
+    ) -> Self:
+        """This variant with some options replaced, under a name of its own.
+
+        Args:
+            n_examples: see the class; None keeps it.
+            seed: likewise.
+            **simulation: fields of `simulation`; None keeps a field.
+
+        Returns:
+            A variant whose name ends in a digest of all its options, or this
+            one where nothing changes.
+
+        Raises:
+            InputError: for a negative seed, or where the simulation refuses
+                a value.
+        """
+        if seed is not None and seed < 0:
+            raise InputError(f"--seed must be 0 or more, not {seed}.")
+        given = {k: v for k, v in simulation.items() if v is not None}
+        changed = dataclasses.replace(
+            self,
+            simulation=dataclasses.replace(self.simulation, **given),
+            n_examples=n_examples or self.n_examples,
+            seed=self.seed if seed is None else seed,
+        )
+        if changed == self:
+            return self
+        options = repr((changed.simulation, changed.n_examples, changed.seed))
+        digest = hashlib.sha256(options.encode()).hexdigest()
+        changed.name = f"{self.name}-{digest[:_DIGEST_LENGTH]}"
+        return changed
+
+
+def recorded(value: Any) -> Any:
+    """A frozen dataclass as a data set's description holds it.
+
+    Args:
+        value: of a config; parts in a tuple (features of a surface, parts of
+            an instrument) are told apart by the name of their class.
+
+    Returns:
+        What JSON takes.
+    """
+    if dataclasses.is_dataclass(value):
+        return {
+            f.name: recorded(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+        }
+    if isinstance(value, (tuple, list)):
+        return [
+            {"kind": type(v).__name__, **recorded(v)}
+            if dataclasses.is_dataclass(v)
+            else recorded(v)
+            for v in value
+        ]
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """How examples are made; what they are does not depend on it.
+
+    Attributes:
+        processes: how many work at once in a plain build.
+        beam: leave the work to Apache Beam's workers.
+    """
+
+    processes: int = 1
+    beam: bool = False
+
+
+class SimulatedBuilder(tfds.core.GeneratorBasedBuilder):
+    """A builder whose examples come out of one function, `_make`.
+
+    Attributes:
+        CHUNK: examples that a Beam worker makes at once.
+        generation: set by `building.build` before the examples are made.
+    """
+
+    CHUNK: ClassVar[int] = 64
+    generation = Generation()
+
+    def _make(self) -> Make:
+        """The function that makes this set's examples."""
+        raise NotImplementedError
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        del dl_manager  # nothing is downloaded
+        counts = getattr(self.builder_config, "n_examples", ())
+        return {
+            name: self._generate_examples(split, count)
+            for split, (name, count) in enumerate(
+                zip(SPLITS, counts, strict=True)
+            )
+        }
+
+    def _generate_examples(self, split: int, count: int) -> Any:
+        """A generator of (key, example), or a Beam transform that has them."""
+        make = functools.partial(_keyed, self._make(), split)
+        if self.generation.beam:
+            return _beam_transform(make, count, self.CHUNK)
+        return tqdm(
+            make(self.generation.processes, range(count)),
+            desc=SPLITS[split],
+            total=count,
+            unit=" fields",
+            delay=2,
+            leave=False,
+            disable=None,  # where nobody watches
+        )
+
+
+def _keyed(
+    make: Make, split: int, processes: int, numbers: range
+) -> Iterator[tuple[int, Example]]:
+    examples = make(split, numbers, processes)
+    return zip(numbers, examples, strict=True)
+
+
+def _beam_transform(
+    make: Callable[[int, range], Iterator[tuple[int, Example]]],
+    count: int,
+    chunk: int,
+) -> Any:
+    import apache_beam as beam  # pyright: ignore[reportMissingImports]
+
+    # One argument after the other, as `FlatMap` puts its element first.
+    return (
+        "Plan"
+        >> beam.Create(cut_range(chunk * _CHUNKS_PER_BLOCK, range(count)))
+        | "Cut" >> beam.FlatMap(functools.partial(cut_range, chunk))
+        # Else the runner would fuse the steps, and a block be one worker's.
+        | "Spread" >> beam.Reshuffle()
+        | "Simulate" >> beam.FlatMap(functools.partial(make, 1))
+    )
+
+
+def cut_range(length: int, numbers: range) -> list[range]:
+    """Cut a range into ranges of `length`, the last one shorter."""
+    return [
+        numbers[start : start + length]
+        for start in range(0, len(numbers), length)
+    ]
+
+
+# --- building -------------------------------------------------------------
+
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -45,7 +256,7 @@ def build(
         overwrite: build again what is there already.
         processes: how many simulate at once, for builders that can.
         beam_options: leave the work to Apache Beam with these options; see
-            `data_builders.beam`. The examples stay the same.
+            `data_builders.building`. The examples stay the same.
 
     Returns:
         The directory of the shards, a path of the bucket's kind in a bucket.
@@ -189,3 +400,176 @@ def named_config(
             f"Unknown --config: {name!r}. Known: {', '.join(known)}."
         )
     return known[name]
+
+
+# --- a place to build in --------------------------------------------------
+
+
+try:
+    import fcntl
+except ImportError:  # Windows: there, a killed build's directory stays
+    fcntl = None
+
+_PREFIX = ".incomplete."
+
+
+@contextmanager
+def scratch_directory(out: Path) -> Iterator[Path]:
+    """Give an empty directory in `out`, removed at the end.
+
+    Those of earlier builds whose process is gone are removed first; that of
+    a build that still runs is left alone.
+
+    Args:
+        out: directory of data sets.
+
+    Yields:
+        The directory. `incomplete` in its name tells readers to pass it by.
+    """
+    for stale in out.glob(f"{_PREFIX}*"):
+        with ExitStack() as stack:
+            if _lock(stale, stack):
+                shutil.rmtree(stale, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".new", dir=out))
+    scratch.chmod(0o755)  # mkdtemp makes it private
+    with ExitStack() as stack:
+        _lock(scratch, stack)
+        # Named once it is locked, or another build might take it for stale.
+        scratch = scratch.rename(scratch.with_name(_PREFIX + scratch.name[4:]))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _lock(directory: Path, stack: ExitStack) -> bool:
+    """Lock a directory until `stack` ends; says whether it could.
+
+    The system lets go of the lock with the process, however that ends.
+    """
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # a build that runs holds it, or has just removed it
+        return False
+    return True
+
+
+def move_into_place(built: Path, target: Path) -> None:
+    """Give a finished data set its name; what was there is replaced.
+
+    Args:
+        built: directory on the same disk as `target`.
+        target: the set's place; its parents are made.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        # Aside first: while it is being removed, nothing stands half there.
+        target.replace(built.with_name("replaced"))
+    built.replace(target)
+
+
+# --- Apache Beam ----------------------------------------------------------
+
+
+_OPTION = "--beam-pipeline-options"
+_EXAMPLE = (
+    '"--runner=DirectRunner --direct_num_workers=2 '
+    '--direct_running_mode=multi_processing"'
+)
+
+
+def pipeline_options(text: str) -> Any:
+    """Read options as Beam's own programs take them.
+
+    Args:
+        text: such as "--runner=DirectRunner --direct_num_workers=2
+            --direct_running_mode=multi_processing". What Beam itself does not
+            know is passed on to the runner.
+
+    Returns:
+        `apache_beam.options.pipeline_options.PipelineOptions`.
+
+    Raises:
+        InputError: where Beam is not installed, the text cannot be read, the
+            runner is unknown, or its mode is known to lose examples.
+    """
+    try:
+        from apache_beam.options import (  # pyright: ignore[reportMissingImports]
+            pipeline_options as beam_options,
+        )
+    except ImportError as error:
+        raise InputError(
+            f"{_OPTION} needs Apache Beam, which is not installed: "
+            'pip install -c constraints.txt ".[beam]"'
+        ) from error
+    options = beam_options.PipelineOptions(_words(text))
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told):  # argparse writes there, then exits
+            direct = options.view_as(beam_options.DirectOptions)
+            runner = options.view_as(beam_options.StandardOptions).runner
+    except SystemExit as error:
+        reason = told.getvalue().strip().splitlines()[-1]
+        raise InputError(
+            f"{_OPTION}: {reason.partition('error: ')[2]}. Write, for "
+            f"example, {_EXAMPLE}."
+        ) from error
+    if direct.direct_running_mode == "multi_threading":
+        raise InputError(
+            f"{_OPTION}: the mode multi_threading loses examples without a "
+            "word. Use --direct_running_mode=multi_processing."
+        )
+    _check_runner(runner)
+    return options
+
+
+@contextmanager
+def whole_transfers() -> Iterator[None]:
+    """Keep Beam's local runner from losing examples on the way to its workers.
+
+    Once a second it sends what its buffer holds and then empties the buffer;
+    what was written in between, while the send waited for a full queue, is
+    gone (Beam 2.77, `TimeBasedBufferingClosableOutputStream`). Here it sends
+    by size alone, as workers of clusters do. Other runners are not touched.
+    """
+    from apache_beam.runners.portability.fn_api_runner import (  # pyright: ignore[reportMissingImports]
+        worker_handlers,
+    )
+
+    name = "DATA_BUFFER_TIME_LIMIT_MS"
+    before = getattr(worker_handlers, name, None)
+    setattr(worker_handlers, name, 0)
+    try:
+        yield
+    finally:
+        setattr(worker_handlers, name, before)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"{_OPTION} {text!r}: {error}.") from error
+    if not words or not words[0].startswith("--"):
+        raise InputError(
+            f"{_OPTION} {text!r} is no list of options. Write, for example, "
+            f"{_EXAMPLE}."
+        )
+    return words
+
+
+def _check_runner(name: str | None) -> None:
+    from apache_beam.runners import (  # pyright: ignore[reportMissingImports]
+        create_runner,
+    )
+
+    try:
+        if name:
+            create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{_OPTION}: {reason}") from error

@@ -5,23 +5,25 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.analysis.positions_file import write_positions
-from stm_keras.data.batch_config import BatchConfig
+from stm_keras.detections import write_positions
+from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
-from stm_keras.evaluation import evaluate_files, format_table
-from stm_keras.files import writable_directory
-from stm_keras.finding.prediction import PredictOptions, predict_maps
-from stm_keras.finding.saved_finder import load_finder
-from stm_keras.fitting.fit_config import FitConfig
-from stm_keras.fitting.training import Verbosity, fit
-from stm_keras.io.formats.arrays.numpy_files import write_npz
+from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
-from stm_keras.model_evaluation import keep_maps
-from stm_keras.outputs.result_folder import write_prediction
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.preprocessing.preparation import PredictOptions
+from stm_keras.results.folder import write_result
+from stm_keras.scoring import evaluate_files, format_table
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_EXTENT_NM
+from stm_keras.system import writable_directory
+from stm_keras.training.config import Wang2020Config
+from stm_keras.training.datasets import BatchConfig
+from stm_keras.training.evaluation import keep_maps
+from stm_keras.training.trainer import Verbosity, fit
 
 NOISE = 0.2
 N_VOLTAGES = 8
@@ -45,7 +47,7 @@ def run_demo(
     """
     model = out / "model"
     yield "training the paper's network on them ..."
-    config = FitConfig(
+    config = Wang2020Config(
         data,
         model,
         epochs=4,
@@ -67,14 +69,12 @@ def run_demo(
         truth,
         np.ones(len(truth)),
         pixel_nm=stack.pixel_nm,
-        header_notes=["the positions that the maps were simulated with"],
+        notes=["the positions that the maps were simulated with"],
     )
-    prediction = predict_maps(
-        read_maps(found / "held_out.npz"),
-        load_finder(model),
-        PredictOptions(surface="au111"),
+    detections = load_detector(model).predict(
+        read_maps(found / "held_out.npz"), PredictOptions(surface="au111")
     )
-    write_prediction(prediction, found, truth_px=truth)
+    write_result(detections, found, truth_px=truth)
     score = evaluate_files(found / "positions.csv", found / "truth.csv")
     yield format_table({"found": score})
     yield f"picture:   {found / 'overview.png'}"

@@ -8,15 +8,15 @@ import numpy as np
 
 from stm_keras.analysis.reference import find_bound_states
 from stm_keras.errors import InputError
-from stm_keras.finding.preparation import (
-    level,
-    network_pixel_nm,
-)
-from stm_keras.finding.rings import ring_wave_numbers
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.io.reader import read_maps
 from stm_keras.io.resampling import resample
-from stm_keras.io.stack import check_frame, read_stack
+from stm_keras.io.sets import check_frame, read_stack
+from stm_keras.preprocessing.preparation import (
+    level,
+    network_pixel_nm,
+)
+from stm_keras.qpi.dispersion import ring_wave_numbers
 from stm_keras.simulation.scattering import check_sampling
 from stm_keras.surfaces import paper_wave_numbers
 

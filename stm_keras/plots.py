@@ -1,7 +1,6 @@
 """Pictures of what was found."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -12,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from stm_keras.analysis.baselines import rms_map
 from stm_keras.io.maps import ConductanceMaps
 
 _DPI = 200
@@ -37,19 +35,16 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def plot_overview(
-    path: str | Path,
-    *,
+def overview(
     maps: ConductanceMaps,
     score: np.ndarray,
     criterion: str,
     positions_nm: np.ndarray,
     truth_nm: np.ndarray | None = None,
-) -> None:
+) -> Figure:
     """Draw a map, the score S and the positions side by side.
 
     Args:
-        path: PNG, PDF or SVG to write.
         maps: levelled.
         score: S of the same frame, [H', W']; NaN where not measured.
         criterion: what counted as a detection, for the title.
@@ -57,7 +52,7 @@ def plot_overview(
         truth_nm: y and x of the true positions [nm], where they are known.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(10.2, 3.9), layout="constrained")
+        figure = Figure(figsize=(10.2, 3.9), layout="constrained", dpi=_DPI)
         FigureCanvasAgg(figure)
         first, second, third = figure.subplots(1, 3)
         middle = maps.data[len(maps.data) // 2]
@@ -76,7 +71,24 @@ def plot_overview(
         third.set_title(f"{len(positions_nm)} impurities, {criterion}")
         for axes in (first, second, third):
             scale_bar(axes, maps.extent_nm)
-        figure.savefig(path, dpi=_DPI)
+    return figure
+
+
+def rms_map(maps: np.ndarray) -> np.ndarray:
+    """Root mean square over the voltages of mean-free maps.
+
+    Args:
+        maps: [V, H, W], float; NaN = not measured.
+
+    Returns:
+        float64 [H, W], in the unit of `maps`; NaN where no map has a value.
+    """
+    measured = np.isfinite(maps)
+    about = maps - np.nanmean(maps, axis=(1, 2), keepdims=True)
+    squares = np.where(measured, about, 0.0).astype(np.float64) ** 2
+    count = measured.sum(axis=0)
+    mean = squares.sum(axis=0) / np.maximum(count, 1)
+    return np.where(count > 0, np.sqrt(mean), np.nan)
 
 
 def _show(

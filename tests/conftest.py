@@ -9,9 +9,11 @@ from hypothesis import settings
 
 from data_builders.building import build, named_config
 from data_builders.friedel.friedel_dataset_builder import Builder
-from stm_keras.export.model_export import export_in_place
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.models.export import export_in_place
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 
 # How long an example takes is the machine's affair, not the code's.
 settings.register_profile("untimed", deadline=None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.parity.tool import Arrays, Ask, Tool, own_name, run
-from stm_keras.export.tflite import export_tflite
+from stm_keras.models.export import export_tflite
 
 _UNCHECKED = "refuse senseless input: checks are left out"
 

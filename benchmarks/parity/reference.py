@@ -7,12 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.parity.tool import Arrays
-from stm_keras.export.endpoints import Endpoint
-from stm_keras.export.model_export import load_weights
-from stm_keras.export.saved_model import endpoints_of
-from stm_keras.model_card import read_card
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.models.card import read_card
+from stm_keras.models.export import endpoints_of, load_weights
+from stm_keras.models.signatures import Endpoint
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 from stm_keras.surfaces import PAPER_EXTENT_NM, surface
 
 SEED = 88_000_000

@@ -36,12 +36,14 @@ from deepblink.networks import unet  # pyright: ignore[reportMissingImports]
 from deepblink.optimizers import (  # pyright: ignore[reportMissingImports]
     amsgrad,
 )
-from peer_command import LEAST_SCORE, find_all, parser
 from peer_files import (
+    LEAST_SCORE,
     TRAINING,
     Stacks,
+    find_all,
     forget_about,
     load_stacks,
+    parser,
     write_about,
 )
 
@@ -166,8 +168,8 @@ def train(
     )
 
 
-def look(network: tf.keras.Model, image: np.ndarray) -> Found:
-    """Positions [n, 2] [px] and scores [n] that a network sees in an image."""
+def find(network: tf.keras.Model, image: np.ndarray) -> Found:
+    """Positions [n, 2] [px] and scores [n] that a network finds in an image."""
     found = predict(image, network, probability=LEAST_SCORE)
     places = found[:, :2].astype(np.float64) - CORNER
     return places, found[:, 2].astype(np.float64)
@@ -187,7 +189,7 @@ def main() -> None:
     find_all(
         options.folder,
         PEER,
-        functools.partial(look, network),
+        functools.partial(find, network),
         lambda stacks: stacks.rms,
     )
 

@@ -1,12 +1,14 @@
-"""What goes to a peer and comes back: .npz files, by NumPy alone.
+"""What goes to a peer and comes back, and what the peers' scripts share.
 
-Both sides read and write them, this project and each peer in an environment
-of its own, so that nothing but NumPy and the standard library is imported.
+Files are .npz. This project and each peer, in an environment of its own, read
+and write them, so that nothing but NumPy and the standard library is imported.
 """
 
+import argparse
 import hashlib
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +22,14 @@ _ABOUT = "about.txt"
 
 
 class Stacks(NamedTuple):
-    """Stacks of maps that a peer trains on or looks at.
+    """Stacks of maps that a peer trains on or finds impurities in.
 
     Attributes:
         maps: float32 [n, V, H, W].
         rms: root mean square over the voltages of mean-free maps, for peers
             that take one channel, float32 [n, H, W].
         positions: of each stack, row and column [px], float64 [m, 2]; empty
-            where a peer only looks: it needs no truth for that.
+            where a peer only finds: it needs no truth for that.
         digests: by which detections find back to their stack.
     """
 
@@ -160,3 +162,50 @@ def _save(path: Path, **arrays: Any) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+LEAST_SCORE = 0.02
+"""Detections below it are not written: far below any threshold tuned."""
+
+Find = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From the images of one stack to positions [n, 2] [px] and scores [n]."""
+
+
+def parser(doc: str | None, epochs: int, batch: int) -> argparse.ArgumentParser:
+    """Options that every peer has, with its own defaults."""
+    made = argparse.ArgumentParser(description=doc)
+    made.add_argument("folder", type=Path, help="where export.py wrote")
+    made.add_argument("--fields", type=int, help="of those exported; all")
+    made.add_argument("--epochs", type=int, default=epochs)
+    made.add_argument("--batch", type=int, default=batch)
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument(
+        "--trained", action="store_true", help="find with the weights there"
+    )
+    return made
+
+
+def find_all(
+    folder: Path, peer: str, find: Find, of: Callable[[Stacks], np.ndarray]
+) -> None:
+    """Let a trained peer find in everything that was exported.
+
+    Args:
+        folder: of the export.
+        peer: name of the peer and of its folder.
+        find: what it does with one stack.
+        of: its input, of the stacks of a file, [N, ...].
+    """
+    out = folder / peer
+    about = read_about(out / "model")
+    for path in sorted((folder / STACKS).glob("*.npz")):
+        stacks = load_stacks(path)
+        started = time.process_time()
+        found = [find(given) for given in of(stacks)]
+        seconds = (time.process_time() - started) / len(found)
+        positions, scores = (list(part) for part in zip(*found, strict=True))
+        save_detections(
+            out / path.name,
+            Detections(positions, scores, stacks.digests, seconds, about),
+        )
+        print(out / path.name)

@@ -4,31 +4,92 @@
         --bench out/bench
 
 The stacks are made again, the threshold of each peer is tuned on the tuning
-stacks as `TunedFinder` does, and the test stacks are scored by `score_cell`.
+stacks as `Finder` does, and the test stacks are scored by `score_cell`.
 `--bench` puts beside them what `stmk bench` left in a folder, if its stacks
 are the same ones.
 """
 
 import argparse
 import datetime
-import math
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from peer_suites import PEER_SUITES, Made, cell_cases, read_made, stack_file
-from stored_finder import StoredFinder, by_digest, read_detections
+import numpy as np
+from export import PEER_SUITES, Made, cell_cases, read_made, stack_file
+from peer_files import Detections, digest, load_detections
 
-from stm_keras.bench.case import Cell, Role
-from stm_keras.bench.notes import suite_notes
-from stm_keras.bench.report import interval
-from stm_keras.bench.result import CellResult, of_cell
-from stm_keras.bench.roster import FINDERS
-from stm_keras.bench.scoring import score_cell
-from stm_keras.bench.store import RESULTS, latest, read_results
 from stm_keras.errors import InputError
+from stm_keras.studies.bench.cases import Case, Cell, Found, Role
+from stm_keras.studies.bench.finders import FINDERS, Finder
+from stm_keras.studies.bench.report import TITLES, by_finder, suite_notes
+from stm_keras.studies.bench.run import RESULTS, latest, read_results
+from stm_keras.studies.bench.scoring import CellResult, score_cell
+
+
+class StoredFinder(Finder):
+    """Finds what a peer found; its threshold is tuned as all finders' are.
+
+    Args:
+        name: of the peer.
+        stored: what it found, by the digest of the stack.
+    """
+
+    def __init__(self, name: str, stored: Mapping[str, Found]) -> None:
+        super().__init__()
+        self.name = name
+        self._stored = stored
+
+    def detect(self, case: Case, setting: None) -> Found:
+        """All that the peer found.
+
+        Raises:
+            InputError: for a stack that it was not given.
+        """
+        del setting
+        found = self._stored.get(digest(case.maps))
+        if found is None:
+            raise InputError(
+                f"{self.name} was not given a stack that is to be scored: "
+                "export and find again, on this machine."
+            )
+        return found
+
+
+def by_digest(files: Iterable[Detections]) -> dict[str, Found]:
+    """What was found in each stack, the surest first."""
+    return {
+        name: _sorted(positions, scores)
+        for file in files
+        for name, positions, scores in zip(
+            file.digests, file.positions, file.scores, strict=True
+        )
+    }
+
+
+def _sorted(positions: np.ndarray, scores: np.ndarray) -> Found:
+    order = np.argsort(-scores, kind="stable")
+    return Found(positions[order], scores[order])
+
+
+def read_detections(path: Path) -> Detections:
+    """Read and check a peer's file.
+
+    Raises:
+        InputError: where it is missing, damaged or not finite.
+    """
+    try:
+        found = load_detections(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} holds no detections ({error}): run the peer's script."
+        ) from error
+    for values in (*found.positions, *found.scores):
+        if not np.isfinite(values).all():
+            raise InputError(f"{path} holds a position or score of NaN.")
+    return found
 
 
 def score_peer(
@@ -91,41 +152,12 @@ def tables(
     Args:
         cells: their rows.
         names: of the finders, their columns.
-        results: what fills them; a gap stays empty.
+        results: what fills them.
     """
-    parts = []
-    for title, text in _TITLES.items():
-        rows = [["", *names], ["---"] * (len(names) + 1)]
-        for cell in cells:
-            found = of_cell(results, cell.suite, cell.name)
-            texts = [text(found[n]) if n in found else "" for n in names]
-            rows.append([cell.name, *texts])
-        if any("".join(row[1:]) for row in rows[2:]):
-            lines = ("| " + " | ".join(row) + " |" for row in rows)
-            parts += [f"{title}:", "\n".join(lines)]
-    return "\n\n".join(parts)
-
-
-def _with_interval(result: CellResult, name: str) -> str:
-    value, (low, high) = getattr(result.score, name), interval(result, name)
-    if not math.isfinite(value):
-        return ""
-    ends = f" [{low:.3f}, {high:.3f}]" if math.isfinite(low) else ""
-    return f"{value:.3f}{ends}"
-
-
-_TITLES: dict[str, Callable[[CellResult], str]] = {
-    "Jaccard index, with its 95 % interval over the stacks": lambda r: (
-        _with_interval(r, "jaccard")
-    ),
-    "RMSE of the pairs [px]": lambda r: _with_interval(r, "rmse"),
-    "RMSE over the Cramér-Rao bound of the same pairs": lambda r: (
-        f"{r.over_bound:.2f}" if math.isfinite(r.over_bound) else ""
-    ),
-    "Seconds a stack, of peers those of the processor": lambda r: (
-        f"{r.seconds:.2g}"
-    ),
-}
+    made = (
+        (title, by_finder(title, cells, names, results)) for title in TITLES
+    )
+    return "\n\n".join(f"{title}:\n\n{text}" for title, text in made if text)
 
 
 def report(folder: Path, peers: Sequence[str], bench: Path | None) -> str:
@@ -145,6 +177,7 @@ def report(folder: Path, peers: Sequence[str], bench: Path | None) -> str:
         f"{platform.machine()}",
         f"- seed {made.seed}; {made.n_test} test and {made.n_tune} tuning "
         f"stacks a cell; {made.n_train} training fields exported",
+        "- seconds of peers are those of the processor",
     ]
     results: list[CellResult] = []
     for peer in peers:

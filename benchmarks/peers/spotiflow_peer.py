@@ -19,8 +19,15 @@ from typing import Any
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from peer_command import LEAST_SCORE, find_all, parser
-from peer_files import TRAINING, forget_about, load_stacks, write_about
+from peer_files import (
+    LEAST_SCORE,
+    TRAINING,
+    find_all,
+    forget_about,
+    load_stacks,
+    parser,
+    write_about,
+)
 
 PEER = "spotiflow"
 
@@ -84,8 +91,8 @@ def train(
     )
 
 
-def look(network: Any, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions [n, 2] [px] and scores [n] that a network sees in a stack."""
+def find(network: Any, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions [n, 2] [px] and scores [n] that a network finds in a stack."""
     places, details = network.predict(
         np.moveaxis(maps, 0, -1),
         prob_thresh=LEAST_SCORE,
@@ -114,7 +121,7 @@ def main() -> None:
     find_all(
         options.folder,
         PEER,
-        functools.partial(look, network),
+        functools.partial(find, network),
         lambda stacks: stacks.maps,
     )
 

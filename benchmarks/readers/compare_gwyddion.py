@@ -14,7 +14,7 @@ import numpy as np
 import tiny_gwyddion
 from gwyfile.objects import GwyObject
 
-from stm_keras.io.formats.gwyddion.gwy_objects import read_objects
+from stm_keras.io.gwyddion import read_objects
 
 _SECONDS = 5
 

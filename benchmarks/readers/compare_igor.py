@@ -13,7 +13,7 @@ import numpy as np
 import tiny_igor
 from igor2 import binarywave
 
-from stm_keras.io.formats.igor.igor_wave import read_wave
+from stm_keras.io.igor import read_wave
 
 
 def main() -> None:

@@ -26,9 +26,9 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 import tiny_matrix  # noqa: E402
 import tiny_rhk_sm4  # noqa: E402
 
-from stm_keras.io.formats.createc.createc_dat import open_dat  # noqa: E402
-from stm_keras.io.formats.omicron.matrix import open_mtrx  # noqa: E402
-from stm_keras.io.formats.rhk.rhk_sm4 import open_sm4  # noqa: E402
+from stm_keras.io.createc import open_dat  # noqa: E402
+from stm_keras.io.matrix import open_mtrx  # noqa: E402
+from stm_keras.io.rhk import open_sm4  # noqa: E402
 
 
 def bare_import(package: str, module: str) -> Any:

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import open_recording
-from stm_keras.io.recording import Recording
+from stm_keras.io.recording import ReadOptions, Recording
 from stm_keras.io.selection import select_maps
 
 MAX_S = 1.0
@@ -20,7 +19,7 @@ FREE_BYTES = 1 << 20
 """What a file of a few kB may need beside: the objects of a parser, and the
 buffers that zipfile (64 KiB), h5py and tifffile use whatever the file."""
 _MAX_GROWTH_KB = 32 << 10  # of the process, for what C code takes for itself
-_LONGEST_MESSAGE = 3000
+_LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True)

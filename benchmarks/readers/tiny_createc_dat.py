@@ -38,6 +38,7 @@ FIELDS = {
     "Length x[A]": "",
     "Length y[A]": "",
     "Biasvolt[mV]": "-50.00",
+    "FBChannel": "0",
     "SetPoint": "1.00E-10",
 }
 

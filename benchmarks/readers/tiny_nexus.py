@@ -70,6 +70,37 @@ def stm(
     return hdf5(fill)
 
 
+def contradicting(
+    image: np.ndarray, *, definition: str = "NXafm", corner: bool = False
+) -> bytes:
+    """@axes says that rows count y, x_indices that they count x.
+
+    As pynxtools-spm wrote scans in 2025: the frame's centre taken for its
+    corner (`corner`), y falling, row 0 the bottom all the same.
+    """
+    rows, columns = image.shape
+
+    def fill(file: h5py.File) -> None:
+        file.attrs["default"] = "entry"
+        entry = group(file, "entry", "NXentry")
+        entry["definition"] = definition
+        region = group(entry, "scan_region", "NXspm_scan_region")
+        if corner:
+            for side, start, length in (("x", 3e-9, 8e-9), ("y", -2e-9, 6e-9)):
+                axis(region, f"scan_start_{side}", start, "meter")
+                axis(region, f"scan_offset_value_{side}", start, "meter")
+                axis(region, f"scan_range_{side}", length, "meter")
+        data = group(entry, "z_forward", "NXdata")
+        data.attrs["signal"] = "z"
+        data.attrs["axes"] = ["y", "x"]
+        data.attrs["x_indices"], data.attrs["y_indices"] = 0, 1
+        data["z"] = image
+        axis(data, "x", np.linspace(3e-9, 11e-9, columns), "meter")
+        axis(data, "y", np.linspace(4e-9, -2e-9, rows), "meter")
+
+    return hdf5(fill)
+
+
 def sweep(values: np.ndarray, *, linked: bool = False) -> bytes:
     """A grid of spectra [y, x, bias] in an NXdata of its own."""
 

@@ -10,18 +10,16 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.au111.au111_features import (
-    measured_features,
-    virtual_features,
-)
 from data_builders.au111.virtual_examples import make_examples
-from data_builders.generation import (
+from data_builders.building import (
     Make,
     SimulatedBuilder,
     SimulatedConfig,
+    recorded,
 )
 from stm_keras.measured import MeasuredExperiment, read_experiment
-from stm_keras.simulation.virtual_config import (
+from stm_keras.simulation.surface_kinds import named_kind
+from stm_keras.simulation.virtual_experiment import (
     DENSITIES,
     DIFFICULTIES,
     VirtualConfig,
@@ -92,6 +90,26 @@ def _grid() -> list[VirtualBuilderConfig]:
     ]
 
 
+def _surfaces() -> list[VirtualBuilderConfig]:
+    """What no Au(111) is without, beside the bare variants.
+
+    The bare ones stay as they are: figures of the bench rest on them.
+    """
+    return [
+        VirtualBuilderConfig(
+            name=f"{prefix}_{density}",
+            description=f"{DENSITIES[density]:g} impurities, {difficulty}; "
+            f"{text}.",
+            simulation=named_kind(kind, named_virtual(density, difficulty)),
+        )
+        for density in DENSITIES
+        for prefix, difficulty, kind, text in (
+            ("herringbone", "typical", "real", "with the herringbone"),
+            ("step", "hard", "real, with a step", "herringbone and steps"),
+        )
+    ]
+
+
 class Builder(SimulatedBuilder):
     """Experiments in the paper's geometry, or measured ones."""
 
@@ -104,6 +122,7 @@ class Builder(SimulatedBuilder):
             description="The paper's geometry, medium density, typical.",
         ),
         *_grid(),
+        *_surfaces(),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -116,7 +135,7 @@ class Builder(SimulatedBuilder):
                 ),
                 metadata=tfds.core.MetadataDict(
                     seed=config.seed,
-                    simulation=dataclasses.asdict(simulation),
+                    simulation=recorded(simulation),
                     bound_state_bias_v=simulation.bound_state_bias_v,
                 ),
             )
@@ -151,3 +170,79 @@ class Builder(SimulatedBuilder):
             "provenance": "\n".join(maps.provenance),
         }
         return {"train": iter([(0, example)])}
+
+
+def virtual_features(n_maps: int, size_px: int) -> tfds.features.FeaturesDict:
+    """Features of a virtual experiment.
+
+    Args:
+        n_maps: number V of maps.
+        size_px: side of the frame [px].
+    """
+    return tfds.features.FeaturesDict(
+        {
+            **_common_features((n_maps, size_px, size_px)),
+            "positions": _positions("true place of every impurity"),
+            "decoys": _positions("places of blobs that are no impurities"),
+            "bound_state": tfds.features.Tensor(
+                shape=(size_px, size_px),
+                dtype=np.float32,
+                encoding="bytes",
+                doc="map of bound states, brightest possible spot = 1",
+            ),
+        }
+    )
+
+
+def measured_features(
+    shape: tuple[int, int, int],
+) -> tfds.features.FeaturesDict:
+    """Features of a user's own experiment.
+
+    Args:
+        shape: of its maps, (V, H, W).
+    """
+    return tfds.features.FeaturesDict(
+        {
+            **_common_features(shape),
+            "source": tfds.features.Text(doc="files that the maps came from"),
+            "provenance": tfds.features.Text(doc="what was done, by line"),
+        }
+    )
+
+
+def _common_features(
+    shape: tuple[int, int, int],
+) -> dict[str, tfds.features.FeatureConnector]:
+    return {
+        "maps": tfds.features.Tensor(
+            shape=shape,
+            dtype=np.float32,
+            encoding="bytes",
+            doc="dI/dV by bias; virtual: LDOS - 1 in units of the clean LDOS",
+        ),
+        "bias_v": _float64(shape[:1], "bias of every map [V]"),
+        "wave_numbers": tfds.features.Tensor(
+            shape=shape[:1],
+            dtype=np.float32,
+            doc="k of every map [rad/px]; rings have 2k",
+        ),
+        "extent_nm": _float64((2,), "height and width [nm]"),
+        "reference_positions": _positions(
+            "spots that expectation-maximisation found in the map of bound "
+            "states; empty without such a map"
+        ),
+    }
+
+
+def _float64(shape: tuple[int, ...], doc: str) -> tfds.features.Tensor:
+    # As raw bytes: TFDS's list of floats would cut them to float32.
+    return tfds.features.Tensor(
+        shape=shape, dtype=np.float64, encoding="bytes", doc=doc
+    )
+
+
+def _positions(doc: str) -> tfds.features.Tensor:
+    return tfds.features.Tensor(
+        shape=(None, 2), dtype=np.float32, doc=f"row, column [px]: {doc}"
+    )

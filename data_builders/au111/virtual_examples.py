@@ -1,4 +1,4 @@
-"""Examples of virtual experiments; free of TensorFlow, for helpers to start."""
+"""Examples of virtual experiments; free of TFDS, so that helpers start soon."""
 
 import functools
 import multiprocessing
@@ -8,9 +8,11 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from stm_keras.analysis.reference import find_bound_states
-from stm_keras.processes import end_with_parent
-from stm_keras.simulation.virtual_config import VirtualConfig
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    VirtualConfig,
+    simulate_virtual,
+)
+from stm_keras.system import end_with_parent
 
 
 def make_examples(
@@ -30,7 +32,7 @@ def make_examples(
         processes: how many work at once; the examples do not depend on it.
 
     Yields:
-        The features of `au111_features.virtual_features`.
+        The features of `au111_dataset_builder.virtual_features`.
     """
     make = functools.partial(make_example, simulation, seed, split)
     if min(processes, len(numbers)) < 2:

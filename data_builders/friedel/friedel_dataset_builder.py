@@ -8,11 +8,12 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.generation import (
+from data_builders.building import (
     Example,
     Make,
     SimulatedBuilder,
     SimulatedConfig,
+    recorded,
 )
 from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 
@@ -140,7 +141,7 @@ class Builder(SimulatedBuilder):
             ),
             metadata=tfds.core.MetadataDict(
                 seed=config.seed,
-                simulation=dataclasses.asdict(simulation),
+                simulation=recorded(simulation),
             ),
         )
 

@@ -2,31 +2,165 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.generation import Make, SimulatedBuilder, SimulatedConfig
-from data_builders.scattering.fields import TrainingFieldConfig, make_examples
+from data_builders.building import (
+    Make,
+    SimulatedBuilder,
+    SimulatedConfig,
+    recorded,
+)
+from stm_keras.simulation.friedel import normalise
+from stm_keras.simulation.scene import Arrangement, ContourRanges, Scene
 from stm_keras.simulation.short_range import CoreRanges
+from stm_keras.simulation.surface_features import (
+    CLUSTER_OBJECTS,
+    NARROW_BLOBS,
+    TALL_OBJECTS,
+    AtomicLattice,
+    Creep,
+    Herringbone,
+    SetPoint,
+    Steps,
+)
+from stm_keras.simulation.training_fields import (
+    ScatteringConfig,
+    simulate_many,
+)
+
+_SPLIT_STRIDE = 2**40
+"""Splits take their fields from numbers that no other reaches: the first
+fields of a split stay the same, however many the others have."""
+
+_FIELDS_A_PROCESS = 32
+"""Fewer take less time than the start of another process."""
+
+
+SURFACES = ScatteringConfig(
+    density_per_px2=(5e-4, 2e-2),
+    min_distance_px=1.5,
+    clustered_share=0.2,
+    cores=CoreRanges(
+        amplitude=(0.0, 14.0),
+        shift=(0.0, 0.6),
+        anisotropy=(1.0, 2.0),
+        alike_share=0.3,
+    ),
+    bound_share=0.3,
+    n_species=(0, 3),
+    contour=ContourRanges(axis_ratio=(1.0, 1.3), warping=(0.0, 0.1), share=0.2),
+    # 2k of the widest contour must stay below pi rad/px.
+    ring_rad_px=(0.6, 2.2),
+    arrangement=Arrangement(
+        pair_share=0.15, chain_share=0.1, site_share=0.3, least_px=1.0
+    ),
+    features=(
+        dataclasses.replace(NARROW_BLOBS, share=0.25),
+        dataclasses.replace(TALL_OBJECTS, share=0.1),
+        dataclasses.replace(CLUSTER_OBJECTS, share=0.1),
+        Steps(number=(1, 2), height=(0.0, 1.0), share=0.25),
+        Herringbone(share=0.25),
+        AtomicLattice(share=0.05),
+        SetPoint(share=0.15),
+        Creep(share=0.15),
+    ),
+    empty_share=0.08,
+)
+"""What real surfaces add, each in a share of the fields, over ranges wider
+than any one surface; terraces as high as what levelling leaves of them."""
 
 
 @dataclasses.dataclass
 class ScatteringBuilderConfig(SimulatedConfig):
     """One variant of the set; see `SimulatedConfig`."""
 
-    simulation: TrainingFieldConfig = dataclasses.field(
-        default_factory=TrainingFieldConfig
+    simulation: ScatteringConfig = dataclasses.field(
+        default_factory=ScatteringConfig
     )
     n_examples: tuple[int, int, int] = (5_000, 250, 250)
+
+
+def make_examples(
+    config: ScatteringConfig,
+    seed: int,
+    split: int,
+    numbers: range,
+    processes: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Simulate examples of the set.
+
+    Args:
+        config: what a field is drawn from.
+        seed: of the set.
+        split: number of the split, from 0.
+        numbers: which examples of the split.
+        processes: how many work at once; the examples do not depend on it.
+
+    Yields:
+        What `as_example` gives of each field.
+
+    Raises:
+        InputError: where impurities cannot be placed.
+    """
+    first = split * _SPLIT_STRIDE
+    processes = min(processes, max(1, len(numbers) // _FIELDS_A_PROCESS))
+    fields = simulate_many(
+        config,
+        seed,
+        range(first + numbers.start, first + numbers.stop),
+        processes,
+    )
+    return map(as_example, fields)
+
+
+def as_example(scene: Scene) -> dict[str, np.ndarray]:
+    """A field as the data set stores it.
+
+    Args:
+        scene: a clean field.
+
+    Returns:
+        `maps` float32 [V, H, W], each of mean 0 and largest |value| 1;
+        `scale` float32 [V], which they were divided by [clean LDOS];
+        `spread` float32 [], standard deviation of the maps before steps and
+        the like were added [clean LDOS]; `covered` bool [H, W], where these
+        hide the waves;
+        `wave_numbers` float32 [V] [rad/px]; of the impurities in the frame
+        `positions` float32 [n, 2] [px] and `strengths` float32 [n], |t|
+        averaged over the maps, 0 to 1; `decoys` float32 [m, 2] [px];
+        `mean_free_path` float32 [] [px].
+    """
+    maps = scene.maps
+    about_zero = maps - maps.mean(axis=(1, 2), keepdims=True)
+    covered = np.zeros(scene.shape, bool)
+    for mask in scene.masks.values():
+        covered |= mask
+    stored = {
+        "maps": normalise(maps),
+        "spread": scene.bare_spread,
+        "scale": np.abs(about_zero).max(axis=(1, 2)),
+        "wave_numbers": scene.wave_numbers,
+        "positions": scene.positions,
+        "strengths": scene.strengths,
+        "decoys": scene.decoys,
+        "mean_free_path": scene.mean_free_path_px,
+    }
+    floats = {name: np.asarray(v, np.float32) for name, v in stored.items()}
+    return {**floats, "covered": covered}
 
 
 class Builder(SimulatedBuilder):
     """Clean fields of many surfaces with the impurities that made them."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS's own)
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {  # noqa: RUF012 (TFDS's own)
+        "1.0.0": "First version.",
+        "1.1.0": "Adds `spread` and `covered`, and real surfaces.",
+    }
     CHUNK: ClassVar[int] = 16
     BUILDER_CONFIGS = [  # noqa: RUF012
         ScatteringBuilderConfig(
@@ -36,7 +170,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="context",
             description="The same, up to twice as dense, cores of any shape.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 density_per_px2=(5e-4, 2e-2),
                 # From none at all, for a finder must read the waves, to those
                 # of a topograph, which are much higher than they.
@@ -51,7 +185,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="molecules",
             description="The same; in half of the fields all cores are alike.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 density_per_px2=(5e-4, 2e-2),
                 # As high above the waves as those of molecules in a topograph.
                 cores=CoreRanges(
@@ -66,7 +200,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="crowded",
             description="Molecules in clusters, in most of the fields.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 density_per_px2=(1e-3, 2e-2),
                 clustered_share=0.7,
                 cores=CoreRanges(
@@ -79,9 +213,15 @@ class Builder(SimulatedBuilder):
             n_examples=(12_000, 500, 500),
         ),
         ScatteringBuilderConfig(
+            name="surfaces",
+            description="Steps, herringbone, tall things, pairs, bent bands.",
+            simulation=SURFACES,
+            n_examples=(16_000, 500, 500),
+        ),
+        ScatteringBuilderConfig(
             name="demo",
             description="24 x 24 px, 8 voltages, rings of the paper's maps.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 size_px=24,
                 n_voltages=8,
                 margin_px=16.0,
@@ -94,7 +234,7 @@ class Builder(SimulatedBuilder):
         ScatteringBuilderConfig(
             name="tiny",
             description="24 x 24 px, 4 voltages, few fields: to try things.",
-            simulation=TrainingFieldConfig(
+            simulation=ScatteringConfig(
                 size_px=24,
                 n_voltages=4,
                 margin_px=12.0,
@@ -117,7 +257,7 @@ class Builder(SimulatedBuilder):
             features=tfds.features.FeaturesDict(_features(config.simulation)),
             metadata=tfds.core.MetadataDict(
                 seed=config.seed,
-                simulation=dataclasses.asdict(config.simulation),
+                simulation=recorded(config.simulation),
             ),
         )
 
@@ -126,7 +266,7 @@ class Builder(SimulatedBuilder):
         return functools.partial(make_examples, config.simulation, config.seed)
 
 
-def _features(simulation: TrainingFieldConfig) -> dict[str, Any]:
+def _features(simulation: ScatteringConfig) -> dict[str, Any]:
     size, n_voltages = simulation.size_px, simulation.n_voltages
 
     def floats(*shape: int | None, doc: str, **options: Any) -> Any:
@@ -145,6 +285,15 @@ def _features(simulation: TrainingFieldConfig) -> dict[str, Any]:
         ),
         "scale": floats(
             n_voltages, doc="each map was divided by this [clean LDOS]"
+        ),
+        "spread": floats(
+            doc="deviation of the maps before steps and the like [clean LDOS]"
+        ),
+        "covered": tfds.features.Tensor(
+            shape=(size, size),
+            dtype=np.bool_,
+            encoding="bytes",
+            doc="where steps and tall objects hide the waves",
         ),
         "wave_numbers": floats(n_voltages, doc="k of every map [rad/px]"),
         "positions": floats(

@@ -10,8 +10,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stm_keras.export.model_export import SAVED_MODEL, export_model
-from stm_keras.export.warmup import write_warmup
+from stm_keras.models.export import SAVED_MODEL, export_model, write_warmup
 
 MODELS = Path(__file__).parents[2] / "saved_models"
 VERSION = "1"

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from stm_keras.analysis.metrics import Score
 from stm_keras.analysis.peaks import Peaks, find_peaks
-from stm_keras.analysis.thresholds import best_threshold, tuning_truth
 from stm_keras.errors import InputError
+from stm_keras.scoring import Score, best_threshold, tuning_truth
 
 Polarity = Literal["bright", "dark"]
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from stm_keras.analysis.ring_model import (
+from stm_keras.ring_model import (
     NormalEquations,
+    RingTemplate,
     pixel_grid,
     position_slopes,
     rays,
     ring_columns,
     solve_normal,
 )
-from stm_keras.analysis.ring_template import RingTemplate
 
 MAX_STEP_PX = 0.5
 """The farthest that an impurity moves along an axis in one step."""

@@ -26,7 +26,7 @@ def grow(
     """Add rings where one more explains most of what is left.
 
     Orthogonal matching pursuit from whatever rings there are, see
-    `stm_keras.analysis.pursuit`; in the end all positions are refined.
+    `stm_keras.studies.baselines.pursuit`; in the end all positions are refined.
 
     Args:
         fit: it grows.

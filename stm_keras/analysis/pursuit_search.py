@@ -7,8 +7,7 @@ from scipy import fft
 from scipy.spatial import KDTree
 
 from stm_keras.analysis.peaks import find_peaks
-from stm_keras.analysis.ring_model import ring_columns
-from stm_keras.analysis.ring_template import RingTemplate
+from stm_keras.ring_model import RingTemplate, ring_columns
 
 SEARCH_REACH_PX = 24
 """Reach of the search template [px]; the refit knows no such limit."""

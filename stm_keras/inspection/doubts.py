@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stm_keras.analysis.dispersion import n_biases
-from stm_keras.analysis.ring import MIN_SIDE_PX
 from stm_keras.io.channels import quantity
 from stm_keras.io.selection import lock_in_faults
+from stm_keras.qpi.dispersion import n_biases
+from stm_keras.qpi.ring import MIN_SIDE_PX
 from stm_keras.surfaces import SURFACES, Surface
 
 if TYPE_CHECKING:  # the report holds the warnings
@@ -37,6 +37,8 @@ def channel_warnings(report: FileReport) -> list[str]:
             {} if trusted else lock_in_faults(recording)
         ).items()
     ]
+    if report.selection is not None and report.selection.doubt:
+        lines.append(report.selection.doubt)
     if report.selection is None:
         return [*lines, report.no_channel.removeprefix(f"{recording.source}: ")]
     if report.extent_nm is None:
@@ -75,14 +77,23 @@ def map_warnings(report: FileReport) -> list[str]:
     """Maps without content, noisy bands, rows that are not measured."""
     lines = []
     empty: dict[str, list[MapReport]] = {}
+    spots: dict[str, list[MapReport]] = {}
     bad: dict[str, list[MapReport]] = {}
     for one in report.maps:
+        if one.spots:
+            spots.setdefault(one.spots, []).append(one)
         if one.fault:
             empty.setdefault(one.fault, []).append(one)
         elif one.bad_lines:
             bad.setdefault(one.bad_lines, []).append(one)
+    left = sum(not one.fault and one.levelled is None for one in report.maps)
+    if left:
+        n_maps = len(report.maps)
+        lines.append(f"{n_maps - left} of {n_maps} maps are measured here")
     for fault, maps in empty.items():
         lines.append(f"nothing to see in {_biases(maps, report)}: {fault}")
+    for text, maps in list(spots.items())[:_LISTED]:
+        lines.append(f"no waves in {_biases(maps, report)}: {text}")
     for text, maps in list(bad.items())[:_LISTED]:
         lines.append(f"scan {text}, in {_biases(maps, report)}")
     if len(bad) > _LISTED:
@@ -161,11 +172,9 @@ def _biases(maps: list[MapReport], report: FileReport) -> str:
     if len(maps) == len(report.maps):
         return "the map" if len(maps) == 1 else f"all {len(maps)} maps"
     if len(maps) > _LISTED:
-        volts = [m.bias_v for m in maps]
-        return (
-            f"{len(maps)} of {len(report.maps)} maps, from {min(volts):.4g} "
-            f"to {max(volts):.4g} V"
-        )
+        volts = [m.bias_v for m in maps if np.isfinite(m.bias_v)]
+        ends = f", from {min(volts):.4g} to {max(volts):.4g} V" if volts else ""
+        return f"{len(maps)} of {len(report.maps)} maps{ends}"
     volts = _listed([f"{m.bias_v:.4g} V" for m in maps])
     return f"the {'map' if len(maps) == 1 else 'maps'} at {volts}"
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from stm_keras import surfaces
 from stm_keras.errors import InputError
-from stm_keras.files import atomic_file, writable_directory
 from stm_keras.inspection.inspect import (
     FileReport,
     inspect_file,
@@ -15,8 +14,9 @@ from stm_keras.inspection.inspect import (
 )
 from stm_keras.inspection.report_json import as_json
 from stm_keras.inspection.report_text import report_lines, surface_lines
-from stm_keras.io.folder import expand
-from stm_keras.io.options import ReadOptions
+from stm_keras.io.recording import ReadOptions
+from stm_keras.io.sets import expand
+from stm_keras.system import atomic_file, writable_directory
 
 
 def inspect_files(

@@ -4,6 +4,7 @@ A report never fails on what is merely missing: a bias that a file does not
 tell, or a map without content, is a warning of the report.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,25 +12,28 @@ from pathlib import Path
 import numpy as np
 
 from stm_keras import surfaces
-from stm_keras.analysis.ring import Ring, measure_ring
 from stm_keras.errors import InputError
-from stm_keras.finding.preparation import level
 from stm_keras.inspection.doubts import (
     bias_warnings,
     channel_warnings,
     map_warnings,
     ring_warnings,
 )
+from stm_keras.inspection.spots import ring_or_spots
 from stm_keras.inspection.surfaces import (
     KnownSurfaces,
     compare_with_surfaces,
 )
-from stm_keras.io.derivative import differentiate
 from stm_keras.io.maps import ConductanceMaps, checked_extent, finite_or_nan
-from stm_keras.io.options import ReadOptions
 from stm_keras.io.reader import open_recording
-from stm_keras.io.recording import Recording
-from stm_keras.io.selection import Selection, select_channel
+from stm_keras.io.recording import ReadOptions, Recording
+from stm_keras.io.selection import Selection, differentiate, select_channel
+from stm_keras.preprocessing.preparation import level
+from stm_keras.qpi.ring import Ring
+
+MOST_MEASURED = 256
+"""Of a file with more maps so many are measured, evenly chosen: each takes
+some 10 ms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +44,11 @@ class MapReport:
         index: its place in the file's channel.
         bias_v: [V]; NaN where unknown.
         levelled: the map, plane and line offsets subtracted, noisy lines NaN;
-            None where it has no content or its size is unknown.
+            None where it has no content, or was not measured as one of many.
         bad_lines: which lines are noisy, dead or not measured, as a text.
         ring: None where none stands out.
+        spots: what else stands out in its transform and is no ring of waves,
+            as a text.
         fault: why `levelled` is None.
     """
 
@@ -51,6 +57,7 @@ class MapReport:
     levelled: ConductanceMaps | None = None
     bad_lines: str = ""
     ring: Ring | None = None
+    spots: str = ""
     fault: str = ""
 
 
@@ -192,8 +199,16 @@ def _maps(
     if selection.derive:
         values, _ = differentiate(values, bias)
     data, _ = finite_or_nan(values)
+    measured = set(
+        np.linspace(0, len(data) - 1, min(len(data), MOST_MEASURED))
+        .round()
+        .astype(int)
+        .tolist()
+    )
     return tuple(
         _map_report(recording, index, image, float(volts), extent)
+        if index in measured
+        else MapReport(index, float(volts))
         for index, (image, volts) in enumerate(zip(data, bias, strict=True))
     )
 
@@ -220,13 +235,12 @@ def _map_report(
         return MapReport(index, bias_v, fault=_short(fault))
     note = maps.provenance[-1]
     bad = note.partition("map 0: ")[2].replace("map 0: ", "")
-    ring = None
+    ring, spots = None, ""
     if extent is not None:
-        ring = measure_ring(maps.data[0], maps.pixel_nm)
-    return MapReport(index, bias_v, maps, bad, ring)
+        ring, spots = ring_or_spots(maps)
+    return MapReport(index, bias_v, maps, bad, ring, spots)
 
 
 def _short(fault: str) -> str:
     """What is wrong with a map, without its number and the advice."""
-    first = fault.split(". ")[0].split(" (")[0]
-    return first.partition(") ")[2] or first
+    return re.sub(r"^map 0 \([^)]*\) ", "", fault.split(". ")[0])

@@ -13,11 +13,11 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Arc
 from numpy.typing import NDArray
 
-from stm_keras.analysis.ring import MIN_SIDE_PX
 from stm_keras.inspection.inspect import FileReport, MapReport
 from stm_keras.inspection.report_text import evenly
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.plots import scale_bar
+from stm_keras.qpi.ring import MIN_SIDE_PX
 from stm_keras.surfaces import SURFACES
 
 _MOST_MAPS = 12

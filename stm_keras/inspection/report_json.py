@@ -5,10 +5,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from stm_keras.analysis.surface_match import Deviation
 from stm_keras.inspection.inspect import FileReport, MapReport
 from stm_keras.inspection.surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity
+from stm_keras.qpi.dispersion import Deviation
 
 
 def as_json(
@@ -77,6 +77,7 @@ def _map(one: MapReport) -> dict[str, Any]:
         "bias_v": _number(one.bias_v),
         "fault": one.fault or None,
         "bad_lines": one.bad_lines or None,
+        "no_waves": one.spots or None,
         "ring": None
         if ring is None
         else {

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stm_keras.analysis.dispersion import n_biases
-from stm_keras.analysis.surface_match import Deviation
 from stm_keras.inspection.inspect import FileReport, MapReport
 from stm_keras.inspection.surfaces import KnownSurfaces
 from stm_keras.io.channels import quantity
 from stm_keras.io.recording import Channel
+from stm_keras.io.units import height_by_width
+from stm_keras.qpi.dispersion import Deviation, n_biases
 
 _LABEL = 14
 _WIDTH = 79
@@ -162,17 +162,16 @@ def evenly(maps: Sequence[MapReport], most: int) -> list[MapReport]:
 
 
 def _frame(report: FileReport) -> str:
-    rows, cols = report.recording.shape
-    size = f"{cols} x {rows} px"
+    size = height_by_width(report.recording.shape, "px")
     if report.extent_nm is not None and report.pixel_nm is not None:
-        high, wide = report.extent_nm
         down, right = report.pixel_nm
         pixel = (
             f"{right:.4g} nm"
             if math.isclose(down, right, rel_tol=1e-3)
-            else f"{right:.4g} x {down:.4g} nm"
+            else height_by_width((down, right), "nm")
         )
-        size = f"{wide:.4g} x {high:.4g} nm, {size}, pixel {pixel}"
+        frame = height_by_width(report.extent_nm, "nm")
+        size = f"{frame}, {size}, pixel {pixel}"
     place = report.recording.placement
     if place is not None:
         x, y = place.centre_nm

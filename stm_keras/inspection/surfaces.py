@@ -4,20 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stm_keras import surfaces
-from stm_keras.analysis.dispersion import (
+from stm_keras.errors import InputError
+from stm_keras.qpi.dispersion import (
+    Deviation,
     Dispersion,
     Rings,
+    deviation_from,
+    deviations_from_surfaces,
     fit_dispersion,
     n_biases,
     rings_of_frames,
 )
-from stm_keras.analysis.ring import Ring
-from stm_keras.analysis.surface_match import (
-    Deviation,
-    deviation_from,
-    deviations_from_surfaces,
-)
-from stm_keras.errors import InputError
+from stm_keras.qpi.ring import Ring
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ _DIDV_UNITS = ("S", "A/V")
 _CURRENT = re.compile(r"^(i|current|tunnell?(ing)?current|ifwd|ibwd)a?(p\d+)?$")
 _CURRENT_START = re.compile(r"^(current|tunnell?(ing)?current)")
 _TOPOGRAPH = re.compile(
-    r"^(z|topo\w*|height|constantcurrent|zheight)m?(p\d+)?$"
+    r"^(zs?|(zs)?topo\w*|height|constantcurrent|zheight)m?(p\d+)?$"
 )
 _INTERNAL_LOCK_IN = re.compile(r"^li[xyrm]|^lidemod")
 
@@ -38,6 +38,9 @@ _OFF_MEAN_OVER_STD = 0.1
 _OFF_REPEAT = 0.6
 _MAX_LAG_SHARE = 16  # the tip's lag between directions: up to W/16
 _COPY_CORRELATION = 0.95
+_LISTED = 12
+_LONGEST = 24
+"""Names in messages, and their letters."""
 
 
 def quantity(name: str, unit: str) -> Quantity | None:
@@ -118,8 +121,13 @@ def topographs(channels: Sequence[Channel]) -> list[int]:
 
 
 def listed(channels: Sequence[Channel]) -> str:
-    """The channels' names, each once, as a text."""
-    return ", ".join(dict.fromkeys(channel.name for channel in channels))
+    """The channels' names, each once, as a text that is not too long."""
+    names = [
+        name[:_LONGEST] for name in dict.fromkeys(c.name for c in channels)
+    ]
+    more = len(names) - _LISTED
+    text = ", ".join(names[:_LISTED])
+    return f"{text} and {more} more" if more > 0 else text
 
 
 def silence(images: Sequence[np.ndarray]) -> str:
@@ -166,6 +174,13 @@ def is_copy(image: np.ndarray, error: np.ndarray) -> bool:
     )
     norm = np.linalg.norm(first) * np.linalg.norm(second)
     return bool(norm > 0 and abs(first @ second) / norm > _COPY_CORRELATION)
+
+
+def is_flat(image: np.ndarray) -> bool:
+    """Whether a map has one value wherever it is measured, or nowhere any."""
+    # Without a copy of it; NaN is passed over.
+    least, most = (ends.reduce(image, axis=None) for ends in (np.fmin, np.fmax))
+    return bool(np.isnan(least) or least == most)
 
 
 def channel_key(name: str) -> str:

@@ -129,22 +129,49 @@ class ConductanceMaps:
         )
 
     def to_xarray(self) -> "DataArray":
-        """The maps as an xarray DataArray; see `as_data_array`.
+        """The maps as an xarray DataArray, which its writers take.
 
         Returns:
-            float32 [bias, y, x] with coordinates in V and nm.
+            float32 [bias, y, x], named "maps" (a channel's name may hold "/",
+            which is a path to HDF5); coordinates in V and nm, y down from the
+            top left corner to the pixels' centres; channel, unit, source,
+            provenance, extent and placement in `attrs`.
 
         Raises:
             InputError: where xarray is not installed.
         """
         try:
-            from stm_keras.io.formats.netcdf.data_array import as_data_array
+            from xarray import DataArray
         except ModuleNotFoundError as error:
             raise InputError(
                 "to_xarray() needs the package xarray: install it with pip "
                 "install 'stm-keras[netcdf]'."
             ) from error
-        return as_data_array(self)
+        attrs: dict[str, object] = {
+            "units": self.unit,
+            "long_name": self.channel,
+            "source": self.source,
+            "provenance": list(self.provenance),
+            "extent_nm": list(self.extent_nm),
+        }
+        if self.placement is not None:
+            attrs["centre_nm"] = list(self.placement.centre_nm)
+            attrs["angle_deg"] = self.placement.angle_deg
+        rows, cols = (
+            (np.arange(n) + 0.5) * side
+            for n, side in zip(self.shape[1:], self.pixel_nm, strict=True)
+        )
+        return DataArray(
+            self.data,
+            dims=("bias", "y", "x"),
+            coords={
+                "bias": ("bias", self.bias_v, {"units": "V"}),
+                "y": ("y", rows, {"units": "nm", "positive": "down"}),
+                "x": ("x", cols, {"units": "nm"}),
+            },
+            name="maps",
+            attrs=attrs,
+        )
 
     def sorted_by_bias(self) -> "ConductanceMaps":
         """The maps by rising bias; maps of one bias keep their order."""

@@ -1,6 +1,7 @@
 """Where a scan frame lies on the sample, in the scanner's own coordinates."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,3 +59,20 @@ class Placement:
         # The centre of an empty frame is its corner.
         (x, y), *_ = self.to_scanner([(down_nm, right_nm)], (0.0, 0.0))
         return Placement((float(x), float(y)), self.angle_deg)
+
+
+def placed(
+    centre_nm: Sequence[float | None] | None, angle_deg: float = 0.0
+) -> Placement | None:
+    """A placement; None where a number of it is unknown or not finite.
+
+    Args:
+        centre_nm: x and y of the frame's centre [nm].
+        angle_deg: see `Placement`.
+    """
+    if centre_nm is None or len(centre_nm) != 2:
+        return None
+    x, y = (math.nan if side is None else float(side) for side in centre_nm)
+    if not all(map(math.isfinite, (x, y, angle_deg))):
+        return None
+    return Placement((x, y), float(angle_deg))

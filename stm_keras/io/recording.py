@@ -1,20 +1,73 @@
-"""What an instrument's file holds: every channel, before one is chosen.
+"""What an instrument's file holds, and what a user may say about it.
 
-A reader of a format gives a `Recording`; which of its channels becomes
-`ConductanceMaps` is decided in one place for all formats, `selection.py`.
+A reader of a format gives a `Recording` with every channel of the file; which
+of them becomes `ConductanceMaps` is decided in one place for all formats,
+`selection.py`, by the user's `ReadOptions`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stm_keras.io.options import Direction
+from stm_keras.errors import InputError
 from stm_keras.io.placement import Placement
+
+MOST_BIAS_V = 3.0
+"""Larger ones are given in mV by mistake [V]: the surface states of metals
+end well below."""
+
+Direction = Literal["forward", "backward"]
 
 UNKNOWN_BIAS = np.array([np.nan])
 """Bias of a single map in a file that does not tell it."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Choices that a reader follows; each format takes those it has use for.
+
+    Attributes:
+        channel: name of the channel to read; None lets the reader choose.
+        direction: of the fast scan, "forward" or "backward".
+        bias_v: bias of each map [V]; takes the place of what the file says.
+        extent_nm: height and width [nm]; takes the place of what it says.
+
+    Raises:
+        InputError: for an unknown direction, or a bias that can only be
+            meant in mV.
+    """
+
+    channel: str | None = None
+    direction: Direction = "forward"
+    bias_v: tuple[float, ...] | None = None
+    extent_nm: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the direction and the biases."""
+        for bias in self.bias_v or ():
+            if abs(bias) > MOST_BIAS_V:
+                raise InputError(
+                    f"--bias {bias:g} is {bias:g} V, at which no surface state "
+                    f"scatters: was {bias:g} mV meant? Give V: "
+                    f"--bias {bias / 1000:g}."
+                )
+        if self.direction not in get_args(Direction):
+            raise InputError(
+                f"Unknown scan direction: {self.direction!r}. Known: "
+                f"{', '.join(get_args(Direction))}."
+            )
+
+    def notes(self) -> list[str]:
+        """Lines for `provenance`: what took the place of the file's own."""
+        notes = []
+        if self.bias_v is not None:
+            notes.append("bias as given by the user")
+        if self.extent_nm is not None:
+            notes.append("extent as given by the user")
+        return notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +122,8 @@ class Recording:
             file, in order; comes first in `provenance`.
         curated: whether a person put just these maps into the file, as into
             an .npz: where it holds one channel, that one is taken as it is.
+        feedback: whether the feedback held the current, so that the tip
+            followed the surface; None where the file does not tell.
     """
 
     source: str
@@ -81,6 +136,7 @@ class Recording:
     notes: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
     curated: bool = False
+    feedback: bool | None = None
 
 
 def printable(text: str) -> str:

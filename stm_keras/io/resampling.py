@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.fft import dct, idct
 
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
+from stm_keras.io.units import height_by_width
 
 _LANCZOS_LOBES = 3
 _MIN_MEASURED_SHARE = 0.5
+_SQUARE = 0.02
+"""Largest relative difference of the sides of a pixel that counts as square."""
+
 _MAX_VALUES = 1 << 29  # of the result: 2 GiB in float32
 
 
@@ -75,10 +80,54 @@ def resample(maps: ConductanceMaps, pixel_nm: float) -> ConductanceMaps:
         result[index] = _resampled(image, sharp, safe)
     return maps.with_data(
         result,
-        f"resampled from {height} x {width} to {n_rows} x {n_cols} px, pixel "
-        f"{maps.extent_nm[0] / n_rows:.4g} x {maps.extent_nm[1] / n_cols:.4g} "
-        "nm",
+        f"resampled from {height} x {width} to {n_rows} x {n_cols} px (height "
+        f"x width), pixel {maps.extent_nm[0] / n_rows:.4g} x "
+        f"{maps.extent_nm[1] / n_cols:.4g} nm",
     )
+
+
+def is_square(maps: ConductanceMaps) -> bool:
+    """Whether the sides of a pixel are alike, to the rounding of headers."""
+    down, right = maps.pixel_nm
+    return abs(down - right) <= _SQUARE * max(down, right)
+
+
+def with_square_pixels(maps: ConductanceMaps) -> ConductanceMaps:
+    """Bring pixels of unlike sides to the coarser one.
+
+    The coarser side stays as it is, and along the finer one waves beyond the
+    new Nyquist limit go: the map's cosine transform is cut short, so that
+    what is left keeps its place and height and white noise stays white. At a
+    finer pixel the noise of neighbours would be alike, as no instrument makes
+    it. Where pixels are not measured, see `resample`.
+
+    Args:
+        maps: the maps; those of square pixels come back as they are.
+
+    Returns:
+        Maps of square pixels, with a warning in `provenance` that says so.
+
+    Raises:
+        InputError: see `resample`.
+    """
+    if is_square(maps):
+        return maps
+    down, right = maps.pixel_nm
+    apart = 100 * (max(down, right) / min(down, right) - 1)
+    note = (
+        f"warning: the sides of a pixel, {down:.4g} nm down and {right:.4g} nm "
+        f"across, differ by {apart:.3g} %: resampled to the coarser"
+    )
+    noted = maps.with_data(maps.data, note)
+    square = resample(noted, max(down, right))
+    if not maps.mask.all():
+        return square
+    axis = 1 if down < right else 2
+    n_in, n_out = maps.shape[axis], square.shape[axis]
+    waves = dct(maps.data.astype(np.float64), axis=axis, norm="ortho")
+    kept = np.take(waves, range(n_out), axis)
+    data = idct(kept, axis=axis, norm="ortho") * math.sqrt(n_out / n_in)
+    return replace(square, data=data.astype(np.float32))
 
 
 def _target_shape(maps: ConductanceMaps, pixel_nm: float) -> tuple[int, int]:
@@ -89,14 +138,15 @@ def _target_shape(maps: ConductanceMaps, pixel_nm: float) -> tuple[int, int]:
     sides = [side / pixel_nm for side in maps.extent_nm]
     if min(sides) < 1.5:
         raise InputError(
-            f"{maps.source}: the frame of {maps.extent_nm[0]:g} x "
-            f"{maps.extent_nm[1]:g} nm is smaller than 2 x 2 px of "
-            f"{pixel_nm:g} nm. Use a smaller pixel or a larger scan."
+            f"{maps.source}: the frame of "
+            f"{height_by_width(maps.extent_nm, 'nm')} is smaller than 2 x 2 px "
+            f"of {pixel_nm:g} nm. Use a smaller pixel or a larger scan."
         )
     if math.prod(sides) * len(maps.bias_v) > _MAX_VALUES:
         raise InputError(
-            f"{maps.source}: {len(maps.bias_v)} maps of {sides[0]:.0f} x "
-            f"{sides[1]:.0f} px are more than 2 GiB. Use a larger pixel."
+            f"{maps.source}: {len(maps.bias_v)} maps of "
+            f"{height_by_width(sides, 'px')} are more than 2 GiB. Use a "
+            "larger pixel."
         )
     return round(sides[0]), round(sides[1])
 

@@ -6,9 +6,8 @@ import keras
 import tensorflow as tf
 
 from stm_keras.nn.context import Context
-from stm_keras.nn.losses import entropy
-from stm_keras.nn.metrics import HitRatio
-from stm_keras.nn.networks import Wang2020
+from stm_keras.nn.losses import HitRatio, entropy
+from stm_keras.nn.wang2020 import Wang2020
 
 Network = Wang2020 | Context
 Batch = dict[str, tf.Tensor]

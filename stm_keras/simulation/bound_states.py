@@ -103,6 +103,8 @@ def bound_state_map(
     pixel_nm: float,
     rng: np.random.Generator,
     config: BoundStateConfig | None = None,
+    *,
+    decay_per_nm: np.ndarray | None = None,
 ) -> np.ndarray:
     """Simulate the map of the bound states.
 
@@ -113,6 +115,9 @@ def bound_state_map(
         pixel_nm: width and height of a pixel [nm].
         rng: source of randomness.
         config: what is drawn from; None takes the defaults.
+        decay_per_nm: kappa of impurities whose bound state is known, [n],
+            1/nm; NaN draws it from the config's binding energies, as None
+            does for all.
 
     Returns:
         float32 [H, W], in units of the brightest spot there can be.
@@ -129,13 +134,16 @@ def bound_state_map(
     amplitude = draw(config.amplitude, rng, len(centres))
     energy_ev = draw(config.binding_energy_ev, rng, len(centres))
     core_nm = draw(config.core_nm, rng, len(centres))
-    decay_per_nm = WAVE_NUMBER_PER_NM_PER_SQRT_EV * np.sqrt(
+    drawn = WAVE_NUMBER_PER_NM_PER_SQRT_EV * np.sqrt(
         config.effective_mass * energy_ev
     )
+    decays = drawn
+    if decay_per_nm is not None:
+        decays = np.where(np.isnan(decay_per_nm), drawn, decay_per_nm)
     image = np.zeros(shape)
     row, col = np.ogrid[: shape[0], : shape[1]]
     for (y, x), a, kappa, c in zip(
-        centres, amplitude, decay_per_nm, core_nm, strict=True
+        centres, amplitude, decays, core_nm, strict=True
     ):
         r_nm = pixel_nm * np.hypot(row - y, col - x)
         image += a * spot_profile(r_nm, kappa, c)

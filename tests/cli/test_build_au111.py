@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cli.main import main
-from stm_keras.io.formats.arrays.numpy_files import write_npz
+from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 
 

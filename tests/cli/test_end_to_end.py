@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stm_keras.analysis.metrics import score_positions
-from stm_keras.analysis.positions_file import read_positions, write_positions
-from stm_keras.outputs.options import EXPORTS
-from stm_keras.outputs.result_folder import FILES
+from stm_keras.detections import read_positions, write_positions
+from stm_keras.results.folder import EXPORTS, FILES
+from stm_keras.scoring import score_positions
 
 STMK = Path(sys.executable).with_name("stmk")
 ROOT = Path(__file__).parents[2]

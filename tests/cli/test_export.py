@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.export.model_export import export_model
-from stm_keras.export.tflite import export_tflite
+from stm_keras.models.export import export_model, export_tflite
 
 
 def tensors(folder):
@@ -211,7 +210,7 @@ def test_unknown_precision(tmp_path):
 
 _EXPORT = """
 import sys
-from stm_keras.export.model_export import export_model
+from stm_keras.models.export import export_model
 export_model(sys.argv[1], sys.argv[2], "saved-model")
 """
 

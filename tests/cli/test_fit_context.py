@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from stm_keras.simulation.virtual_config import named_virtual
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    named_virtual,
+    simulate_virtual,
+)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from stm_keras.errors import InputError
-from stm_keras.io.formats.arrays.numpy_files import write_npz
+from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.simulation.virtual_config import VirtualConfig
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    VirtualConfig,
+    simulate_virtual,
+)
 
 _SCANS = Path(__file__).resolve().parents[3] / "shared" / "data" / "cu111_co"
 _BIAS = (-0.2, -0.1, 0.0)

@@ -9,13 +9,13 @@ import tensorflow_datasets as tfds
 from data_builders.au111.au111_dataset_builder import Builder, measured_config
 from data_builders.au111.virtual_examples import make_examples
 from data_builders.building import build, named_config
-from stm_keras.analysis.matching import match
+from stm_keras.detections import match
 from stm_keras.errors import InputError
-from stm_keras.fitting.experiment import experiment_tiles
-from stm_keras.io.formats.arrays.numpy_files import write_npz
+from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.measured import paper_rings
-from stm_keras.virtual_data import load_virtual
+from stm_keras.training.datasets import load_virtual, open_prepared
+from stm_keras.training.experiment import experiment_tiles
 
 TINY = {
     "size_px": 24,
@@ -96,7 +96,7 @@ def test_load_virtual_gives_maps_with_their_truth(virtual):
     cases = load_virtual(virtual, "test")
     assert len(cases) == 2
     assert cases[0].maps.shape == (3, 24, 24)
-    assert cases[0].maps.extent_nm == (11.25, 11.25)
+    assert cases[0].pixel_nm == pytest.approx(11.25 / 24)
     cases += load_virtual(virtual, "train")
     n_found = sum(
         len(match(case.reference_positions, case.positions, 1.0).pairs)
@@ -111,6 +111,10 @@ def test_variants_cover_densities_and_difficulties():
         f"virtual_{density}_{difficulty}"
         for density in ("sparse", "medium", "dense")
         for difficulty in ("clean", "typical", "hard")
+    } | {
+        f"{surface}_{density}"
+        for density in ("sparse", "medium", "dense")
+        for surface in ("herringbone", "step")
     }
     config = named_config(Builder, "virtual_dense_hard")
     assert config.simulation.n_impurities == 60
@@ -152,3 +156,17 @@ def test_measured_sets_go_by_their_contents(sources, tmp_path):
     ]
     assert len(set(names)) == 3
     assert measured_config([copy], surface="au111").name == names[0]
+
+
+@pytest.mark.parametrize("name", ["herringbone_sparse", "step_sparse"])
+def test_surfaces_are_a_set_of_their_own(name, tmp_path):
+    small = {"size_px": 24, "extent_nm": 11.25, "bias_v": (-0.2, 0.0)}
+    config = named_config(Builder, name).changed(
+        n_examples=(1, 1, 1), n_impurities=4.0, **small
+    )
+    path = build(Builder, config, tmp_path)
+    (scene,) = load_virtual(path, "test")
+    assert np.isfinite(scene.maps).all()
+    stored = open_prepared(path).info.metadata["simulation"]
+    assert stored["features"][0]["kind"] == "Herringbone"
+    assert ("Steps" in str(stored["features"])) == name.startswith("step")

@@ -5,10 +5,14 @@ import time
 
 import pytest
 
-from data_builders.beam import pipeline_options, whole_transfers
-from data_builders.building import build, named_config
+from data_builders.building import (
+    build,
+    cut_range,
+    named_config,
+    pipeline_options,
+    whole_transfers,
+)
 from data_builders.friedel import friedel_dataset_builder as friedel
-from data_builders.generation import cut_range
 from data_builders.scattering import scattering_dataset_builder as scattering
 from stm_keras.errors import InputError
 

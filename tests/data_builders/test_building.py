@@ -13,8 +13,8 @@ import tensorflow as tf
 from data_builders.building import _build_in_bucket, build, named_config
 from data_builders.friedel.friedel_dataset_builder import Builder
 from data_builders.scattering import scattering_dataset_builder as scattering
-from stm_keras.data.prepared import load_split, reading
 from stm_keras.errors import InputError
+from stm_keras.training.datasets import load_split, reading
 
 SMALL = named_config(Builder, "demo").changed(
     size_px=8, n_voltages=2, n_examples=(6, 2, 1)

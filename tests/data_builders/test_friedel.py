@@ -12,9 +12,9 @@ from data_builders.friedel.friedel_dataset_builder import (
     FriedelBuilderConfig,
     make_examples,
 )
-from stm_keras.data.prepared import load_split
 from stm_keras.errors import InputError
 from stm_keras.simulation.friedel import FriedelConfig
+from stm_keras.training.datasets import load_split
 
 SMALL = FriedelConfig(size_px=8, n_voltages=2)
 

@@ -33,7 +33,7 @@ def test_killed_and_started_again(tmp_path, digests):
         subprocess.run(command(out), check=True)
     assert [p.name for p in killed.iterdir()] == ["scattering"]
     (first,), (second,) = (
-        o.glob("scattering/*/1.0.0") for o in (killed, whole)
+        o.glob("scattering/*/1.1.0") for o in (killed, whole)
     )
     assert digests(first) == digests(second)
     assert np.size(digests(first)["train"]) == 200
@@ -43,7 +43,7 @@ def test_killed_and_started_again(tmp_path, digests):
 def _begun(out):
     # Folders come and go meanwhile; `Path.rglob` stumbles over one that went.
     folders = (folder for _, names, _ in os.walk(out) for folder in names)
-    return any(fnmatch(folder, "incomplete.*_1.0.0") for folder in folders)
+    return any(fnmatch(folder, "incomplete.*_1.1.0") for folder in folders)
 
 
 def _children(pid):

@@ -8,19 +8,23 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_builders.building import build, named_config
-from data_builders.scattering.fields import (
-    TrainingFieldConfig,
-    add_short_range,
+from data_builders.scattering.scattering_dataset_builder import (
+    Builder,
     as_example,
     make_examples,
 )
-from data_builders.scattering.scattering_dataset_builder import Builder
-from stm_keras.data.batch_config import BatchConfig
-from stm_keras.data.pipeline import training_batches
-from stm_keras.data.prepared import load_split
-from stm_keras.simulation.randomised import field_rng
-from stm_keras.simulation.scattering_field import simulate_field
 from stm_keras.simulation.short_range import CoreRanges, DecoyRanges
+from stm_keras.simulation.training_fields import (
+    ScatteringConfig,
+    field_rng,
+    simulate_field,
+)
+from stm_keras.training.batches import training_batches
+from stm_keras.training.context_batches import (
+    ContextBatchConfig,
+    context_batches,
+)
+from stm_keras.training.datasets import BatchConfig, load_split
 
 FIELDS = named_config(Builder, "tiny").simulation
 
@@ -47,6 +51,8 @@ def test_features(tiny, examples):
     assert shapes == {
         "maps": (4, 24, 24),
         "scale": (4,),
+        "spread": (),
+        "covered": (24, 24),
         "wave_numbers": (4,),
         "positions": (None, 2),
         "strengths": (None,),
@@ -73,13 +79,12 @@ def test_examples_keep_to_their_frame_and_ranges(examples):
 
 def test_stored_maps_are_those_simulated_but_for_their_scale():
     (example,) = make_examples(FIELDS, 3, 0, range(5, 6))
-    rng = field_rng(3, 5)
-    field = add_short_range(FIELDS, simulate_field(FIELDS, rng), rng)
+    field = simulate_field(FIELDS, field_rng(3, 5))
     about_zero = field.maps - field.maps.mean(axis=(1, 2), keepdims=True)
     restored = example["maps"] * example["scale"][:, None, None]
     np.testing.assert_allclose(restored, about_zero, atol=1e-6)
     np.testing.assert_array_equal(
-        example["positions"], field.positions[field.in_frame].astype(np.float32)
+        example["positions"], field.positions.astype(np.float32)
     )
     assert len(example["decoys"]) == len(field.decoys)
 
@@ -94,18 +99,17 @@ def test_cores_and_decoys_are_what_their_ranges_say():
         none,
         decoys=DecoyRanges(density_per_px=(0.01, 0.01)),
     )
-    rng = np.random.default_rng(0)
-    field = simulate_field(none, rng)
-    bare = add_short_range(none, field, rng)
-    np.testing.assert_array_equal(bare.maps, field.maps)
+    bare = simulate_field(none, field_rng(0, 0))
+    np.testing.assert_array_equal(bare.maps, bare.waves)
     assert bare.decoys.shape == (0, 2)
-    dotted = add_short_range(many, field, rng)
+    dotted = simulate_field(many, field_rng(0, 0))
     assert len(dotted.decoys) == round(0.01 * 24**2)
-    assert not np.array_equal(dotted.maps, field.maps)
+    np.testing.assert_array_equal(dotted.waves, bare.waves)
+    assert not np.array_equal(dotted.maps, bare.maps)
 
 
 def test_black_dots_and_silent_impurities_have_the_strengths_of_theory():
-    config = TrainingFieldConfig(
+    config = ScatteringConfig(
         size_px=8,
         n_voltages=3,
         margin_px=0.0,
@@ -142,3 +146,35 @@ def test_training_takes_the_set(tiny):
     batch = next(iter(batches))
     assert batch["maps"].shape == (4, 4, 24, 24)
     assert batch["label"].numpy().sum(axis=(1, 2)) == pytest.approx(1)
+
+
+def test_fields_of_real_surfaces_are_stored_with_what_covers_them(tmp_path):
+    small = {"size_px": 32, "n_voltages": 3, "margin_px": 8.0}
+    config = named_config(Builder, "surfaces").changed(
+        n_examples=(40, 2, 2), **small
+    )
+    path = build(Builder, config, tmp_path)
+    fields = list(load_split(path, "train").as_numpy_iterator())
+    covered = [field["covered"].mean() for field in fields]
+    assert max(covered) > 0.02
+    assert min(covered) == 0
+    assert any(len(field["positions"]) == 0 for field in fields)
+    heights = []
+    for field in fields:
+        restored = field["maps"] * field["scale"][:, None, None]
+        assert np.isfinite(restored).all()
+        heights.append(restored.std() / field["spread"])
+    # A step or a cluster stands out; noise is measured by the rest. Without
+    # impurities and all else a field is flat.
+    assert max(heights) > 1.5
+    assert np.median([h for h in heights if h]) == pytest.approx(1, abs=0.3)
+    stored = load_split(path, "train").element_spec
+    assert {"spread", "covered"} <= set(stored)
+    batch = next(
+        iter(
+            context_batches(
+                [(path, 1)], ContextBatchConfig(4, (2,), (24,), seed=1)
+            )
+        )
+    )
+    assert batch["maps"].shape == (4, 2, 24, 24)

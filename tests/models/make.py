@@ -16,12 +16,10 @@ from pathlib import Path
 
 from data_builders.building import build, named_config
 from data_builders.friedel.friedel_dataset_builder import Builder
-from stm_keras.data.batch_config import BatchConfig
-from stm_keras.data.context_pipeline import ContextBatchConfig
-from stm_keras.fitting.context_config import ContextFitConfig
-from stm_keras.fitting.context_training import fit_context
-from stm_keras.fitting.fit_config import FitConfig
-from stm_keras.fitting.training import fit
+from stm_keras.training import fit
+from stm_keras.training.config import ContextConfig, Wang2020Config
+from stm_keras.training.context_batches import ContextBatchConfig
+from stm_keras.training.datasets import BatchConfig
 
 HERE = Path(__file__).resolve().parent
 KEPT = ("model.keras", "model_card.json", "ground.npz")
@@ -48,7 +46,7 @@ def make_wang2020(data: Path, out: Path) -> None:
     """Two epochs of the paper's network."""
     batches = BatchConfig(16, noise=0.2, voltages=(2, 8), seed=1)
     fit(
-        FitConfig(
+        Wang2020Config(
             data,
             out,
             epochs=2,
@@ -62,8 +60,8 @@ def make_wang2020(data: Path, out: Path) -> None:
 def make_context(data: Path, out: Path) -> None:
     """Two hundred steps of `context`."""
     batches = ContextBatchConfig(8, voltages=(1, 4), sizes_px=(18,), seed=1)
-    fit_context(
-        ContextFitConfig(
+    fit(
+        ContextConfig(
             ((data, 1),),
             out,
             steps=200,

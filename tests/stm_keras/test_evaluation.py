@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from stm_keras.analysis.metrics import METRICS, Score
-from stm_keras.analysis.positions_file import write_positions
+from stm_keras.detections import write_positions
 from stm_keras.errors import InputError
-from stm_keras.evaluation import (
+from stm_keras.scoring import (
+    METRICS,
     TABLE_COLUMNS,
+    Score,
     evaluate_files,
     format_table,
     write_json,

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stm_keras.analysis.matching import match
+from stm_keras.detections import match
 from stm_keras.errors import InputError
-from stm_keras.io.formats.arrays.numpy_files import write_npz
+from stm_keras.io.arrays import write_npz
 from stm_keras.io.maps import ConductanceMaps
 from stm_keras.measured import paper_rings, read_experiment
-from stm_keras.simulation.virtual_config import VirtualConfig
-from stm_keras.simulation.virtual_experiment import simulate_virtual
+from stm_keras.simulation.virtual_experiment import (
+    VirtualConfig,
+    simulate_virtual,
+)
 
 REAL = Path("../shared/data/cu111_co/Topo102.sxm")
 

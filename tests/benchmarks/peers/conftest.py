@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from stm_keras.studies.bench.cases import Role
+
 FOLDER = Path(__file__).resolve().parents[3] / "benchmarks/peers"
 
 
@@ -28,10 +30,10 @@ def write_found(peers, export_folder):
     """Writes what a function of a case finds as a peer's detections."""
 
     def write(peer, find):
-        files, suites = peers("peer_files"), peers("peer_suites")
+        files, suites = peers("peer_files"), peers("export")
         made = suites.read_made(export_folder)
         for cell in suites.PEER_SUITES["eq3"].cells():
-            for role in suites.Role:
+            for role in Role:
                 name = suites.stack_file(cell, role)
                 cases = suites.cell_cases(made, cell, role)
                 stacks = files.load_stacks(export_folder / "stacks" / name)

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from stm_keras.analysis.baselines import rms_map
-from stm_keras.bench import case
-from stm_keras.bench.case import Role
 from stm_keras.simulation.friedel import FriedelConfig
+from stm_keras.studies.bench.cases import CaseId, Role
 
 
 @pytest.fixture
@@ -17,7 +16,7 @@ def drawn(monkeypatch):
         seeds.append(tuple(seed))
         return of_numpy(seed)
 
-    monkeypatch.setattr(case.np.random, "default_rng", spy)
+    monkeypatch.setattr(np.random, "default_rng", spy)
     return seeds
 
 
@@ -37,9 +36,9 @@ def test_no_seed_of_training_is_one_of_tuning_or_test(
     name, peers, drawn, monkeypatch
 ):
     monkeypatch.setattr(
-        "stm_keras.bench.virtual.simulate_virtual", fake_experiment
+        "stm_keras.studies.bench.simulated.simulate_virtual", fake_experiment
     )
-    suites = peers("peer_suites")
+    suites = peers("export")
     suite, numbers, seeds = suites.PEER_SUITES[name], range(12), (0, 1)
     for seed in seeds:
         for number in numbers:
@@ -51,7 +50,7 @@ def test_no_seed_of_training_is_one_of_tuning_or_test(
         for role in Role:
             for seed in seeds:
                 for number in numbers:
-                    cell.make(role, seed, number)
+                    cell.make(CaseId(role, seed, number))
     assert len(set(drawn)) >= len(seeds) * len(numbers) * len(Role)
     assert training.isdisjoint(drawn)
 
@@ -72,7 +71,7 @@ def test_training_fields_hold_maps_and_truth(peers, export_folder):
 def test_a_peer_is_shown_the_benchs_stacks_and_not_their_truth(
     peers, export_folder
 ):
-    suites, files = peers("peer_suites"), peers("peer_files")
+    suites, files = peers("export"), peers("peer_files")
     for cell in suites.PEER_SUITES["eq3"].cells():
         for role, made in ((Role.TUNE, cell.tune(5, 2)), (Role.TEST, None)):
             made = made or cell.test(5, 3)
@@ -83,14 +82,14 @@ def test_a_peer_is_shown_the_benchs_stacks_and_not_their_truth(
 
 
 def test_training_noise_covers_all_cells(peers):
-    suites = peers("peer_suites")
+    suites = peers("export")
     sigmas = [suites.eq3_training(0, i).sigma for i in range(40)]
     assert min(sigmas) < 0.2
     assert max(sigmas) > 0.8
 
 
 def test_virtual_cells_have_one_number_of_maps(peers):
-    suites = peers("peer_suites")
+    suites = peers("export")
     names = [cell.name for cell in suites.PEER_SUITES["virtual"].cells()]
     assert len(names) == 9
     assert all(name.endswith(", 16 maps") for name in names)
@@ -115,8 +114,8 @@ def test_a_mistake_is_said_in_a_line(given, said, peers, tmp_path, capsys):
 
 def test_the_paper_fields_are_the_benchs(peers):
     """Only the number of impurities and the noise differ from the suite's."""
-    suites = peers("peer_suites")
+    suites = peers("export")
     assert isinstance(suites.FIELDS, FriedelConfig)
     field = suites.eq3_training(0, 0)
     assert field.maps.shape == (8, 32, 32)
-    assert field.told_decay == 2.0
+    assert field.given_decay == 2.0

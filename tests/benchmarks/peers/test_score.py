@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from stm_keras.bench.classical import LogFinder
-from stm_keras.bench.options import BenchOptions
-from stm_keras.bench.run import run_bench
-from stm_keras.bench.scoring import score_cell
+from stm_keras.studies.bench.finders import LogFinder
+from stm_keras.studies.bench.run import BenchOptions, run_bench
+from stm_keras.studies.bench.scoring import score_cell
 
 SIGMA_PX = 1.0
 
@@ -32,7 +31,7 @@ def scored(peers, export_folder, write_found):
 
     def score(find):
         write_found("peer", find)
-        made = peers("peer_suites").read_made(export_folder)
+        made = peers("export").read_made(export_folder)
         return peers("score").score_peer(export_folder, made, "peer")[0]
 
     return score
@@ -77,12 +76,12 @@ def test_the_tuned_threshold_keeps_what_is_improbable_out(scored):
 
 def test_a_finder_of_the_bench_scores_as_it_does_there(scored, peers):
     def find(case):
-        found = OneLog().look(case, SIGMA_PX)
+        found = OneLog().detect(case, SIGMA_PX)
         order = np.random.default_rng(0).permutation(len(found.scores))
         return found.positions[order], found.scores[order]
 
     results = scored(find)
-    cells = peers("peer_suites").PEER_SUITES["eq3"].cells()
+    cells = peers("export").PEER_SUITES["eq3"].cells()
     for result, cell in zip(results, cells, strict=True):
         finder = OneLog()
         finder.tune(cell.tune(5, 2))
@@ -102,7 +101,7 @@ def test_the_table_has_the_finders_of_the_bench_beside(
 ):
     write_found("peer", moved(0.0))
     bench = tmp_path_factory.mktemp("bench")
-    cells = peers("peer_suites").PEER_SUITES["eq3"].cells()[:1]
+    cells = peers("export").PEER_SUITES["eq3"].cells()[:1]
     run_bench(cells, bench, BenchOptions(("log",), n_test=3, n_tune=2, seed=5))
     peers("score").main([str(export_folder), "peer", "--bench", str(bench)])
     text = capsys.readouterr().out
@@ -119,7 +118,7 @@ def test_results_on_other_stacks_are_not_put_beside(
 ):
     write_found("peer", moved(0.0))
     bench = tmp_path_factory.mktemp("bench")
-    cells = peers("peer_suites").PEER_SUITES["eq3"].cells()[:1]
+    cells = peers("export").PEER_SUITES["eq3"].cells()[:1]
     run_bench(cells, bench, BenchOptions(("log",), n_test=3, n_tune=2, seed=6))
     with pytest.raises(SystemExit) as stopped:
         peers("score").main([str(export_folder), "peer", "--bench", str(bench)])
@@ -136,7 +135,7 @@ def test_results_on_other_stacks_are_not_put_beside(
             lambda path: path.write_bytes(
                 path.with_name("eta-0.5-test.npz").read_bytes()
             ),
-            "was not shown a stack",
+            "was not given a stack",
         ),
     ],
 )

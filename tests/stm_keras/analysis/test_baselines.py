@@ -12,8 +12,8 @@ from stm_keras.analysis.baselines import (
     rms_map,
     tune_log,
 )
-from stm_keras.analysis.metrics import score_positions
 from stm_keras.errors import InputError
+from stm_keras.scoring import score_positions
 
 
 def stack_of(positions, rng, *, sigma=1.4, noise=0.02, voltages=6, size=32):

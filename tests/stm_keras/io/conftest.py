@@ -9,8 +9,6 @@ import pytest
 from stm_keras.errors import InputError
 from stm_keras.io.reader import open_recording
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
-
 
 @pytest.fixture
 def sxm_bytes(tiny):
@@ -31,19 +29,6 @@ def two_channels():
             {"forward": 3 + signal, "backward": 4 + signal},
         ),
     ]
-
-
-@pytest.fixture
-def shared_file():
-    """The path of a real file beside the repository, or a skip."""
-
-    def find(name):
-        path = SHARED / name
-        if not path.exists():
-            pytest.skip(f"the real file ../shared/data/{name} is not here")
-        return path
-
-    return find
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from stm_keras.errors import InputError
 from stm_keras.io.channels import is_copy, quantity, silence
-from stm_keras.io.options import ReadOptions
-from stm_keras.io.recording import Channel, Recording
+from stm_keras.io.reader import read_maps
+from stm_keras.io.recording import Channel, ReadOptions, Recording
 from stm_keras.io.selection import (
     lock_in_faults,
     select_channel,
@@ -193,3 +195,75 @@ def test_a_sweep_that_was_not_recorded_backward(wanted):
     options = ReadOptions(channel=wanted, direction="backward")
     with pytest.raises(InputError, match="was not recorded backward"):
         select_maps(_recording([sweep]), options)
+
+
+@pytest.mark.parametrize(
+    ("height", "feedback"),
+    [
+        (np.full((1, 8, 8), 2.5), None),  # Z has one value
+        (None, False),  # the file says so
+        (np.random.default_rng(2).normal(size=(1, 8, 8)), False),
+    ],
+)
+def test_at_constant_height_di_dv_may_look_like_the_current(height, feedback):
+    current = 1 + np.random.default_rng(0).normal(size=(1, 8, 8))
+    channels = [
+        _channel("Current", "A", current),
+        _channel("LIX", "A", 2 * current),
+    ]
+    if height is not None:
+        channels.append(_channel("Z", "m", height))
+    recording = _recording(channels, shape=(8, 8), feedback=feedback)
+    assert select_channel(recording, ReadOptions()).channel.name == "LIX"
+    assert not lock_in_faults(recording)
+
+
+def test_where_the_height_is_constant_the_current_is_looked_at():
+    flat, current = np.full((1, 4, 4), 1e-7), SIGNAL * 1e-9
+    channels = [_channel("Z", "m", flat), _channel("Current", "A", current)]
+    maps = select_maps(_recording(channels), ReadOptions())
+    assert maps.channel == "Current"
+    told = [n for n in maps.provenance if n.startswith("warning: at constant")]
+    assert len(told) == 1
+    asked = select_channel(_recording(channels), ReadOptions(channel="Z"))
+    assert asked.channel.name == "Z"
+    with pytest.raises(InputError, match="the topograph has one value"):
+        select_maps(_recording(channels[:1]), ReadOptions())
+
+
+def test_a_real_scan_at_constant_height(shared_file):
+    maps = read_maps(shared_file("readers/nanonis_constant_height_177.sxm"))
+    assert (maps.channel, maps.unit) == ("Current", "A")
+    assert any("constant height" in note for note in maps.provenance)
+
+
+@pytest.mark.parametrize("bias_mv", ["008", "045", "080", "175"])
+def test_real_di_dv_at_constant_height(shared_file, bias_mv):
+    maps = read_maps(shared_file(f"ag111_corral/corral_{bias_mv}mV.dat"))
+    assert maps.channel == "Lock-in X"
+    assert maps.bias_v == pytest.approx([int(bias_mv) / 1000])
+
+
+@pytest.mark.parametrize("bias", [(10.0,), (-50.0,), (0.1, 8.0)])
+def test_a_bias_in_mv_is_asked_about(bias):
+    with pytest.raises(
+        InputError, match=rf"was {max(bias, key=abs):g} mV mean"
+    ):
+        ReadOptions(bias_v=bias)
+
+
+def test_a_bias_of_a_file_that_may_be_in_mv_is_doubted():
+    channel = _channel("Z", "m")
+    channel = dataclasses.replace(channel, bias_v=np.array([20.0]))
+    maps = select_maps(_recording([channel]), ReadOptions())
+    assert any("if mV was meant" in note for note in maps.provenance)
+
+
+def test_what_a_file_does_not_tell_is_one_message():
+    channel = dataclasses.replace(_channel("Z", "m"), bias_v=np.array([np.nan]))
+    with pytest.raises(
+        InputError,
+        match=r"bias of map 0 and its size.*--bias.*"
+        r"--extent-nm, height and width",
+    ):
+        select_maps(_recording([channel], extent_nm=None), ReadOptions())

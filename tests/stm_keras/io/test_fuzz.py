@@ -34,10 +34,10 @@ def test_a_fault_is_found_and_kept(tmp_path):
         (tmp_path / script.name).write_bytes(script.read_bytes())
     (tmp_path / "tiny_faulty.py").write_text(
         "import os\n"
-        "from stm_keras.io.formats.arrays import numpy_files\n"
+        "from stm_keras.io import arrays\n"
         "from io import BytesIO\n"
         "import numpy as np\n"
-        "sound = numpy_files.open_npy\n"
+        "sound = arrays.open_npy\n"
         "\n"
         "def opened(path):\n"
         "    n = path.stat().st_size\n"
@@ -51,7 +51,7 @@ def test_a_fault_is_found_and_kept(tmp_path):
         "        raise KeyError('bias')\n"
         "    return sound(path)\n"
         "\n"
-        "numpy_files.open_npy = opened\n"
+        "arrays.open_npy = opened\n"
         "content = BytesIO()\n"
         "np.save(content, np.arange(12.0).reshape(3, 4))\n"
         "SIZE = len(content.getvalue())\n"

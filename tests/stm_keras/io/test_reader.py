@@ -3,9 +3,8 @@ import os
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.io.formats import table
-from stm_keras.io.formats.table import FORMATS
-from stm_keras.io.reader import format_of, read_maps
+from stm_keras.io import reader as table
+from stm_keras.io.reader import FORMATS, format_of, read_maps
 
 
 def test_missing(tmp_path):
@@ -64,14 +63,14 @@ def test_a_file_of_nothing_but_its_magic(tmp_path, known):
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
-    path = tmp_path / "map.nc"
-    path.write_bytes(b"CDF\1")
+    path = tmp_path / "maps.zarr.zip"
+    path.write_bytes(b"PK\3\4")
 
     def absent(name):
-        raise ModuleNotFoundError(name="xarray")
+        raise ModuleNotFoundError(name="zarr")
 
     monkeypatch.setattr(table, "import_module", absent)
-    with pytest.raises(InputError, match=r"xarray.*stm-keras\[netcdf\]"):
+    with pytest.raises(InputError, match=r"zarr.*stm-keras\[zarr\]"):
         read_maps(path)
 
 

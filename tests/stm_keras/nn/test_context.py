@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from stm_keras.nn.context import Context
-from stm_keras.nn.ring_embedding import RingEmbedding
+from stm_keras.nn.layers import RingEmbedding
 
 RNG = np.random.default_rng(0)
 

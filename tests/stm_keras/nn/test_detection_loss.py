@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from stm_keras.nn.detection_loss import count_loss, position_loss
+from stm_keras.nn.losses import count_loss, position_loss
 
 RNG = np.random.default_rng(0)
 NAN = np.nan

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stm_keras.nn.metrics import HitRatio, local_maxima
+from stm_keras.nn.losses import HitRatio, local_maxima
 
 NAN = float("nan")
 

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stm_keras.nn.context import Context
-from stm_keras.nn.rotations import mean_over_rotations
+from stm_keras.nn.context import Context, mean_over_rotations
 
 SHAPE = (2, 3, 16, 11)
 

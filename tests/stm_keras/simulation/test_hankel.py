@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 
 from stm_keras.errors import InputError
-from stm_keras.simulation.hankel import RadialGrid, hankel0, interpolate
+from stm_keras.simulation.scattering import RadialGrid, hankel0, interpolate
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
 from stm_keras.simulation.bound_states import BoundStateConfig
-from stm_keras.simulation.disturbances import (
+from stm_keras.simulation.instrument import (
     BackgroundTilt,
+    Drift,
+    EnergyResolution,
     OneOverFNoise,
     ScanLineOffsets,
+    TipBlur,
     TipJumps,
     WhiteNoise,
 )
-from stm_keras.simulation.energy_resolution import EnergyResolution
-from stm_keras.simulation.instrument import Drift, TipBlur
 from stm_keras.simulation.ranges import draw, spread
 from stm_keras.simulation.short_range import CoreRanges, DecoyRanges
 

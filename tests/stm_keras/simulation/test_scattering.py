@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
-from stm_keras.simulation.scatterers import (
+from stm_keras.simulation.scattering import (
     Scatterers,
-    smooth_phase_shifts,
+    check_sampling,
+    ldos,
     t_amplitude,
 )
-from stm_keras.simulation.scattering import check_sampling, ldos, ldos_batch
-from stm_keras.simulation.scene import draw_positions
+from stm_keras.simulation.scene import draw_positions, smooth_phase_shifts
 
 K = np.array([0.3, 0.66, 0.9, 1.1])
 
@@ -263,20 +263,6 @@ def test_ring_of_the_spectrum_lies_at_2k(k, seed):
 # Batches and phase shifts
 
 
-def test_batch_is_its_fields():
-    fields = [_random(seed, n) for seed, n in [(0, 3), (1, 0), (2, 9)]]
-    k = np.stack([K, K * 0.9, K * 1.1])
-    length = np.array([[20.0], [np.inf], [50.0]])
-    batch = ldos_batch(
-        fields, wave_number=k, shape=(9, 11), mean_free_path=length
-    )
-    for b, field in enumerate(fields):
-        single = ldos(
-            field, wave_number=k[b], shape=(9, 11), mean_free_path=length[b, 0]
-        )
-        np.testing.assert_array_equal(batch[b], single)
-
-
 def test_phase_shifts_are_smooth_and_belong_to_the_impurity():
     energies = np.linspace(-0.23, 0.02, 126)
     delta = smooth_phase_shifts(
@@ -350,16 +336,6 @@ def test_refuses_shapes_and_mean_free_paths_that_do_not_fit(k, length):
             wave_number=k,
             shape=(8, 8),
             mean_free_path=length,
-        )
-
-
-@pytest.mark.parametrize("n_fields", [1, 3])
-def test_refuses_a_batch_of_another_number_of_fields(n_fields):
-    with pytest.raises(InputError, match=r"\[B, V\] for B = 2"):
-        ldos_batch(
-            [_random(0), _random(1)],
-            wave_number=np.tile(K, (n_fields, 1)),
-            shape=(4, 4),
         )
 
 

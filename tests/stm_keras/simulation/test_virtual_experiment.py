@@ -6,21 +6,20 @@ import math
 import numpy as np
 import pytest
 
-from stm_keras.analysis.metrics import score_positions
 from stm_keras.analysis.reference import find_bound_states
 from stm_keras.errors import InputError
-from stm_keras.simulation.acquisition import PRESETS
-from stm_keras.simulation.energy_resolution import EnergyResolution
-from stm_keras.simulation.scatterer_ranges import ScattererRanges
+from stm_keras.scoring import score_positions
+from stm_keras.simulation.instrument import PRESETS, EnergyResolution
 from stm_keras.simulation.scattering import ldos
-from stm_keras.simulation.virtual_config import (
+from stm_keras.simulation.scene import ScattererRanges
+from stm_keras.simulation.virtual_experiment import (
     DENSITIES,
     DIFFICULTIES,
     ShortRange,
     VirtualConfig,
     named_virtual,
+    simulate_virtual,
 )
-from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.surfaces import SURFACES, paper_wave_numbers
 
 FIVE_BIASES = (-0.23, -0.168, -0.104, -0.042, 0.02)
@@ -84,8 +83,10 @@ def test_the_default_is_the_geometry_of_the_paper():
 
 def test_the_same_seed_gives_the_same_experiment():
     first, again = (simulate_virtual(SMALL, rng(3)) for _ in range(2))
-    for a, b in zip(first, again, strict=True):
-        np.testing.assert_array_equal(a, b)
+    for name in ("maps", "waves", "q", "positions", "decoys", "bound_state"):
+        np.testing.assert_array_equal(
+            getattr(first, name), getattr(again, name)
+        )
     other = simulate_virtual(SMALL, rng(4))
     assert not np.array_equal(first.maps, other.maps)
 
@@ -149,7 +150,7 @@ def test_without_impurities_the_noise_stays():
     empty = simulate_virtual(config, rng())
     assert not empty.waves.any()
     assert empty.positions.shape == (0, 2)
-    assert empty.maps.std() > 0.1
+    assert empty.maps.std() > 0.03
 
 
 def test_the_bound_states_tell_the_positions():

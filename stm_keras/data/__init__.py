@@ -1,1 +1,0 @@
-"""Prepared data sets as tf.data pipelines."""

@@ -1,1 +1,0 @@
-"""Trained models for programs that have nothing of this package."""

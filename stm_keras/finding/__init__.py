@@ -1,1 +1,0 @@
-"""Apply a trained network to maps and to files."""

@@ -1,1 +1,0 @@
-"""Train networks, test them, and write their directories."""

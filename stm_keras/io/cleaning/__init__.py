@@ -1,1 +1,0 @@
-"""Steps that clean maps, and their order."""

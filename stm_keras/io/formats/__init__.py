@@ -1,1 +1,0 @@
-"""Readers: one package a maker, from a path to a `Recording`."""

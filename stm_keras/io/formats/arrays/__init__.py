@@ -1,1 +1,0 @@
-"""Arrays that carry few units: NumPy, TIFF, and the sidecar."""

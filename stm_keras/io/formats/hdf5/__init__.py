@@ -1,1 +1,0 @@
-"""NeXus and plain HDF5."""

@@ -1,1 +1,0 @@
-"""Igor binary waves (.ibw)."""

@@ -1,1 +1,0 @@
-"""MATLAB (.mat), all versions."""

@@ -1,1 +1,0 @@
-"""Nanonis: grids (.3ds) and scans (.sxm)."""

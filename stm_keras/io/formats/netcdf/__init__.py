@@ -1,1 +1,0 @@
-"""NetCDF and Zarr, through xarray."""

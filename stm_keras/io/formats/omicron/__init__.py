@@ -1,1 +1,0 @@
-"""Omicron and Scienta Matrix (_mtrx)."""

@@ -1,0 +1,1 @@
+"""A model directory: card, weights, exports, and what it can be asked."""

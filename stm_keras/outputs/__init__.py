@@ -1,1 +1,0 @@
-"""What was found, in the forms that other programs open."""

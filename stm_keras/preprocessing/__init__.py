@@ -1,0 +1,1 @@
+"""From a file's maps to what a network takes."""

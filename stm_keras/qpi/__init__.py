@@ -1,0 +1,1 @@
+"""Quasiparticle interference: q from the Fourier transform, and k(V)."""

@@ -1,0 +1,1 @@
+"""What a run writes: folders, pictures, files for other programs."""

@@ -1,1 +1,0 @@
-"""What lies in a folder of models: found, checked, listed, described."""

@@ -1,0 +1,1 @@
+"""Finders without a network, and the bound that none can beat."""
