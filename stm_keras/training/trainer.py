@@ -182,6 +182,8 @@ def _run(
     done = len(log.history)
     if done >= recipe.checkpoints:
         return
+    # Made in the first step, its variables would have that traced twice.
+    model.optimizer.build(model.trainable_variables)
     model.fit(
         recipe.batches(done),
         epochs=recipe.checkpoints,

@@ -16,6 +16,7 @@ from stm_keras.models.card import (
     read_card,
     verify_checksums,
 )
+from stm_keras.nn.model import ImpurityFinder
 from stm_keras.training import fit
 from stm_keras.training.config import Wang2020Config
 from stm_keras.training.datasets import BatchConfig
@@ -213,7 +214,14 @@ def test_card_of_another_form(model, tmp_path):
         read_card(tmp_path)
 
 
-def test_experiment_joins_the_training(friedel, tmp_path):
+def test_experiment_joins_the_training(friedel, tmp_path, monkeypatch):
+    step, traced = ImpurityFinder.train_step, []
+
+    def counted(self, data):
+        traced.append(data)
+        return step(self, data)
+
+    monkeypatch.setattr(ImpurityFinder, "train_step", counted)
     rng = np.random.default_rng(0)
     np.savez(
         tmp_path / "e.npz",
@@ -233,6 +241,7 @@ def test_experiment_joins_the_training(friedel, tmp_path):
     )
     assert card.training["alpha"] == 0.03
     assert card.training["best"]["lreg"] > 0
+    assert len(traced) == 1  # it takes seconds, with `context` many
 
 
 def test_an_experiment_of_another_scale_is_refused(friedel, tmp_path):
