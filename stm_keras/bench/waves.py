@@ -608,12 +608,13 @@ def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
         ready = prepare_maps(
             scan.maps, finder.card, PredictOptions(surface="cu111")
         )
+        assert ready.ring_per_nm is not None
+        pixel = float(np.mean(ready.ready.pixel_nm))
         found = finder.detect(
-            ready.ready.data, ready.ring_rad_px, fit_rings=False
+            ready.ready.data, ready.ring_per_nm * pixel, fit_rings=False
         )
         ratio = np.divide(ready.ready.data.shape[1:], scan.maps.data.shape[1:])
         places = (scan.positions + 0.5) * ratio - 0.5
-        pixel = float(np.mean(ready.ready.pixel_nm))
         true = matched(
             found.positions, places, found.probabilities, 0.37 / pixel
         )
@@ -623,7 +624,7 @@ def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
             ready.ready,
             found.positions,
             found.probabilities,
-            ready.ring_rad_px / pixel,
+            ready.ring_per_nm,
         )
         result = decided(found.positions, found.probabilities, evidence)
         cells = [

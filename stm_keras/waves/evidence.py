@@ -12,10 +12,13 @@ import numpy as np
 
 from stm_keras.errors import InputError
 from stm_keras.io.maps import ConductanceMaps
-from stm_keras.waves.fit import WaveOptions, scan_q, spaced, started
+from stm_keras.waves.fit import WaveOptions, moved_to, scan_q, spaced, started
 from stm_keras.waves.iteration import finish, iterate
-from stm_keras.waves.prepared import prepare
+from stm_keras.waves.masks import narrowest_nm
+from stm_keras.waves.settled import settled_radii
+from stm_keras.waves.prepared import prepare, remasked
 
+POLICY = ['wide', .6, False]
 MOST_MAPS = 8
 """More maps say little more, and cost as much each."""
 
@@ -84,19 +87,33 @@ def wave_evidence(
         _APART_PERIODS * 2 * np.pi / q.max(),
     )
     fitted &= inside(positions_px, maps.shape[1:])
+    n_fitted = int(fitted.sum())
+    core = None if POLICY[0] != 'settled' else narrowest_nm(q)
     try:
         ready = prepare(
             part,
             positions_px[fitted],
             np.full((int(fitted.sum()), 2), 0.1),
             q,
-            None,
+            core,
         )
     except InputError:
         return None
     fit = started(ready, _OPTIONS)
     scan_q(fit, _OPTIONS.q_uncertainty)
-    iterate(fit, 2)
+    iterate(fit, 1)
+    if POLICY[0] != 'wide':
+        radii = settled_radii(fit, ready, POLICY[1])
+        try:
+            wider = remasked(part, ready, radii)
+        except InputError:
+            return None
+        fit = moved_to(wider, ready, fit, list(range(len(chosen))))
+        ready = wider
+    if POLICY[2]:
+        fit.kappa_free = fit.n > 1
+        iterate(fit, 1)
+    iterate(fit, 1)
     result = finish(fit)
     n, m = len(positions_px), len(chosen)
     amplitudes = np.full((n, m), np.nan, complex)
