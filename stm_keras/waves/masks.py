@@ -15,9 +15,9 @@ level."""
 _TAIL = 1.2
 """What is beyond the radius at which an object is as high as the waves."""
 
-_HIGH = 1.25
-"""An object is higher than the waves where the spread of the maps about it is
-so many times that of all pixels far from objects."""
+_HIGH = 4.0
+"""An object is no wave where the spread of the maps about it is so many times
+that of all pixels far from objects: no wave is so high outside of a core."""
 
 _STEP_PX = 1.0
 
