@@ -12,9 +12,10 @@ import numpy as np
 
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
-from stm_keras.waves.fit import WaveOptions, scan_q, spaced, started
-from stm_keras.waves.iteration import finish, iterate
-from stm_keras.waves.prepared import prepare
+from stm_keras.waves.fit import WaveOptions, moved_to, scan_q, spaced, started
+from stm_keras.waves.iteration import Fit, Result, finish, iterate
+from stm_keras.waves.prepared import prepare, remasked
+from stm_keras.waves.settled import settled_radii
 
 MOST_MAPS = 8
 """More maps say little more, and cost as much each."""
@@ -27,9 +28,7 @@ _APART_PERIODS = 0.35
 """A candidate nearer to a more probable one has no wave of its own to be told
 from the other's."""
 
-_OPTIONS = WaveOptions(
-    multiple=False, refine_positions=False, q_each=False, q_uncertainty=0.03
-)
+_OPTIONS = WaveOptions(refine_positions=False, q_each=False, q_uncertainty=0.03)
 
 
 class Evidence(NamedTuple):
@@ -41,15 +40,12 @@ class Evidence(NamedTuple):
         amplitudes: complex128 [n, M] of M maps, of maps of variance 1.
         covariance: of these [n, M, 2, 2].
         u: energy of these maps, -1 to 1 [M].
-        explained: share of the maps' variance outside of the cores that the
-            candidates' waves take, [M].
     """
 
     alone: np.ndarray
     amplitudes: np.ndarray
     covariance: np.ndarray
     u: np.ndarray
-    explained: np.ndarray
 
 
 def wave_evidence(
@@ -84,23 +80,42 @@ def wave_evidence(
         _APART_PERIODS * 2 * np.pi / q.max(),
     )
     fitted &= inside(positions_px, maps.shape[1:])
+    made = _fitted(part, positions_px[fitted], q)
+    if made is None:
+        return None
+    fit, result = made
+    amplitudes, covariance = _amplitudes(fit, result, fitted)
+    bias = part.bias_v
+    half = np.ptp(bias) / 2
+    u = (bias - bias.mean()) / half if half > 0 else np.zeros(len(chosen))
+    return Evidence(along(amplitudes, covariance, u), amplitudes, covariance, u)
+
+
+def _fitted(
+    maps: ConductanceMaps, positions: np.ndarray, q_per_nm: np.ndarray
+) -> tuple[Fit, Result] | None:
+    """All candidates' waves; None where masks leave too little."""
+    held = np.full(positions.shape, 0.1)  # not moved: no matter
     try:
-        ready = prepare(
-            part,
-            positions_px[fitted],
-            np.full((int(fitted.sum()), 2), 0.1),
-            q,
-            None,
-        )
+        ready = prepare(maps, positions, held, q_per_nm, None)
+        fit = started(ready, _OPTIONS)
+        scan_q(fit, _OPTIONS.q_uncertainty)
+        iterate(fit, 1)
+        wider = remasked(maps, ready, settled_radii(fit, ready))
     except InputError:
         return None
-    fit = started(ready, _OPTIONS)
-    scan_q(fit, _OPTIONS.q_uncertainty)
+    fit = moved_to(wider, ready, fit, list(range(fit.n_maps)))
+    fit.kappa_free = fit.n > 1
     iterate(fit, 2)
-    result = finish(fit)
-    n, m = len(positions_px), len(chosen)
-    amplitudes = np.full((n, m), np.nan, complex)
-    covariance = np.full((n, m, 2, 2), np.nan)
+    return fit, finish(fit)
+
+
+def _amplitudes(
+    fit: Fit, result: Result, fitted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Amplitudes [n, M] and covariances of all, NaN where not fitted."""
+    amplitudes = np.full((len(fitted), fit.n_maps), np.nan, complex)
+    covariance = np.full((*amplitudes.shape, 2, 2), np.nan)
     amplitudes[fitted] = np.array([s.c for s in fit.states]).T
     own = np.array(result.spread.own)
     for a in range(2):
@@ -108,18 +123,7 @@ def wave_evidence(
             one = a * fit.n + np.arange(fit.n)
             other = b * fit.n + np.arange(fit.n)
             covariance[fitted, :, a, b] = own[:, one, other].T
-    explained = np.array(
-        [
-            1 - np.var(made.residual) / max(np.var(state.y), 1e-12)
-            for made, state in zip(result.normals, fit.states, strict=True)
-        ]
-    )
-    bias = part.bias_v
-    half = np.ptp(bias) / 2
-    u = (bias - bias.mean()) / half if half > 0 else np.zeros(m)
-    return Evidence(
-        along(amplitudes, covariance, u), amplitudes, covariance, u, explained
-    )
+    return amplitudes, covariance
 
 
 def distinct(

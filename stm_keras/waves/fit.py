@@ -185,7 +185,13 @@ def fit_waves(
     """
     options = options or WaveOptions()
     positions = np.asarray(positions_px, np.float64)
-    positions = positions.reshape(-1, 2) if not positions.size else positions
+    if not positions.size:
+        positions = positions.reshape(-1, 2)
+    if positions.ndim != 2 or positions.shape[1] != 2:
+        raise InputError(
+            "Positions must be row and column, [n, 2]. Received the shape "
+            f"{list(positions.shape)}."
+        )
     deviations = _deviations(maps, positions, deviations_px)
     q, notes = _known_q(maps, q_per_nm)
     used = np.flatnonzero(q > 0)

@@ -31,6 +31,8 @@ MOST_CANDIDATES = 150
 _CAP = 12.0
 """Greater evidence is no more convincing."""
 
+_MOST_RATIO = 1.5
+
 _LIMIT = 12.0
 """Of logits."""
 
@@ -58,19 +60,22 @@ class Judgement(NamedTuple):
 class JudgeWeights(NamedTuple):
     """Of the logistic function that puts network and waves together.
 
-    The logit is `one + network l + wave e + strength h + both e h`, with l
-    the network's logit, e the evidence up to 12 and h = ln(1 + expected).
+    The logit is `one + network l + wave e + strength h + ratio x`, with l
+    the network's logit, e the evidence up to 12, h = ln(1 + expected), and x
+    the evidence over what is expected, up to 1.5.
     """
 
     one: float
     network: float
     wave: float
     strength: float
-    both: float
+    ratio: float
 
 
-WEIGHTS = JudgeWeights(0.0, 1.0, 0.0, 0.0, 0.0)
-"""Fitted by `python -m stm_keras.bench.waves calibrate`."""
+WEIGHTS = JudgeWeights(-1.95, 0.715, 0.718, -0.456, -0.142)
+"""Fitted by `python -m stm_keras.bench.waves calibrate --fields 60` with the
+network `context` on 2415 candidates in fields of the seeds 1000 to 1059, of 1,
+4 and 16 maps, on 2026-11-30."""
 
 
 def judge(
@@ -127,7 +132,7 @@ def _placed(found: Evidence, at: np.ndarray, n: int) -> Evidence:
         whole = np.full((n, *part.shape[1:]), np.nan, part.dtype)
         whole[at] = part
         parts.append(whole)
-    return Evidence(*parts, found.u, found.explained)
+    return Evidence(*parts, found.u)
 
 
 def decided(
@@ -204,7 +209,8 @@ def features(
     p = np.clip(network, 1e-6, 1 - 1e-6)
     e = np.minimum(evidence, _CAP)
     h = np.log1p(np.maximum(expected, 0))
-    return np.stack([np.ones_like(p), np.log(p / (1 - p)), e, h, e * h], -1)
+    x = np.minimum(evidence / np.maximum(expected, 1.0), _MOST_RATIO)
+    return np.stack([np.ones_like(p), np.log(p / (1 - p)), e, h, x], -1)
 
 
 __all__ = [

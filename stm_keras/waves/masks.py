@@ -15,9 +15,9 @@ level."""
 _TAIL = 1.2
 """What is beyond the radius at which an object is as high as the waves."""
 
-_HIGH = 1.25
-"""An object is higher than the waves where the spread of the maps about it is
-so many times that of all pixels far from objects."""
+_HIGH = 4.0
+"""An object is no wave where the spread of the maps about it is so many times
+that of all pixels far from objects: no wave is so high outside of a core."""
 
 _STEP_PX = 1.0
 
@@ -48,9 +48,12 @@ def core_radii(
     r = np.sqrt(((positions[:, None] - pixels) ** 2).sum(axis=-1))
     owner = r.argmin(axis=0)
     nearest = r.min(axis=0)
-    power = np.nanmean(maps**2, axis=0).ravel()
+    known = np.isfinite(maps)
+    power = np.where(known, maps, 0) ** 2
+    power = (power.sum(axis=0) / np.maximum(known.sum(axis=0), 1)).ravel()
+    power[~known.any(axis=0).ravel()] = np.nan
     far = nearest > most
-    if np.isfinite(power[far]).sum() < 50:
+    if np.isfinite(power[far]).sum() < 50:  # all of the frame is near
         far = nearest > np.median(nearest)
     usual = np.sqrt(np.nanmean(np.minimum(power, 9 * np.nanmedian(power))[far]))
     edges = np.arange(least, most + _STEP_PX, _STEP_PX)

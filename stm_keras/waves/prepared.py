@@ -140,11 +140,6 @@ def remasked(
 def _check_positions(
     maps: ConductanceMaps, positions: np.ndarray, q_per_nm: np.ndarray
 ) -> None:
-    if positions.ndim != 2 or positions.shape[1:] != (2,):
-        raise InputError(
-            "Positions must be row and column, [n, 2]. Received the shape "
-            f"{list(positions.shape)}."
-        )
     if not len(positions):
         raise InputError(
             f"{maps.source}: no position was given, so there are no waves to "

@@ -20,12 +20,16 @@ _OF_WAVES = 0.6
 seen: the waves gain more by a narrow mask than it spoils."""
 
 
-def settled_radii(fit: Fit, ready: Prepared) -> np.ndarray:
+def settled_radii(
+    fit: Fit, ready: Prepared, of_waves: float = _OF_WAVES
+) -> np.ndarray:
     """Radii of masks about each object, float64 [n] [px].
 
     Args:
         fit: under the narrowest masks.
         ready: what was fitted.
+        of_waves: part of the waves about an object below which what is left
+            there is no matter.
     """
     normals = normals_of(fit, nuisances_of(fit), with_positions=False)
     pixels = ready.scene.pixels
@@ -46,7 +50,7 @@ def settled_radii(fit: Fit, ready: Prepared) -> np.ndarray:
             if total < 3:
                 continue
             limit = _MORE**2 * (1 + 2 * np.sqrt(2 / total))
-            limit = max(limit, _OF_WAVES**2 * float(waves[ring].mean()))
+            limit = max(limit, of_waves**2 * float(waves[ring].mean()))
             if power[ring].mean() > limit:
                 radii[j] = inner + 1
     return radii

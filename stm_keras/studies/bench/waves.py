@@ -325,25 +325,44 @@ def matched(
     return hit
 
 
-def calibrate(finder: Any, n_fields: int) -> tuple[JudgeWeights, int, float]:
-    """Fit the judge's constants; fields of 1, 4 and 16 maps in turn."""
-    rows, labels = [], []
+class Weighed(NamedTuple):
+    """Candidates of fields in which waves were heard, [n] each."""
+
+    network: np.ndarray
+    evidence: np.ndarray
+    expected: np.ndarray
+    true: np.ndarray
+
+
+def weighed_candidates(finder: Any, n_fields: int) -> Weighed:
+    """Candidates of fields of 1, 4 and 16 maps in turn."""
+    parts = []
     for number in range(n_fields):
-        field = judged_field(
-            _CALIBRATION + number, (1, 4, 16)[number % 3], finder
-        )
+        n_maps = (1, 4, 16)[number % 3]
+        field = judged_field(_CALIBRATION + number, n_maps, finder)
         found = evidence_of(
             field.maps, field.candidates, field.probabilities, field.q_per_nm
         )
         result = decided(field.candidates, field.probabilities, found)
-        if not result.held:
-            continue
-        terms = features(field.probabilities, result.evidence, result.expected)
-        heard = np.isfinite(terms).all(axis=1)
-        rows.append(terms[heard])
-        labels.append(field.true[heard])
-    x, y = np.concatenate(rows), np.concatenate(labels).astype(float)
-    return JudgeWeights(*_logistic(x, y)), len(y), float(y.mean())
+        if result.held:
+            parts.append(
+                (
+                    field.probabilities,
+                    result.evidence,
+                    result.expected,
+                    field.true,
+                )
+            )
+    return Weighed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def calibrated(candidates: Weighed) -> JudgeWeights:
+    """The judge's constants of greatest likelihood."""
+    terms = features(*candidates[:3])
+    heard = np.isfinite(terms).all(axis=1)
+    return JudgeWeights(
+        *_logistic(terms[heard], candidates.true[heard].astype(float))
+    )
 
 
 def _logistic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -608,14 +627,13 @@ def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
         ready = ContextDetector.prepare(
             finder.card, scan.maps, PredictOptions(surface="cu111")
         )
+        assert ready.q_per_nm is not None
+        pixel = float(np.mean(ready.ready.pixel_nm))
         found = finder.detect(
-            ready.ready.data,
-            ready.q_per_nm * np.mean(ready.ready.pixel_nm),
-            fit_rings=False,
+            ready.ready.data, ready.q_per_nm * pixel, fit_rings=False
         )
         ratio = np.divide(ready.ready.data.shape[1:], scan.maps.data.shape[1:])
         places = (scan.positions + 0.5) * ratio - 0.5
-        pixel = float(np.mean(ready.ready.pixel_nm))
         true = matched(
             found.positions, places, found.probabilities, 0.37 / pixel
         )
@@ -625,7 +643,7 @@ def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
             ready.ready,
             found.positions,
             found.probabilities,
-            ready.ring_rad_px / pixel,
+            ready.ring_per_nm,
         )
         result = decided(found.positions, found.probabilities, evidence)
         cells = [
@@ -708,8 +726,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="saved_models/context")
     given = parser.parse_args(arguments)
     if given.task == "calibrate":
-        weights, n, share = calibrate(_finder(given.model), given.fields)
-        print(f"{weights}\n{n} candidates, {share:.2f} of them impurities")
+        candidates = weighed_candidates(_finder(given.model), given.fields)
+        print(calibrated(candidates))
+        print(
+            f"{len(candidates.true)} candidates, "
+            f"{candidates.true.mean():.2f} of them impurities"
+        )
         return
     tables = parts(given.fields, given.real, given.model)
     chosen = given.part.split(",") if given.part else list(tables)
