@@ -49,7 +49,7 @@ def models(
     else:
         found = [named_model(name, folder)]
         with quiet_imports():
-            from stm_keras.models.stored import describe
+            from stm_keras.models.description import describe
         lines = describe(found[0])
     for line in lines:
         typer.echo(line)

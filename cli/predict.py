@@ -100,30 +100,27 @@ def predict(
         span(rows, "--rows"), span(cols, "--cols"), region_nm(roi, "--roi")
     )
     cleaning = CleaningOptions(
-        level,
-        level != "none" if mask_lines is None else mask_lines,
-        tip_jumps,
-        streaks,
-        register,
-        normalise,
+        level=level,
+        mask_lines=level != "none" if mask_lines is None else mask_lines,
+        tip_jumps=tip_jumps,
+        streaks=streaks,
+        register=register,
+        normalise=normalise,
     )
-    options = FileOptions(
-        read,
-        PredictOptions(
-            surface,
-            cleaning,
-            tiling,
-            threshold,
-            region,
-            number_range(bias_range, "--bias-range"),
-            false_discovery_rate,
-            surrogates,
-            give_q,
-            fit_rings,
-        ),
-        OutputOptions(words(export), mask_radius_nm),
-        stack,
+    predict_options = PredictOptions(
+        surface=surface,
+        cleaning=cleaning,
+        tiling=tiling,
+        threshold=threshold,
+        region=region,
+        bias_range_v=number_range(bias_range, "--bias-range"),
+        false_discovery_rate=false_discovery_rate,
+        surrogates=surrogates,
+        give_q=give_q,
+        fit_rings=fit_rings,
     )
+    output = OutputOptions(words(export), mask_radius_nm)
+    options = FileOptions(read, predict_options, output, stack)
     lines = predict_files(
         files, model, out, options, progress=progress_bar("tiles")
     )

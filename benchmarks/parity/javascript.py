@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.parity.browser import ask_page
 from benchmarks.parity.environments import Environment
 from benchmarks.parity.tool import Arrays, Ask, Tool, run
-from stm_keras.models.stored import read_signatures
+from stm_keras.models.description import read_signatures
 
 TFJS = Environment("tfjs")
 WEB = Path(__file__).with_name("web")

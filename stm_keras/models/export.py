@@ -33,6 +33,7 @@ from stm_keras.models.signatures import (
     Named,
     context_endpoints,
     score_endpoints,
+    with_frame,
 )
 from stm_keras.nn.calibration import Ground, read_ground
 from stm_keras.nn.context import LEAST_FRAME_PX, Context
@@ -183,45 +184,37 @@ def signatures_of(
 
 def _function(endpoint: Endpoint) -> tf.types.experimental.PolymorphicFunction:
     return tf.function(
-        never_empty(endpoint.function),
+        never_empty(endpoint),
         input_signature=endpoint.inputs,
         autograph=False,
     )
 
 
-def never_empty(function: Callable[..., Named]) -> Callable[..., Named]:
-    """The same function, which bears an empty batch on any processor.
+def never_empty(endpoint: Endpoint) -> Callable[..., Named]:
+    """An endpoint's function, which bears an empty batch on any processor.
 
     Where oneDNN is on, TensorFlow rewrites convolutions in a way that fails on
-    a batch of none. So a batch of none gets one empty frame, of which nothing
-    is answered; any other goes through as it is.
+    a batch of none. So a batch of none gets one frame, of which nothing is
+    answered; any other goes through as it is. The frame comes behind the
+    checks of what users give, see `checked`.
 
     Args:
-        function: from tensors [B, ...], the maps first, to named tensors
-            [B, ...].
+        endpoint: its inputs are [B, ...], the maps first.
+
+    Returns:
+        From tensors [B, ...] to named tensors [B, ...].
     """
 
     # The names of the inputs are those of the wrapped function.
-    @functools.wraps(function)
+    @functools.wraps(endpoint.function)
     def answer(*inputs: tf.Tensor) -> Named:
         batch = tf.shape(inputs[0])[0]
-        padded = [_with_frame(tensor, batch) for tensor in inputs]
-        return {
-            name: tensor[:batch] for name, tensor in function(*padded).items()
-        }
+        if endpoint.internal:
+            inputs = tuple(with_frame(list(inputs)))
+        named = endpoint.function(*inputs)
+        return {name: tensor[:batch] for name, tensor in named.items()}
 
     return answer
-
-
-def _with_frame(tensor: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-    """A frame of ones behind an empty batch, dimensions as they are."""
-    shape = tf.shape(tensor)
-    frame = tf.ones(tf.concat([[1], shape[1:]], 0), tensor.dtype)
-    rows = tf.where(batch == 0, shape[0] + 1, shape[0])
-    whole = tf.concat([tensor, frame], 0)[:rows]
-    # Not `ensure_shape`, an operation that other tools lack.
-    whole.set_shape(tensor.shape)
-    return whole
 
 
 Precision = Literal["float32", "float16", "int8"]

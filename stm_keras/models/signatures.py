@@ -189,7 +189,8 @@ def checked(
     Returns:
         The maps, [B, V, H, W], with NaN for all that is no number, pixel_nm,
         and ring_per_nm where it is given: to be used in place of what came,
-        which no check holds back.
+        which no check holds back. Of an empty batch one frame, see
+        `with_frame`.
     """
     given = [maps, pixel_nm] + ([] if ring_per_nm is None else [ring_per_nm])
     # One after the other: each rests on what the one before found right, and
@@ -198,7 +199,26 @@ def checked(
     given = _after(_wrong_sizes(given, least_px), given)
     given = _after(_wrong_values(given), given)
     maps = tf.where(tf.math.is_finite(given[0]), given[0], float("nan"))
-    return [maps, *given[1:]]
+    return with_frame([maps, *given[1:]])
+
+
+def with_frame(given: list[tf.Tensor]) -> list[tf.Tensor]:
+    """The same tensors, with one frame of ones where the batch is empty.
+
+    Args:
+        given: [B, ...], all of one B, with any other dimensions.
+    """
+    batch = tf.shape(given[0])[0]
+    rows = tf.maximum(batch, 1)
+    padded = []
+    for tensor in given:
+        shape = tf.shape(tensor)
+        frame = tf.ones(tf.concat([[1], shape[1:]], 0), tensor.dtype)
+        whole = tf.concat([tensor, frame], 0)[:rows]
+        # Not `ensure_shape`, an operation that other tools lack.
+        whole.set_shape(tensor.shape)
+        padded.append(whole)
+    return padded
 
 
 def _after(

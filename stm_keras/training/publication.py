@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from stm_keras.models.card import ModelCard, write_card, write_checksums
+from stm_keras.models.description import adaptation_lines
 from stm_keras.models.export import export_saved_model, move_into
-from stm_keras.models.stored import adaptation_lines
 from stm_keras.nn.calibration import FILE as GROUND
 from stm_keras.nn.calibration import Ground, write_ground
 from stm_keras.nn.model import ImpurityFinder

@@ -104,7 +104,7 @@ def test_unknown_surface(stmk, tmp_path, model):
 def test_unknown_and_damaged_model(stmk, tmp_path):
     path = npz(tmp_path / "a.npz")
     result = predict(stmk, path, "--model", tmp_path / "no")
-    refuses(result, "No such model directory")
+    refuses(result, "No such model")
     (tmp_path / "m").mkdir()
     refuses(predict(stmk, path, "--model", tmp_path / "m"), "model_card.json")
     (tmp_path / "m" / "model_card.json").write_text("{")

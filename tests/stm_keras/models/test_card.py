@@ -84,9 +84,9 @@ def test_what_is_no_card(tmp_path, text):
 
 def test_the_floor_grows_with_maps_beyond_the_trainings(card):
     read = read_card(card(floors={"1": 4.0, "16": 10.0}))
-    assert read.noise_floor(1) == 4.0
-    assert read.noise_floor(12) == 10.0
-    assert read.noise_floor(64) == 40.0
+    assert read.selection.noise_floor(1) == 4.0
+    assert read.selection.noise_floor(12) == 10.0
+    assert read.selection.noise_floor(64) == 40.0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from stm_keras.models.stored import adaptation_lines
+from stm_keras.models.description import adaptation_lines
 from stm_keras.training.adaptation import Adaptation, Figures
 
 BEFORE = Figures(30.0, 2.0, 31, 0.1)

@@ -21,6 +21,7 @@ from stm_keras.training import fit
 from stm_keras.training.config import Wang2020Config
 from stm_keras.training.datasets import BatchConfig
 from stm_keras.training.experiment import experiment_tiles
+from stm_keras.training.log import TrainingLog
 from stm_keras.training.publication import move_into, report
 
 NETWORK = {"filters": 4, "attention_filters": 2, "kernel_size": 3, "depth": 1}
@@ -97,7 +98,7 @@ def test_a_stopped_training_goes_on_where_it_was(friedel, trained, tmp_path):
         pass
 
     out = tmp_path / "stopped"
-    original = fit.__globals__["TrainingLog"].on_epoch_end
+    original = TrainingLog.on_epoch_end
 
     def stop_after_one(self, epoch, logs=None):
         original(self, epoch, logs)
@@ -105,9 +106,7 @@ def test_a_stopped_training_goes_on_where_it_was(friedel, trained, tmp_path):
             raise Stop
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(
-            fit.__globals__["TrainingLog"], "on_epoch_end", stop_after_one
-        )
+        patch.setattr(TrainingLog, "on_epoch_end", stop_after_one)
         fit(config(friedel, out))
     assert not (out / "saved_model.pb").exists()
     fit(config(friedel, out), resume=True)

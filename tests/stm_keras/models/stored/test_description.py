@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.models.stored import describe, look_at
+from stm_keras.models.description import describe
+from stm_keras.models.stored import look_at
 from stm_keras.training.adaptation import Adaptation, Figures
 
 SHIPPED = Path(__file__).parents[4] / "saved_models/wang2020"

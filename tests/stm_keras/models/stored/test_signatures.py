@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.models.stored import read_signatures
+from stm_keras.models.description import read_signatures
 
 MODEL = Path(__file__).parents[4] / "saved_models/wang2020"
 
