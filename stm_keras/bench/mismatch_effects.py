@@ -6,8 +6,9 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
+from stm_keras.simulation.draws import Draws
 from stm_keras.simulation.friedel import normalise
-from stm_keras.simulation.instrument import Draws, Part
+from stm_keras.simulation.instrument import Part
 from stm_keras.simulation.ranges import Range, check_ranges, draw
 from stm_keras.simulation.short_range import CoreRanges, add_cores, window_at
 
