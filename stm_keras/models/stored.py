@@ -258,6 +258,7 @@ def _aligned(cells: Iterable[str], widths: Iterable[int]) -> str:
 
 
 def plain(value: Any) -> str:
+    """A value of a card in a line for people."""
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     return str(value)

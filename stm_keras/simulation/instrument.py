@@ -4,7 +4,7 @@ An effect is a `Part`: a frozen set of ranges and one function, `apply`, in
 TensorFlow operations on batches [B, V, H, W]. Called with NumPy maps and a
 generator it runs eagerly, for virtual experiments; inside `tf.data` the same
 function is traced and runs on whole batches, for training. Only the source of
-random numbers differs: `GeneratorDraws` or `StatelessDraws`.
+random numbers differs (`draws.py`).
 
 TensorFlow's operations rather than `keras.ops`: an input pipeline is
 TensorFlow's own whatever Keras runs on, and only they have real Fourier
@@ -18,7 +18,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import scipy.fft
@@ -26,6 +26,12 @@ import tensorflow as tf
 from scipy.interpolate import BSpline, make_interp_spline
 
 from stm_keras.errors import InputError
+from stm_keras.simulation.draws import (
+    Draws,
+    GeneratorDraws,
+    Shape,
+    float32,
+)
 from stm_keras.simulation.ranges import (
     Range,
     check_maps,
@@ -34,171 +40,7 @@ from stm_keras.simulation.ranges import (
 )
 from stm_keras.units import BOLTZMANN_EV_PER_K
 
-Shape = Any
-"""Numbers and scalar tensors, or one tensor."""
-
 _AMPLITUDE_LIMITS: Range = (0.0, 1000.0)
-
-
-class Jumps(NamedTuple):
-    """Changes of the tip; K is the most in any map.
-
-    Attributes:
-        rows: from which row on each acts, int32 [B, V, K].
-        offset: by which it moves what follows, signed, float32 [B, V, K].
-        contrast: relative change of the contrast, signed, likewise; both are
-            0 where a map has fewer than K.
-    """
-
-    rows: tf.Tensor
-    offset: tf.Tensor
-    contrast: tf.Tensor
-
-
-class Draws(ABC):
-    """Where the random numbers of an effect come from."""
-
-    @abstractmethod
-    def uniform(self, shape: Shape, bounds: Range) -> tf.Tensor:
-        """Uniform within `bounds`, float32 of `shape`."""
-
-    @abstractmethod
-    def normal(self, shape: Shape) -> tf.Tensor:
-        """A few normal numbers, of deviation 1, float32 of `shape`."""
-
-    @abstractmethod
-    def white(self, shape: Shape) -> tf.Tensor:
-        """White noise in whole frames, of deviation 1, float32 of `shape`."""
-
-    @abstractmethod
-    def jumps(
-        self, mean: tf.Tensor, shape: Shape, offset: Range, contrast: Range
-    ) -> Jumps:
-        """Changes of the tip at random rows.
-
-        Args:
-            mean: mean number in a map, float32 [B].
-            shape: (B, V, H) of the maps.
-            offset: bounds of the offset's size.
-            contrast: likewise of the contrast's.
-        """
-
-    @abstractmethod
-    def split(self, n: int) -> "Sequence[Draws]":
-        """`n` independent sources, one for each part of an instrument."""
-
-    def chance(self, shape: Shape, share: float) -> tf.Tensor:
-        """True with the chance `share`, bool of `shape`."""
-        return self.uniform(shape, (0.0, 1.0)) < share
-
-
-class GeneratorDraws(Draws):
-    """Random numbers of a NumPy generator, eagerly, for one stack (B = 1)."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-
-    def uniform(self, shape: Shape, bounds: Range) -> tf.Tensor:
-        """See `Draws`."""
-        return _float32(self._rng.uniform(*bounds, size=_sizes(shape)))
-
-    def normal(self, shape: Shape) -> tf.Tensor:
-        """See `Draws`."""
-        return _float32(self._rng.standard_normal(_sizes(shape)))
-
-    def white(self, shape: Shape) -> tf.Tensor:
-        """See `Draws`."""
-        sizes = _sizes(shape)
-        return _float32(self._rng.standard_normal(sizes, np.float32))
-
-    def jumps(
-        self, mean: tf.Tensor, shape: Shape, offset: Range, contrast: Range
-    ) -> Jumps:
-        """See `Draws`."""
-        _, n_maps, height = _sizes(shape)
-        rng = self._rng
-        counts = rng.poisson(float(np.asarray(mean)[0]), n_maps)
-        counts = counts if height > 1 else np.zeros_like(counts)
-        rows = np.zeros((1, n_maps, counts.max()), np.int32)
-        sizes = np.zeros((2, *rows.shape), np.float32)
-        for m, count in enumerate(counts):
-            for n in range(count):
-                rows[0, m, n] = rng.integers(1, height)
-                sign = rng.choice((-1.0, 1.0), 2)
-                sizes[0, 0, m, n] = sign[0] * rng.uniform(*offset)
-                sizes[1, 0, m, n] = sign[1] * rng.uniform(*contrast)
-        return Jumps(tf.constant(rows), _float32(sizes[0]), _float32(sizes[1]))
-
-    def split(self, n: int) -> Sequence[Draws]:
-        """See `Draws`."""
-        seeds = self._rng.integers(2**63, size=n)
-        return [GeneratorDraws(np.random.default_rng(s)) for s in seeds]
-
-
-class StatelessDraws(Draws):
-    """Random tensors that follow from a seed alone, in graphs and batches.
-
-    Args:
-        seed: of all of them, int64 [2].
-    """
-
-    def __init__(self, seed: tf.Tensor) -> None:
-        self._seed = seed
-        self._count = 0
-
-    def _next(self) -> tf.Tensor:
-        self._count += 1
-        return tf.random.experimental.stateless_fold_in(self._seed, self._count)
-
-    def uniform(self, shape: Shape, bounds: Range) -> tf.Tensor:
-        """See `Draws`."""
-        return tf.random.stateless_uniform(shape, self._next(), *bounds)
-
-    def normal(self, shape: Shape) -> tf.Tensor:
-        """See `Draws`."""
-        return tf.random.stateless_normal(shape, self._next())
-
-    def white(self, shape: Shape) -> tf.Tensor:
-        """See `Draws`."""
-        return self.normal(shape)
-
-    def jumps(
-        self, mean: tf.Tensor, shape: Shape, offset: Range, contrast: Range
-    ) -> Jumps:
-        """See `Draws`."""
-        batch, n_maps, height = (shape[i] for i in range(3))
-        mean = tf.broadcast_to(mean[:, None], [batch, n_maps])
-        counts = tf.random.stateless_poisson(
-            [batch, n_maps], self._next(), mean, tf.int32
-        )
-        counts = tf.where(height > 1, counts, 0)
-        each = [batch, n_maps, tf.reduce_max(counts)]
-        rows = tf.random.stateless_uniform(
-            each, self._next(), 1, tf.maximum(height, 2), tf.int32
-        )
-        there = tf.range(each[2]) < counts[:, :, None]
-        sizes = [
-            tf.where(
-                there,
-                self.uniform(each, bounds)
-                * tf.sign(self.uniform(each, (-1.0, 1.0))),
-                0.0,
-            )
-            for bounds in (offset, contrast)
-        ]
-        return Jumps(rows, *sizes)
-
-    def split(self, n: int) -> Sequence[Draws]:
-        """See `Draws`."""
-        return [StatelessDraws(self._next()) for _ in range(n)]
-
-
-def _float32(values: np.ndarray) -> tf.Tensor:
-    return tf.constant(np.asarray(values, np.float32))
-
-
-def _sizes(shape: Shape) -> list[int]:
-    return [int(n) for n in shape]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +78,7 @@ class Part(ABC):
             return maps
         check_maps(maps)
         scale = spread(maps) if scale is None else scale
-        stack = _float32(maps[None])
+        stack = float32(maps[None])
         return np.array(self.apply(stack, GeneratorDraws(rng), scale))[0]
 
     @abstractmethod
@@ -406,9 +248,9 @@ class Drift(Part):
         Returns:
             float32 [V, H, W].
         """
-        return np.asarray(
-            displaced(_float32(maps[None]), _float32(path[None]))
-        )[0]
+        return np.asarray(displaced(float32(maps[None]), float32(path[None])))[
+            0
+        ]
 
     def apply(
         self, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float
@@ -1115,7 +957,7 @@ class Acquisition:
         check_maps(maps)
         scale = spread(maps) if scale is None else scale
         measured, drift = self.apply(
-            _float32(maps[None]), GeneratorDraws(rng), scale
+            float32(maps[None]), GeneratorDraws(rng), scale
         )
         return Recording(np.array(measured)[0], np.array(drift, np.float64)[0])
 

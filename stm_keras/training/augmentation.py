@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from stm_keras.simulation.draws import Draws, StatelessDraws
 from stm_keras.simulation.instrument import (
     Acquisition,
     BackgroundTilt,
     DoubleTip,
-    Draws,
     Drift,
     InvertedContrast,
     LineNoise,
@@ -24,7 +24,6 @@ from stm_keras.simulation.instrument import (
     MissingLines,
     OneOverFNoise,
     ScanLineOffsets,
-    StatelessDraws,
     TipBlur,
     TipJumps,
     WhiteNoise,

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stm_keras.simulation.draws import GeneratorDraws
 from stm_keras.simulation.instrument import (
     BackgroundTilt,
-    GeneratorDraws,
     OneOverFNoise,
     ScanLineOffsets,
     TipJumps,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from stm_keras.simulation.draws import StatelessDraws
 from stm_keras.simulation.instrument import (
     BackgroundTilt,
     DoubleTip,
@@ -23,7 +24,6 @@ from stm_keras.simulation.instrument import (
     OneOverFNoise,
     Part,
     ScanLineOffsets,
-    StatelessDraws,
     TipBlur,
     TipJumps,
     WhiteNoise,
