@@ -159,7 +159,7 @@ def _use(card: ModelCard) -> Iterator[tuple[str, str]]:
         f"{card.reach_px} px to each side",
     )
     low, high = card.ring_rad_px
-    yield "rings", f"2k from {low:.3g} to {high:.3g} rad/px"
+    yield "q", f"from {low:.3g} to {high:.3g} rad/px"
 
 
 def _quality(card: ModelCard) -> Iterator[tuple[str, str]]:

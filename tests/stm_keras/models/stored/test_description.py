@@ -28,8 +28,8 @@ def test_a_network_that_scores():
         "made 2026-11-22",
         "stm-keras 0.1.0, tensorflow 2.21.0",
         "card of form 1",
-        "any number of maps, without their wave numbers; trained with 1, 4, 16",
-        "rings 2k from 1.32 to 1.8 rad/px",
+        "any number of maps, without their q; trained with 1, 4, 16",
+        "q from 1.32 to 1.8 rad/px",
         "threshold S of 3.45 (1 map), 2.66 (4 maps), 2.70 (16 maps)",
         "calibration none",
         "16 maps, noise 0.8: network 1764 1363",
@@ -51,7 +51,7 @@ def test_a_network_that_is_certain(store):
         "data friedel/context/1.0.0 (6,000 train",
         "share 3",
         "seeds data 3, 3; weights, order and noise 4",
-        "with or without their wave numbers; trained with 1, 2, 4, 8, 16",
+        "with or without their q; trained with 1, 2, 4, 8, 16",
         "probability 0.622 at least, and of those kept in a stack 10% false by "
         "expectation at most",
         "expected error of a probability 0.020; standard deviation of z-scores "
