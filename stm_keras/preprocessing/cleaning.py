@@ -13,9 +13,6 @@ import numpy as np
 from scipy import ndimage
 
 from stm_keras.errors import InputError
-from stm_keras.io.channels import quantity
-from stm_keras.io.recording import ReadOptions, Recording
-from stm_keras.io.selection import select_maps
 from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.drift import register
 
@@ -149,32 +146,6 @@ def normalise_each(
             )
     note = f"each map divided by its {by}"
     return replace(maps.with_data(data / divisor, note), unit="")
-
-
-def current_maps(
-    recording: Recording, options: ReadOptions
-) -> ConductanceMaps | None:
-    """The current that a file holds beside its dI/dV.
-
-    Args:
-        recording: the file.
-        options: as for the dI/dV; its `channel` does not count.
-
-    Returns:
-        I [A]; None where there is none in the direction asked for.
-
-    Raises:
-        InputError: as `select_maps` does.
-        OSError: where the file cannot be read.
-    """
-    for channel in recording.channels:
-        if (
-            quantity(channel.name, channel.unit) == "current"
-            and channel.direction == options.direction
-        ):
-            wanted = replace(options, channel=channel.name)
-            return select_maps(recording, wanted)
-    return None
 
 
 def level_plane(maps: ConductanceMaps) -> ConductanceMaps:
