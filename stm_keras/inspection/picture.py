@@ -186,7 +186,7 @@ def _draw_dispersion(axes: Axes, report: FileReport) -> None:
         if fit is not None:
             axes.plot(
                 bias,
-                fit.ring_per_nm(bias),
+                fit.q_per_nm(bias),
                 "k--",
                 lw=1,
                 label=f"fit: m* = {fit.effective_mass:.3f}, "

@@ -48,7 +48,7 @@ class ContextSizes:
         decoder_dilations: of its blocks [px].
         attention_filters: channels of query and key.
         embedding_units: features of a map's wave number.
-        bank: factors of the told 2k whose ring templates' answers the first
+        bank: factors of the given q whose ring templates' answers the first
             encoder is given beside the map, see `RingTemplates`.
     """
 
@@ -225,7 +225,7 @@ class TwoLooks(layers.Layer):
 N_ROTATIONS = 4
 
 Answer = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From maps and where they were measured, both [B, V, H, W], and 2k [B, V] to
+"""From maps and where they were measured, both [B, V, H, W], and q = 2k [B, V] to
 an answer as of `Context`, [B, H, W, 5]."""
 
 _ROWS, _COLS = 2, 3
@@ -246,7 +246,7 @@ def mean_over_rotations(
             loop in it twice.
         maps: [B, V, H, W].
         measured: 1 where a pixel was measured and 0 elsewhere, [B, V, H, W].
-        ring: 2k of each map [rad/px], [B, V].
+        ring: q = 2k of each map [rad/px], [B, V].
 
     Returns:
         The logit of the mean probability; offsets and deviations of the
@@ -356,7 +356,7 @@ class Context(TwoLooks):
 
     Call arguments:
         maps: [B, V, H, W], any unit, NaN where not measured.
-        ring: 2k of each map [rad/px], [B, V]; 0 or NaN where unknown; None
+        ring: q = 2k of each map [rad/px], [B, V]; 0 or NaN where unknown; None
             where none is known.
         return_weights: also give the attention weights.
         standardised: the maps went through `MapStandardization` already.

@@ -32,7 +32,7 @@ class Rings(NamedTuple):
 
     Attributes:
         bias_v: [n] [V].
-        q_per_nm: their radii 2k, [n] [rad/nm].
+        q_per_nm: their radii q = 2k, [n] [rad/nm].
         covariance: of `q_per_nm`, [n, n] [rad^2/nm^2].
     """
 
@@ -68,8 +68,8 @@ class Dispersion:
     n_rings: int
     left_out: tuple[int, ...]
 
-    def ring_per_nm(self, bias_v: ArrayLike) -> NDArray[np.float64]:
-        """2k at biases [V], the same shape [rad/nm]; NaN below E0."""
+    def q_per_nm(self, bias_v: ArrayLike) -> NDArray[np.float64]:
+        """q = 2k at biases [V], the same shape [rad/nm]; NaN below E0."""
         energy = np.asarray(bias_v, dtype=np.float64) - self.band_edge_ev
         energy = np.where(energy > 0, energy, np.nan) * self.effective_mass
         return 2 * WAVE_NUMBER_PER_NM_PER_SQRT_EV * np.sqrt(energy)
@@ -284,10 +284,10 @@ _AGREEMENT = 0.25
 Au(111) from -0.2 to +0.2 V do; what lies beyond is something else."""
 
 
-def ring_wave_numbers(
+def q_of_stack(
     maps: ConductanceMaps, surface: str | None
 ) -> tuple[np.ndarray, str]:
-    """Wave number 2k of the ring in every map.
+    """Wave number q = 2k of the ring in every map.
 
     Args:
         maps: levelled maps.
@@ -295,7 +295,7 @@ def ring_wave_numbers(
             the ring in the maps.
 
     Returns:
-        2k [rad/nm], float64 [V], and how it was had, for `provenance`.
+        q = 2k [rad/nm], float64 [V], and how it was had, for `provenance`.
 
     Raises:
         InputError: for an unknown surface, a bias below its band edge, or
@@ -337,11 +337,11 @@ def given_q(
             with the others.
 
     Returns:
-        2k of each map [rad/nm], float64 [V], 0 where it is not known; and how
+        q = 2k of each map [rad/nm], float64 [V], 0 where it is not known; and how
         it was had, for `provenance`.
     """
     if surface is not None:
-        expected, note = ring_wave_numbers(maps, surface)
+        expected, note = q_of_stack(maps, surface)
         scale = q_scale(maps, expected)
         if scale != 1:
             note += (
@@ -366,7 +366,7 @@ def q_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
 
     Args:
         maps: levelled maps.
-        expected_per_nm: 2k of each [rad/nm], float64 [V].
+        expected_per_nm: q = 2k of each [rad/nm], float64 [V].
 
     Returns:
         The factor, no unit; 1 where the rings seen do not tell.
@@ -391,6 +391,6 @@ def q_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
 
 
 def visible_rings(maps: ConductanceMaps) -> list[float]:
-    """2k of the maps that show a ring [rad/nm]."""
+    """q = 2k of the maps that show a ring [rad/nm]."""
     rings = (measure_ring(image, maps.pixel_nm) for image in maps.data)
     return [ring.q_per_nm for ring in rings if ring is not None]

@@ -13,7 +13,7 @@ from stm_keras.detector import ContextDetector
 from stm_keras.errors import InputError
 from stm_keras.models.card import ModelCard, ProbabilitySelection, read_card
 from stm_keras.models.export import load_weights, signatures_of
-from stm_keras.nn.calibration import read_ground
+from stm_keras.nn.calibration import read_distribution
 from stm_keras.nn.context import Context
 from stm_keras.nn.losses import entropy
 from stm_keras.nn.model import ImpurityFinder, context
@@ -58,7 +58,9 @@ def read_start(directory: Path) -> Start:
             "train the model again."
         )
     threshold = card.selection.threshold
-    return Start(Calibrated(model, threshold, read_ground(directory)), card)
+    return Start(
+        Calibrated(model, threshold, read_distribution(directory)), card
+    )
 
 
 def uncalibrated(model: ImpurityFinder, alpha: float = 0.0) -> ImpurityFinder:
@@ -279,7 +281,9 @@ def detector_of(ready: Calibrated, card: ModelCard) -> ContextDetector:
     assert isinstance(card.selection, ProbabilitySelection)
     selection = replace(card.selection, threshold=ready.threshold)
     card = replace(card, selection=selection)
-    return ContextDetector(card, signatures_of(ready.model, card, ready.ground))
+    return ContextDetector(
+        card, signatures_of(ready.model, card, ready.distribution)
+    )
 
 
 def held_out_loss(model: ImpurityFinder, batches: tf.data.Dataset) -> float:

@@ -86,7 +86,7 @@ def judge(
         maps: levelled, at any square pixel that shows the waves.
         positions_px: row and column of the candidates, [n, 2] [px of `maps`].
         probabilities: the network's, [n].
-        q_per_nm: 2k of each map, [V] [rad/nm]; 0 or NaN where unknown.
+        q_per_nm: q = 2k of each map, [V] [rad/nm]; 0 or NaN where unknown.
         weights: see `JudgeWeights`; None for `WEIGHTS`.
 
     Raises:

@@ -198,7 +198,7 @@ def _predicted(field: Field, seed: int, v: int) -> float:
     n = len(field.positions)
     found = wave_dispersion(fit)
     assert found is not None
-    q = float(found.ring_per_nm(maps.bias_v[v]))
+    q = float(found.q_per_nm(maps.bias_v[v]))
     scale = float(np.nanmedian(fit.scale))
     medium = Medium(
         q / 2 * fit.pixel_nm,
@@ -464,7 +464,7 @@ def evidence_rows(n_fields: int) -> Iterator[str]:
 
 _CO_FILES = ("Topo002", "Topo007", "Topo015", "Topo102", "Topo305", "Topo309")
 _CO_Q = 4.237
-"""2k of Cu(111) at +10 mV by m* = 0.38, E0 = -0.44 eV [rad/nm]."""
+"""q = 2k of Cu(111) at +10 mV by m* = 0.38, E0 = -0.44 eV [rad/nm]."""
 
 _HOLE_NM = 0.57
 _DECOY_APART_NM = 1.0
@@ -625,7 +625,7 @@ def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
             ready.ready,
             found.positions,
             found.probabilities,
-            ready.ring_rad_px / pixel,
+            ready.q_per_nm,
         )
         result = decided(found.positions, found.probabilities, evidence)
         cells = [

@@ -50,7 +50,7 @@ def experiment(scan):
         [scan],
         size_px=20,
         n_voltages=4,
-        ring_rad_px=RING_RAD_PX,
+        q_range_rad_px=RING_RAD_PX,
         surface="au111",
     )
 
@@ -78,7 +78,7 @@ def test_an_experiment_is_shown_as_predict_shows_it(start, scan, experiment):
     np.testing.assert_array_equal(stack.maps, prepared.ready.data)
     assert prepared.q_per_nm is not None
     ring = prepared.q_per_nm * np.mean(prepared.ready.pixel_nm)
-    np.testing.assert_allclose(stack.ring_rad_px, ring, rtol=1e-6)
+    np.testing.assert_allclose(stack.q_rad_px, ring, rtol=1e-6)
     assert {tile.shape for tile in experiment.tiles} == {(4, 20, 20)}
 
 
