@@ -114,7 +114,7 @@ def bench(
     Example: stmk bench --suite eq3,mismatch --maps 50 --processes 2
     """
     with quiet_imports():
-        import stm_keras.finding.saved_finder  # noqa: F401 (TensorFlow, quietly)
+        import stm_keras.detector  # noqa: F401 (TensorFlow, quietly)
 
         from stm_keras.studies.bench.command import DEFAULT_SUITES, run_command
         from stm_keras.studies.bench.finders import Roster, checked_finders

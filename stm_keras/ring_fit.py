@@ -970,7 +970,7 @@ class Refit(NamedTuple):
         """What to say of it, in a line."""
         if math.isnan(self.correlation):
             return "no rings were fitted to the maps"
-        left = f"neighbours correlate by {self.correlation:.2g} in what is left"
+        left = f"neighbours correlate by {self.correlation:.2g} in the residual"
         if self.believed:
             return (
                 "rings were fitted to all maps, and count for positions and "
@@ -990,8 +990,8 @@ def refit_rings(
 
     Args:
         maps: [V, H, W], float; NaN = not measured.
-        q_rad_px: q = 2k of each map, [V] [rad/px]; 0 or NaN where unknown: such maps
-            are left out.
+        q_rad_px: q = 2k of each map, [V] [rad/px]; 0 or NaN where unknown:
+            such maps are left out.
         found: what the network detected in them.
 
     Raises:

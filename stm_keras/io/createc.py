@@ -524,7 +524,7 @@ def _set_point(fields: Fields) -> str:
     if value is None:
         return ""
     if channel:
-        return f"{value:g} (feedback on channel {channel}, unit not told)"
+        return f"{value:g} (feedback on channel {channel}, unit unknown)"
     return f"{value:g} A" if abs(value) < _NO_CURRENT_A else ""
 
 

@@ -91,7 +91,7 @@ def _limits(card: ModelCard) -> dict[str, str]:
     else:
         own = {
             "H, W": f"{card.reach_px + 1} px or more",
-            "pixel_nm": "of a size that 2k lies, as the training's, "
+            "pixel_nm": "of a size that q = 2k lies, as the training's, "
             f"{trained}: `stmk prepare` makes such maps",
         }
     return {
@@ -164,7 +164,7 @@ def endpoints_of(
         wanted = ProbabilitySelection
     if not isinstance(card.selection, wanted):
         raise InputError(
-            f"The card of {card.name} tells what another network keeps than "
+            f"The card of {card.name} says how another network selects than "
             f"{type(model.network).__name__}. Restore it or train the model "
             "again."
         )

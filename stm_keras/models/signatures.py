@@ -40,7 +40,7 @@ OUTPUTS = {
     "height": "[B, K], S at the peak in standard deviations above its mean",
     "count": "[B], number of positions, the surest first",
     "left_out": "[B], candidates that did not fit into K",
-    "weights": "[B, V, H, W], share of each map in each pixel's answer; NaN "
+    "weights": "[B, V, H, W], weight of each map in each pixel's answer; NaN "
     "where nothing was measured",
     "share": "[B, V], mean of `weights` over the pixels that are not NaN",
 }
@@ -166,7 +166,7 @@ def shares(weights: tf.Tensor, seen: tf.Tensor) -> Named:
 
 
 RING_RAD_PX = 0.3, np.pi
-"""Between these must lie the largest q = 2k of a frame, wider than any training's;
+"""Between these must lie the largest q of a frame, wider than any training's;
 what does not is in another unit. Near a band's edge others may be smaller."""
 
 _LARGEST = 1e30
@@ -304,7 +304,7 @@ _NOWHERE = -1e9
 products, and 0 times infinity is no number."""
 
 _LEAST_RING_RAD_PX = 1e-6
-"""A ring of a smaller q = 2k is none: no frame shows that it turns."""
+"""A ring of a smaller q is none: no frame shows that it turns."""
 
 _RING_PX = tf.TensorSpec((None, None), tf.float32, name="ring")
 _MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
@@ -410,7 +410,7 @@ class _ContextAnswers:
 def _usable(
     maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The maps as they should be, 2k in rad/px, the checked pixel_nm."""
+    """The maps as they should be, q in rad/px, the checked pixel_nm."""
     maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
     ring_px = ring * tf.expand_dims(pixel, -1)
     # Templates that do not turn would be scaled by nothing, to NaN.

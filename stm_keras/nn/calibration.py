@@ -204,8 +204,8 @@ FIELDS_A_FEATURE = 4
 class TrainingDistribution(NamedTuple):
     """The features of a network on held-out fields of its training.
 
-    The out-of-distribution (OOD) score of maps is the Mahalanobis distance of their features from
-    those of the training, in units of what `QUANTILE` of held-out fields
+    The out-of-distribution (OOD) score of maps is the Mahalanobis distance of
+    their features from those of the training, in units of what `QUANTILE` of held-out fields
     stay below (K. Lee et al., NeurIPS 31 (2018), arXiv:1807.03888).
 
     Attributes:
@@ -237,8 +237,8 @@ def fit_distribution(features: ArrayLike) -> TrainingDistribution:
     seen = np.asarray(features, np.float64)
     if seen.ndim != 2 or len(seen) < FIELDS_A_FEATURE * seen.shape[1]:
         raise InputError(
-            f"A training distribution needs features [n, f] with n >= {FIELDS_A_FEATURE} f. "
-            f"Received the shape {seen.shape}."
+            "A training distribution needs features [n, f] with n >= "
+            f"{FIELDS_A_FEATURE} f. Received the shape {seen.shape}."
         )
     if not np.isfinite(seen).all():
         raise InputError("The network's features are not finite.")

@@ -225,8 +225,8 @@ class TwoLooks(layers.Layer):
 N_ROTATIONS = 4
 
 Answer = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From maps and where they were measured, both [B, V, H, W], and q = 2k [B, V] to
-an answer as of `Context`, [B, H, W, 5]."""
+"""From maps and where they were measured, both [B, V, H, W], and q = 2k
+[B, V] to an answer as of `Context`, [B, H, W, 5]."""
 
 _ROWS, _COLS = 2, 3
 """Axes of maps; those of an answer come one earlier."""

@@ -33,7 +33,7 @@ class MeasuredExperiment(NamedTuple):
 
 
 def paper_rings() -> tuple[float, float]:
-    """Least and greatest 2k of the paper's maps [rad/px]."""
+    """Least and greatest q = 2k of the paper's maps [rad/px]."""
     rings = 2 * paper_wave_numbers()
     return float(rings.min()), float(rings.max())
 
@@ -58,7 +58,7 @@ def read_experiment(
     Raises:
         InputError: for a file that cannot be read, files of differing
             frames or of one bias, a bias below the band edge, pixels too
-            coarse for 2k, or a frame that is too small.
+            coarse for q, or a frame that is too small.
     """
     if not sources:
         raise InputError("No maps: give at least one --source.")

@@ -1,8 +1,7 @@
 """The ring of standing waves in the Fourier transform of a map.
 
-Scattering off impurities writes waves of scattering wave vector q = 2k into a map; in
-its power spectrum they lie on a ring (Petersen et al., Phys. Rev. B 57, R6858
-(1998)). Its radius gives k without knowing the surface.
+Scattering off impurities writes waves of q = 2k into a map (QPI); in its power
+spectrum they lie on a ring (Petersen et al., Phys. Rev. B 57, R6858 (1998)). Its radius gives k without knowing the surface.
 """
 
 from dataclasses import dataclass
@@ -278,7 +277,7 @@ def fit_ring(
     # One step of Newton's from the whole spectrum to each incomplete one.
     moved = root * (np.logaddexp(without, floor) - seen)
     found = _radius(fits, moved, start)
-    # A hump is looked for with a width of its own in ln q (analysis.ring).
+    # A hump is looked for with a width of its own in ln q (`measure_ring`).
     reach = max(_MOST_STEPS * step, _MOST_SHIFT * start)
     if abs(found.q - start) <= reach:
         return found

@@ -106,7 +106,7 @@ the last 500 steps of a long training gain."""
 
 
 class Figures(NamedTuple):
-    """A network before or after an adaptation.
+    """A network before or after fine-tuning on an experiment.
 
     Attributes:
         held_out_loss: L0 on held-out simulated fields [nat].
@@ -156,8 +156,8 @@ class Adaptation:
         chance = math.sqrt((false + more) / self.surrogates)
         if more - false > chance:
             found.append(
-                f"it finds {more:.2f} impurities in a phase surrogate of the "
-                f"experiment, where there is none, and the start {false:.2f}"
+                f"it finds {more:.2f} impurities in a phase-randomised "
+                f"surrogate of the experiment, where there is none, the start {false:.2f}"
             )
         return found
 

@@ -125,7 +125,7 @@ def context_batches(
         with NaN, those up to `BESIDE_PX` beside the crop among them.
     """
     if not paths or min(share for _, share in paths) < 1:
-        raise InputError("Give at least one data set, each with a share >= 1.")
+        raise InputError("Give at least one data set, each with a weight >= 1.")
     sources = [
         _fields(path, config, split, number)
         for number, (path, _) in enumerate(paths)

@@ -245,7 +245,7 @@ def held_out(
 
 
 def _enough(look: Look, batches: ContextBatchConfig) -> int:
-    """Batches for each number of maps of fields for the training distribution."""
+    """Batches for each number of maps for a training distribution."""
     own = look.model.network.own
     features = 2 * own.decoder_filters + own.first_filters + 1
     fields = batches.batch_size * len(set(batches.voltages))

@@ -211,7 +211,7 @@ def _card(
 
 
 def _ring_range(data: Path) -> tuple[float, float]:
-    """Least and greatest 2k [rad/px] in the validation split."""
+    """Least and greatest q = 2k [rad/px] in the validation split."""
     with reading(data):
         k = np.concatenate(
             [

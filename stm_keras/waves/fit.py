@@ -225,7 +225,7 @@ def _deviations(
 def _known_q(
     maps: ConductanceMaps, given: ArrayLike | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """q = 2k of each map, NaN where unknown, and notes.
+    """The q = 2k of each map, NaN where unknown, and notes.
 
     Raises:
         InputError: where none is known.
@@ -469,7 +469,7 @@ def _parts(ready: Prepared, fit: Fit, result: Result) -> _Parts:
 
 
 def _q_covariance(ready: Prepared, fit: Fit, result: Result) -> np.ndarray:
-    """Of 2k between all maps [rad^2/nm^2]."""
+    """Of q between all maps [rad^2/nm^2]."""
     n_maps, unit = len(fit.states), 2 / ready.pixel_nm
     spread = result.spread
     if fit.q_each:

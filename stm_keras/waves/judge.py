@@ -70,7 +70,7 @@ class JudgeWeights(NamedTuple):
 
 
 WEIGHTS = JudgeWeights(0.0, 1.0, 0.0, 0.0, 0.0)
-"""Fitted by `python -m stm_keras.bench.waves calibrate`."""
+"""Fitted by `python -m stm_keras.studies.bench.waves calibrate`."""
 
 
 def judge(

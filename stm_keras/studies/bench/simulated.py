@@ -5,7 +5,7 @@
 - mismatch: what differs from the training, beside what does not. Every cell
   has the impurities and waves of its matched cell; what it changes lies
   outside, or at the edge, of what `context` is trained on
-  (`stm_keras.data.effect_ranges`, `data_builders/scattering`).
+  (`stm_keras.training.augmentation`, `data_builders/scattering`).
 - phase: waves, cores and white noise over density and noise.
 """
 

@@ -1,7 +1,8 @@
 """Suite `waves`: what the wave model tells, on virtual and real files.
 
-    python -m stm_keras.bench.waves [--part phases,judge,real] [--real DIR]
-    python -m stm_keras.bench.waves calibrate
+    python -m stm_keras.studies.bench.waves [--part phases,judge,real] \
+        [--real DIR]
+    python -m stm_keras.studies.bench.waves calibrate
 
 The first prints tables in Markdown; the second fits the constants of the
 judge on fields of other seeds and prints them.

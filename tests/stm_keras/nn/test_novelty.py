@@ -18,13 +18,13 @@ def features(n, seed=0, shift=0.0):
     return drawn @ MIX + 3
 
 
-def test_one_in_a_hundred_of_the_same_is_off_ground():
+def test_one_in_a_hundred_of_the_same_is_out_of_distribution():
     distribution = fit_distribution(features(4000))
     share = (distribution.ood_score(features(20_000, seed=1)) > 1).mean()
     assert 0.003 < share < 0.03
 
 
-def test_what_is_far_away_is_off_ground():
+def test_what_is_far_away_is_out_of_distribution():
     distribution = fit_distribution(features(4000))
     assert (distribution.ood_score(features(50, seed=2, shift=12.0)) > 1).all()
 

@@ -170,7 +170,7 @@ def test_a_missing_package_is_told_at_once(
     monkeypatch, program, module, package
 ):
     monkeypatch.setitem(sys.modules, package, None)
-    for name in (f"{package}.objects", f"stm_keras.outputs.{module}"):
+    for name in (f"{package}.objects", f"stm_keras.results.{module}"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(
         InputError, match=rf"{package}.*pip install 'stm-keras\[{program}\]'"

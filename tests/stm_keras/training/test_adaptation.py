@@ -108,7 +108,7 @@ def test_the_same_network_ships_and_one_that_sees_things_does_not(
     assert more is not None
     assert false is not None
     assert more > false
-    assert "phase surrogate" in adaptation.objections[0]
+    assert "surrogate" in adaptation.objections[0]
     worse = Guard(start, (30.0, 31.0), experiment)
     kept, adaptation = worse.compare(with_surer_pixels(start, 0.0))
     assert kept is start.ready
@@ -177,6 +177,6 @@ def test_the_start_takes_the_place_of_a_worse_network(
         np.testing.assert_array_equal(new, old)
     assert not verify_checksums(out)
     lines = report(card, out).splitlines()
-    assert lines[-2].startswith("The start's weights ship, not the adapted")
+    assert lines[-2].startswith("The start's weights ship, not the fine-tuned")
     # Continued when whole, it says the same.
     assert fit(config, resume=True).adaptation == told

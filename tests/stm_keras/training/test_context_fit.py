@@ -80,9 +80,9 @@ def test_the_saved_model_answers_as_keras_does(context_model):
     np.testing.assert_allclose(
         served["probability"][0], tf.sigmoid(whole[..., 0]), atol=1e-5
     )
-    unlikeness = finder.ood_score(maps[0], ring[0])
-    assert unlikeness is not None
-    assert unlikeness > 0
+    score = finder.ood_score(maps[0], ring[0])
+    assert score is not None
+    assert score > 0
 
 
 def test_the_calibration_is_of_inference_alone(context_model):
@@ -159,7 +159,9 @@ def test_what_another_checkpoint_gave_is_not_the_answer(
     assert not is_finished(context_model, {**course, "keep": "last"})
 
 
-def test_small_batches_are_enough_to_know_the_ground(context_config, tmp_path):
+def test_small_batches_are_enough_for_a_training_distribution(
+    context_config, tmp_path
+):
     small = ContextBatchConfig(2, voltages=(4,), sizes_px=(18,))
     config = context_config(tmp_path, held_out_batches=1, batches=small)
     model = context(0.0, **config.network)
