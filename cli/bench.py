@@ -115,7 +115,6 @@ def bench(
     """
     with quiet_imports():
         import stm_keras.detector  # noqa: F401 (TensorFlow, quietly)
-
         from stm_keras.studies.bench.command import DEFAULT_SUITES, run_command
         from stm_keras.studies.bench.finders import Roster, checked_finders
         from stm_keras.studies.bench.run import BenchOptions

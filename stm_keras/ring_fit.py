@@ -4,7 +4,7 @@ Where white noise is all that hides the rings, a fit of the waves reaches the
 Cramér-Rao bound, and what it says of their number is near the best that can
 be said; a network that must do for any maps is not. Where cores, drift or
 lines are in the maps, the fit is wrong and does not know it; then what it
-leaves is not white, which is looked at before anything is believed.
+leaves is not white, which is tested before anything is believed.
 """
 
 import math
@@ -1066,7 +1066,7 @@ def judge(fit: RingFit) -> Rings:
 
 
 def is_white(fit: RingFit) -> bool:
-    """Whether what a fit leaves is white noise, as far as can be told."""
+    """Whether what a fit leaves is white noise, as far as the residual says."""
     return residual_correlation(fit) <= most_correlated(fit)
 
 

@@ -31,7 +31,7 @@ counts."""
 
 _MOST_SURROGATES = 5
 _ENOUGH_PX = 160_000
-"""Of all surrogates together: five frames of nearly 180 x 180 px. They take as
+"""Of all surrogate maps together: five frames of nearly 180 x 180 px. They take as
 long as the maps themselves, each."""
 
 _TILE_PX = 256
@@ -96,7 +96,7 @@ class ContextDetector(Detector):
         threshold = rule(every.probabilities)
         kept = every.probabilities >= threshold
         found = Candidates(*(part[kept] for part in every))
-        # Surrogates are treated as the maps were.
+        # Surrogate maps are treated as the maps were.
         fitted = fit is not None and fit.believed
         surrogates = self._surrogates(maps, q_px, options, rule, fitted)
         notes = self._likeness(maps.data, q_px)

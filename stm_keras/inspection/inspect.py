@@ -434,7 +434,7 @@ class FileReport:
 
     Attributes:
         recording: the file, as far as its header.
-        extent_nm: height and width [nm], as told by the file or the user.
+        extent_nm: height and width [nm], by the file or the user.
         selection: the channel that would be read; None where none suits.
         no_channel: why not.
         maps: of that channel.
@@ -452,7 +452,7 @@ class FileReport:
 
     @property
     def seen(self) -> list[tuple[float, Ring]]:
-        """Bias [V] and ring of each map that shows one at a known bias."""
+        """Bias [V] and ring of each map with a visible one at a known bias."""
         return [
             (m.bias_v, m.ring)
             for m in self.maps

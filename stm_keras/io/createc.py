@@ -511,7 +511,7 @@ def _metadata(fields: Fields) -> dict[str, str]:
 
 
 def _feedback(fields: Fields) -> bool | None:
-    """Whether the tip followed the surface; None where not told."""
+    """Whether the tip followed the surface; None where unknown."""
     if fields.count("CHMode") or fields.count("FBOff"):
         return False
     return True if fields.text("CHMode") else None

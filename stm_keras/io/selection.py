@@ -1,4 +1,4 @@
-"""From everything a file holds to the one quantity that is looked at.
+"""From everything a file holds to the one quantity that is used.
 
 dI/dV where it was recorded; its numerical derivative where only I(V) was;
 the topograph where neither was. `provenance` always says which and why.

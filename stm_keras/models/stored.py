@@ -1,4 +1,4 @@
-"""Model directories, found below a folder and looked at without loading."""
+"""Model directories, found below a folder and inspected without loading."""
 
 import os
 import textwrap
@@ -200,7 +200,7 @@ def list_models(models: Iterable[StoredModel]) -> list[str]:
     Returns:
         A heading and one line a model: its name, class and number of
         parameters; the numbers of maps that it was trained with, and whether
-        it can be told their wave numbers; the date, the stm-keras that made
+        it can be given their q; the date, the stm-keras that made
         it; its size and the state of its checksums. A model whose card cannot
         be read has the reason in place of all this.
     """

@@ -205,8 +205,9 @@ class TrainingDistribution(NamedTuple):
     """The features of a network on held-out fields of its training.
 
     The out-of-distribution (OOD) score of maps is the Mahalanobis distance of
-    their features from those of the training, in units of what `QUANTILE` of held-out fields
-    stay below (K. Lee et al., NeurIPS 31 (2018), arXiv:1807.03888).
+    their features from those of the training, in units of what `QUANTILE` of
+    held-out fields stay below (K. Lee et al., NeurIPS 31 (2018),
+    arXiv:1807.03888).
 
     Attributes:
         mean: of the features, float32 [f].

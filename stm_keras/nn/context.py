@@ -43,7 +43,7 @@ class ContextSizes:
         second_dilations: of the second encoder's blocks [px].
         first_filters: channels of the first look at all maps together.
         first_dilations: of its blocks [px].
-        told_filters: how many features of it the second encoder is told.
+        told_filters: how many features of it the second encoder is given.
         decoder_filters: channels of the value and the decoder.
         decoder_dilations: of its blocks [px].
         attention_filters: channels of query and key.
@@ -79,7 +79,7 @@ class ContextSizes:
         return dataclasses.asdict(self)
 
 
-class TwoLooks(layers.Layer):
+class TwoStages(layers.Layer):
     """The layers of `Context`, and how maps go through them.
 
     Args:
@@ -148,7 +148,7 @@ class TwoLooks(layers.Layer):
     def describe(
         self, maps: tf.Tensor, ring: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """What the maps look like to the network.
+        """Features of the maps, as the network has them.
 
         Args:
             maps: see the class.
@@ -334,15 +334,14 @@ _STACK = (
 
 
 @keras.saving.register_keras_serializable("stm_keras")
-class Context(TwoLooks):
+class Context(TwoStages):
     """From maps to impurities: probability, place and their deviations.
 
-    It looks twice. A light encoder, shared over the voltages and told the wave
-    number of each map, sees several rings through dilated convolutions and
-    ring templates. The mean over the voltages gives a first answer, from which
-    each map is explained: the rings of what is likely there are taken off. A
-    second encoder sees what is left beside what was; attention over the
-    voltages (arXiv:2006.15898, Eq. 1) joins its features, and a wider decoder
+    It has two stages. A light encoder, shared over the voltages and given q of
+    each map, takes several rings in through dilated convolutions and ring
+    templates. The mean over the voltages gives a first answer, and the waves
+    of what is likely there are subtracted from each map. A second encoder has
+    the residual and the maps as its input; attention over the voltages (arXiv:2006.15898, Eq. 1) joins its features, and a wider decoder
     gives the answer. No layer depends on the image's size, the number of maps
     or their order.
 

@@ -122,14 +122,14 @@ class DilatedBlock(layers.Layer):
 
 @keras.saving.register_keras_serializable("stm_keras")
 class MapEncoder(layers.Layer):
-    """A convolution and dilated blocks, told of each map's wave number.
+    """A convolution and dilated blocks, given q = 2k of each map.
 
     Args:
         filters: channels.
         dilations: of the blocks [px].
 
     Call arguments:
-        shown: what there is to see of each map, [N, H, W, c].
+        shown: the input of each map, [N, H, W, c].
         embedding: of its wave number, [N, units].
 
     Returns:

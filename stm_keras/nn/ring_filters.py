@@ -39,8 +39,8 @@ class RingTemplates(layers.Layer):
     factors of its own. No weight is trained.
 
     Args:
-        templates: of each the factor of the given q, for it may be told
-            wrongly, and d.
+        templates: of each the factor of the given q, for it may be
+            wrong, and d.
 
     Call arguments:
         maps: standardised, [N, H, W].

@@ -173,7 +173,7 @@ def to_known_pixel(
 ) -> ConductanceMaps:
     """Resample, if need be, so that the rings lie within those of a training.
 
-    A network that is told the wave numbers takes any pixel that it was
+    A network that is given q takes any pixel that it was
     trained on; those of unlike sides are made square, and square ones with
     rings well inside the training's are left as they are.
 
@@ -254,7 +254,7 @@ def network_pixel_nm(
 def tiles_of(
     maps: Sequence[np.ndarray], *, size_px: int, n_voltages: int
 ) -> list[np.ndarray]:
-    """Cut stacks into the square tiles that the entropy loss is shown.
+    """Cut stacks into the square tiles of the entropy loss.
 
     Tiles overlap by half, so that every place is seen in more than one
     surrounding; tiles with unmeasured pixels are left out.

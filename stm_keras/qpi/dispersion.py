@@ -299,7 +299,7 @@ def q_of_stack(
 
     Raises:
         InputError: for an unknown surface, a bias below its band edge, or
-            where no surface is given and no map shows a ring.
+            where no surface is given and no map has a visible ring.
     """
     if surface is not None:
         chosen = surfaces.surface(surface)

@@ -130,7 +130,7 @@ class Adaptation:
     Attributes:
         before: the network that the training started from.
         after: the adapted one.
-        surrogates: how many were made of the experiment.
+        surrogates: number of phase-randomised surrogate maps of it.
         refusal: why the adapted network could not be calibrated, if so.
     """
 
@@ -157,7 +157,8 @@ class Adaptation:
         if more - false > chance:
             found.append(
                 f"it finds {more:.2f} impurities in a phase-randomised "
-                f"surrogate of the experiment, where there is none, the start {false:.2f}"
+                f"surrogate of the experiment, where there is none, the "
+                f"start {false:.2f}"
             )
         return found
 
@@ -266,7 +267,7 @@ def figures_of(
 
 
 def surrogates_each(experiment: Experiment) -> int:
-    """How many surrogates are made of each stack of an experiment."""
+    """How many surrogate maps are made of each stack of an experiment."""
     n_stacks = min(len(experiment.stacks), _MOST_STACKS)
     return -(-_SURROGATES // n_stacks)
 

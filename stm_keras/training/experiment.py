@@ -1,4 +1,4 @@
-"""The experiment that the entropy loss is shown."""
+"""The experiment of the entropy loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -56,7 +56,7 @@ class HeldOut(NamedTuple):
 
     Attributes:
         fields: what was found in each.
-        features: what each looks like to the network, float32 [n, f].
+        features: of the network for each, float32 [n, f].
     """
 
     fields: list[FieldResult]
@@ -87,7 +87,7 @@ class Look:
     def __call__(
         self, maps: tf.Tensor, ring: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The network's answer, and what the maps look like to it, [B, f].
+        """The network's answer, and its features of the maps, [B, f].
 
         Args:
             maps: float32 [B, V, H, W].

@@ -1,11 +1,10 @@
 """Suite `waves`: what the wave model tells, on virtual and real files.
 
-    python -m stm_keras.studies.bench.waves [--part phases,judge,real] \
-        [--real DIR]
+    python -m stm_keras.studies.bench.waves [--part PARTS] [--real DIR]
     python -m stm_keras.studies.bench.waves calibrate
 
-The first prints tables in Markdown; the second fits the constants of the
-judge on fields of other seeds and prints them.
+The first prints tables in Markdown (PARTS: phases,judge,real); the second fits
+the constants of the judge on fields of other seeds and prints them.
 """
 
 import argparse
