@@ -31,8 +31,8 @@ counts."""
 
 _MOST_SURROGATES = 5
 _ENOUGH_PX = 160_000
-"""Of all surrogate maps together: five frames of nearly 180 x 180 px. They take as
-long as the maps themselves, each."""
+"""Of all surrogate maps together: five frames of nearly 180 x 180 px. They
+take as long as the maps themselves, each."""
 
 _TILE_PX = 256
 _OVERLAP_PX = 96

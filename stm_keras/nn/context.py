@@ -339,11 +339,12 @@ class Context(TwoStages):
 
     It has two stages. A light encoder, shared over the voltages and given q of
     each map, takes several rings in through dilated convolutions and ring
-    templates. The mean over the voltages gives a first answer, and the waves
-    of what is likely there are subtracted from each map. A second encoder has
-    the residual and the maps as its input; attention over the voltages (arXiv:2006.15898, Eq. 1) joins its features, and a wider decoder
-    gives the answer. No layer depends on the image's size, the number of maps
-    or their order.
+    templates. The mean over the voltages gives a first answer, and the waves of
+    what is likely there are subtracted from each map. A second encoder has the
+    residual and the maps as its input; attention over the voltages
+    (arXiv:2006.15898, Eq. 1) joins its features, and a wider decoder gives the
+    answer. No layer depends on the image's size, the number of maps or their
+    order.
 
     Args:
         calibration: what made probabilities and standard deviations true on

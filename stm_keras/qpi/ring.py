@@ -1,8 +1,8 @@
 """The ring of standing waves in the Fourier transform of a map.
 
 Scattering off impurities writes waves of q = 2k into a map (QPI); in its power
-spectrum they lie on a ring (Petersen et al., Phys. Rev. B 57, R6858 (1998)). Its
-radius gives k without knowing the surface.
+spectrum they lie on a ring (Petersen et al., Phys. Rev. B 57, R6858 (1998)).
+Its radius gives k without knowing the surface.
 """
 
 from dataclasses import dataclass
