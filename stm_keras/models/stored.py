@@ -181,7 +181,7 @@ _HEADING = (
     "network",
     "parameters",
     "maps",
-    "wave numbers",
+    "q",
     "made",
     "stm-keras",
     "MB",
