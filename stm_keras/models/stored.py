@@ -488,8 +488,7 @@ _LABELS = {
     "in_surrogates": "in a surrogate map of it",
 }
 
-
-_WIDTH = max(map(len, _LABELS.values())) + 2
+_LABELS_WIDTH = max(map(len, _LABELS.values())) + 2
 
 
 def adaptation_lines(stored: dict[str, Any]) -> list[str]:
@@ -502,11 +501,11 @@ def adaptation_lines(stored: dict[str, Any]) -> list[str]:
         A small table, and a line that says which network it is.
     """
     before, after = stored["before"], stored["after"]
-    lines = [f"{'fine-tuning':{_WIDTH}}  before   after"]
+    lines = [f"{'fine-tuning':{_LABELS_WIDTH}}  before   after"]
     for name, label in _LABELS.items():
         digits = 0 if name == "detections" else 2
         both = (_number(figures[name], digits) for figures in (before, after))
-        lines.append(f"{label:{_WIDTH}}{''.join(both)}")
+        lines.append(f"{label:{_LABELS_WIDTH}}{''.join(both)}")
     if stored["shipped"] == "adapted":
         return [*lines, "The fine-tuned network ships."]
     reasons = "; ".join(stored["objections"])

@@ -56,7 +56,7 @@ def test_without_a_surface_the_ring_is_measured():
     maps = stack(rings(1.0), extent=(60.0, 60.0))
     ring, note = q_of_stack(maps, None)
     assert ring[0] == pytest.approx(2.0, rel=0.02)
-    assert "measured in 1 of 1 maps" in note
+    assert "measured in the FFT ring of 1 of 1 maps" in note
 
 
 @pytest.mark.parametrize("off", [-0.07, 0.05, 0.09])

@@ -27,7 +27,7 @@ def test_a_network_that_scores():
         "made 2026-11-22",
         "stm-keras 0.1.0, tensorflow 2.21.0",
         "card of form 1",
-        "any number of maps, without their wave numbers; trained with 1, 4, 16",
+        "any number of maps, without their q; trained with 1, 4, 16",
         "q = 2k 1.32 to 1.8 rad/px in training",
         "threshold S of 3.45 (1 map), 2.66 (4 maps), 2.70 (16 maps)",
         "calibration none",
