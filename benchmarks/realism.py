@@ -94,7 +94,7 @@ def row(sample: Sample, two_k: float) -> str:
     noise = [
         f"{rms_between(spectrum, a * two_k, b * two_k):.2f}" for a, b in bands
     ]
-    ring = sample.ring_per_nm
+    ring = sample.q_per_nm
     found = "none" if np.isnan(ring) else f"{ring:.2f} ({ring / two_k:.3f})"
     cells = [
         f"{sample.name}, {len(sample.cores_nm)}",

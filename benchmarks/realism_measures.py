@@ -93,17 +93,15 @@ def profile_around(
     return (edges[:-1] + _BIN_NM / 2)[seen], total[seen] / count[seen]
 
 
-def decay_of(
-    r_nm: np.ndarray, profile: np.ndarray, ring_per_nm: float
-) -> Decay:
-    """Fit a decaying wave to a profile; `ring_per_nm` starts the fit."""
+def decay_of(r_nm: np.ndarray, profile: np.ndarray, q_per_nm: float) -> Decay:
+    """Fit a decaying wave to a profile; `q_per_nm` starts the fit."""
     use = (r_nm > PROFILE_NM[0]) & (r_nm < PROFILE_NM[1])
     r, values = r_nm[use], profile[use]
 
     def wave(r, c, a, b, q, p):  # noqa: ANN001, ANN202 (scipy's signature)
         return c + (a * np.cos(q * r) + b * np.sin(q * r)) / r**p
 
-    start = (0.0, 0.5, 0.5, ring_per_nm, 1.0)
+    start = (0.0, 0.5, 0.5, q_per_nm, 1.0)
     best, covariance = curve_fit(wave, r, values, start, maxfev=20000)
     return Decay(
         float(best[4]),
@@ -158,7 +156,7 @@ class Sample(NamedTuple):
     image: np.ndarray
     extent_nm: tuple[float, float]
     cores_nm: np.ndarray
-    ring_per_nm: float  # nan where no ring stands out
+    q_per_nm: float  # nan where no ring stands out
     profile: tuple[np.ndarray, np.ndarray]
     decay: Decay
     spectrum: Spectrum

@@ -1,7 +1,7 @@
 """What does `context` find where q is unknown?
 
 Gives it the same test stacks of the bench twice, with q and, as
-`stmk predict --no-tell-rings` does, without. Prints recall, precision, Jaccard
+`stmk predict --no-give-q` does, without. Prints recall, precision, Jaccard
 index and RMSE at 1 px of what `stmk predict` selects. From the project's
 folder:
 

@@ -194,8 +194,8 @@ def _training(given: Mapping[str, Any], paper_alpha: float) -> dict[str, Any]:
 def _batches(given: Mapping[str, Any]) -> dict[str, Any]:
     """What the batches of both networks have."""
     voltages = whole_numbers(given["voltages"], "--voltages")
-    told = {**given, "voltages": voltages}
-    return _known(told, "batch_size", "voltages", "seed")
+    known = {**given, "voltages": voltages}
+    return _known(known, "batch_size", "voltages", "seed")
 
 
 def _with_shares(

@@ -13,16 +13,17 @@ Out = Annotated[Path, typer.Option(help="Directory of the new model.")]
 Network = Annotated[
     str | None,
     typer.Option(
-        help="wang2020, the paper's, or context, which sees further and "
-        "says how sure it is. By default wang2020; context with --init.",
+        help="wang2020, the paper's, or context, two-stage, with a "
+        "larger receptive field and probabilities. By default wang2020; "
+        "context with --init.",
         show_default=False,
     ),
 ]
 Shares = Annotated[
     str | None,
     typer.Option(
-        help="context: how many batches of every turn come from each "
-        "--data, such as 3,1. By default 1 each.",
+        help="context: mixture weights of the --data, in whole batches of "
+        "every turn, such as 3,1. By default 1 each.",
         show_default=False,
     ),
 ]
@@ -30,7 +31,7 @@ Init = Annotated[
     Path | None,
     typer.Option(
         help="context: model directory whose weights to start from. With an "
-        "experiment they ship unchanged where the adapted ones are worse.",
+        "experiment they ship unchanged where fine-tuning made them worse.",
         show_default=False,
     ),
 ]
@@ -136,8 +137,8 @@ DecoderFilters = Annotated[
 SurrogateShare = Annotated[
     float | None,
     typer.Option(
-        help="context: share of samples with phases turned at random, and "
-        "so no impurity. By default 0.2.",
+        help="context: fraction of samples that are phase-randomised surrogate "
+        "maps, without an impurity. By default 0.2.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""`stmk inspect`: what a file is, and what can be seen in it."""
+"""`stmk inspect`: what a file is, and what is visible in it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ def inspect(
         Path | None,
         typer.Option(
             help="Directory for pictures, NAME.inspect.png for each file: "
-            "maps, their Fourier transforms with the ring, and k(V). Without "
+            "maps, their Fourier transforms with q, and k(V). Without "
             "it, no picture is made.",
             show_default=False,
         ),
@@ -52,12 +52,12 @@ def inspect(
         str | None, typer.Option(help="Height,width of the frame [nm].")
     ] = None,
 ) -> None:
-    """Say what instrument files are and what can be seen in them.
+    """Say what instrument files are and what is visible in them.
 
-    Size, channels, biases, the ring 2k in the Fourier transform of every map,
-    k(V) fitted to the rings, the --surface that fits, and warnings.
+    Size, channels, biases, q = 2k from the FFT ring of every map, k(V)
+    fitted to it, the --surface that fits, and warnings.
 
-    Example: stmk inspect scan.sxm --out looked
+    Example: stmk inspect scan.sxm --out inspected
     """
     from stm_keras.inspection.report import inspect_files
     from stm_keras.io.recording import ReadOptions

@@ -33,9 +33,9 @@ Surface = Annotated[
     str | None,
     typer.Option(
         help="Material of the files: au111, cu111, ag111, or m*/m_e and E0 "
-        "[eV] of another: 0.38,-0.44. Its k(V) sets the scale, and where the "
-        "maps' rings lie clearly off it context is told so. Without it, the "
-        "ring in the Fourier transform is measured.",
+        "[eV] of another: 0.38,-0.44. Its k(V) sets the scale; where the FFT "
+        "rings of the maps lie clearly off it, the q that context is given "
+        "follows them. Without it, q is measured in the FFT.",
         show_default=False,
     ),
 ]

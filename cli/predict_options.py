@@ -67,7 +67,7 @@ ExtentNm = Annotated[
 Rows = Annotated[
     str | None,
     typer.Option(
-        help="Look at these rows alone, FIRST:END [px]: row 0 is the top, END "
+        help="Search these rows alone, FIRST:END [px]: row 0 is the top, END "
         "is not in it. --rows 20:200; --rows :128 is the upper part.",
         show_default=False,
     ),
@@ -154,16 +154,16 @@ Threshold = Annotated[
 FalseDiscoveryRate = Annotated[
     float | None,
     typer.Option(
-        help="context: keep the surest, as many as have this expected share "
-        "of false ones among them, such as 0.05; instead of --threshold.",
+        help="context: select the surest detections, so many that this "
+        "expected fraction is false, such as 0.05; instead of --threshold.",
         show_default=False,
     ),
 ]
 Surrogates = Annotated[
     int | None,
     typer.Option(
-        help="context: in how many maps of the file's own spectrum, without "
-        "an impurity, to look for what is found for no reason. By default 5, "
+        help="context: number of phase-randomised surrogate maps (the file's "
+        "spectrum, no impurity) to count false detections in. By default 5, "
         "fewer of large frames; 0 saves the time.",
         show_default=False,
     ),
@@ -181,8 +181,8 @@ FitRings = Annotated[
     bool,
     typer.Option(
         "--fit-rings/--no-fit-rings",
-        help="context: fit rings to all maps, and where what the fit leaves "
-        "is white noise let it count for positions and probabilities. "
+        help="context: fit rings to all maps, and where the residual is white "
+        "noise let the fit count for positions and probabilities. "
         "Without, all is what the SavedModel's `locate` gives.",
     ),
 ]

@@ -103,7 +103,7 @@ def fig3(
         typer.Option(help="Which training, ARM:RUN; arms as in fig4: noise:3."),
     ] = "both:0",
     experiment: Annotated[
-        int, typer.Option(help="Which experiment of those shown, from 0.")
+        int, typer.Option(help="Which experiment of the entropy loss, from 0.")
     ] = 0,
     region: Annotated[
         int, typer.Option(help="Tile with attention weights, 0 to 15.")

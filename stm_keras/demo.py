@@ -60,7 +60,7 @@ def run_demo(
         fit(config, resume=True, verbosity=verbosity)
     except InputError:  # what another version's demo has left there
         fit(config, overwrite=True, verbosity=verbosity)
-    yield "measuring a virtual Au(111) surface that it has never seen ..."
+    yield "measuring a virtual Au(111) surface that is not in its training ..."
     stack, truth = held_out_experiment()
     found = writable_directory(out / "found")
     write_npz(stack, found / "held_out.npz")

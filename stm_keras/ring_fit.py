@@ -4,7 +4,7 @@ Where white noise is all that hides the rings, a fit of the waves reaches the
 Cramér-Rao bound, and what it says of their number is near the best that can
 be said; a network that must do for any maps is not. Where cores, drift or
 lines are in the maps, the fit is wrong and does not know it; then what it
-leaves is not white, which is looked at before anything is believed.
+leaves is not white, which is tested before anything is believed.
 """
 
 import math
@@ -970,7 +970,7 @@ class Refit(NamedTuple):
         """What to say of it, in a line."""
         if math.isnan(self.correlation):
             return "no rings were fitted to the maps"
-        left = f"neighbours correlate by {self.correlation:.2g} in what is left"
+        left = f"neighbours correlate by {self.correlation:.2g} in the residual"
         if self.believed:
             return (
                 "rings were fitted to all maps, and count for positions and "
@@ -979,7 +979,9 @@ class Refit(NamedTuple):
         return f"rings were fitted to all maps, and count for nothing: {left}"
 
 
-def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Candidates) -> Refit:
+def refit_rings(
+    maps: ArrayLike, q_rad_px: ArrayLike, found: Candidates
+) -> Refit:
     """Fit rings to maps, and believe the fit where it may be.
 
     It begins with the detections, looks for more, and says of each how
@@ -988,8 +990,8 @@ def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Candidates) -> Refit:
 
     Args:
         maps: [V, H, W], float; NaN = not measured.
-        ring: 2k of each map, [V] [rad/px]; 0 or NaN where unknown: such maps
-            are left out.
+        q_rad_px: q = 2k of each map, [V] [rad/px]; 0 or NaN where unknown:
+            such maps are left out.
         found: what the network detected in them.
 
     Raises:
@@ -997,7 +999,7 @@ def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Candidates) -> Refit:
     """
     # Small matrices: threads wait for each other longer than they compute.
     with threadpool_limits(limits=1, user_api="blas"):
-        fit = fit_detections(maps, ring, found)
+        fit = fit_detections(maps, q_rad_px, found)
         if fit is None:
             return Refit(found, math.nan, False)
         correlation = residual_correlation(fit)
@@ -1011,21 +1013,21 @@ def refit_rings(maps: ArrayLike, ring: ArrayLike, found: Candidates) -> Refit:
 
 
 def fit_detections(
-    maps: ArrayLike, ring: ArrayLike, found: Candidates
+    maps: ArrayLike, q_rad_px: ArrayLike, found: Candidates
 ) -> RingFit | None:
     """Fit rings around detections, with the waves that leave least.
 
     Args:
         maps: see `refit_rings`.
-        ring: see `refit_rings`.
+        q_rad_px: see `refit_rings`.
         found: see `refit_rings`.
 
     Returns:
         Positions count from the corner of a frame larger by `MARGIN_PX` at
-        each side. None where no map's 2k is known, or there is too
+        each side. None where no map's q is known, or there is too
         much to fit.
     """
-    stack, k = _known(np.asarray(maps), np.asarray(ring, np.float64))
+    stack, k = _known(np.asarray(maps), np.asarray(q_rad_px, np.float64))
     if not len(k):
         return None
     border = [(0, 0), (MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX)]
@@ -1064,7 +1066,7 @@ def judge(fit: RingFit) -> Rings:
 
 
 def is_white(fit: RingFit) -> bool:
-    """Whether what a fit leaves is white noise, as far as can be told."""
+    """Whether what a fit leaves is white noise, as far as the residual says."""
     return residual_correlation(fit) <= most_correlated(fit)
 
 
@@ -1088,11 +1090,13 @@ def _fitted(
     return fit
 
 
-def _known(maps: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maps of known 2k, of equal spread, and their k; one empty map if none."""
-    known = np.nan_to_num(ring) > 0
+def _known(
+    maps: np.ndarray, q_rad_px: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Maps of known q, of equal spread, and their k; one empty map if none."""
+    known = np.nan_to_num(q_rad_px) > 0
     if known.any():
-        stack, k = standardised_maps(maps[known], ring[known] / 2)
+        stack, k = standardised_maps(maps[known], q_rad_px[known] / 2)
         if len(k):
             return joined(stack, k, MAX_MAPS)
     return np.zeros((1, 0, 0)), np.zeros(0)

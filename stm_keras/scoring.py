@@ -154,7 +154,7 @@ class Score:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Score":
-        """Undo `as_dict`; the derived numbers are not looked at."""
+        """Undo `as_dict`; the derived numbers are ignored."""
         return cls(**{f.name: values[f.name] for f in fields(cls)})
 
     def as_dict(self) -> dict[str, Any]:

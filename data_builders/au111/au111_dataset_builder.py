@@ -182,8 +182,8 @@ def virtual_features(n_maps: int, size_px: int) -> tfds.features.FeaturesDict:
     return tfds.features.FeaturesDict(
         {
             **_common_features((n_maps, size_px, size_px)),
-            "positions": _positions("true place of every impurity"),
-            "decoys": _positions("places of blobs that are no impurities"),
+            "positions": _positions("true position of every impurity"),
+            "decoys": _positions("positions of blobs that are no impurities"),
             "bound_state": tfds.features.Tensor(
                 shape=(size_px, size_px),
                 dtype=np.float32,
@@ -225,7 +225,7 @@ def _common_features(
         "wave_numbers": tfds.features.Tensor(
             shape=shape[:1],
             dtype=np.float32,
-            doc="k of every map [rad/px]; rings have 2k",
+            doc="k of every map [rad/px]; FFT rings have q = 2k",
         ),
         "extent_nm": _float64((2,), "height and width [nm]"),
         "reference_positions": _positions(

@@ -31,8 +31,8 @@ counts."""
 
 _MOST_SURROGATES = 5
 _ENOUGH_PX = 160_000
-"""Of all surrogates together: five frames of nearly 180 x 180 px. They take as
-long as the maps themselves, each."""
+"""Of all surrogate maps together: five frames of nearly 180 x 180 px. They
+take as long as the maps themselves, each."""
 
 _TILE_PX = 256
 _OVERLAP_PX = 96
@@ -96,7 +96,7 @@ class ContextDetector(Detector):
         threshold = rule(every.probabilities)
         kept = every.probabilities >= threshold
         found = Candidates(*(part[kept] for part in every))
-        # Surrogates are treated as the maps were.
+        # Surrogate maps are treated as the maps were.
         fitted = fit is not None and fit.believed
         surrogates = self._surrogates(maps, q_px, options, rule, fitted)
         notes = self._likeness(maps.data, q_px)
@@ -216,9 +216,7 @@ class ContextDetector(Detector):
             return found
         return refit_rings(maps, q_rad_px, found).detections
 
-    def unlikeness(
-        self, maps: np.ndarray, q_rad_px: np.ndarray
-    ) -> float | None:
+    def ood_score(self, maps: np.ndarray, q_rad_px: np.ndarray) -> float | None:
         """The OOD score of maps; above 1 is out of distribution.
 
         Args:
@@ -226,8 +224,8 @@ class ContextDetector(Detector):
             q_rad_px: see `answer`.
 
         Returns:
-            See `stm_keras.nn.calibration.Ground`; None for a model that does
-            not know.
+            See `stm_keras.nn.calibration.TrainingDistribution`; None for a
+            model without one.
         """
         if "describe" not in self.signatures:
             return None
@@ -293,7 +291,7 @@ class ContextDetector(Detector):
     def _likeness(
         self, maps: np.ndarray, q_rad_px: np.ndarray
     ) -> tuple[str, ...]:
-        score = self.unlikeness(maps, q_rad_px)
+        score = self.ood_score(maps, q_rad_px)
         if score is None:
             return ()
         note = (

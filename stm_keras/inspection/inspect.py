@@ -59,7 +59,7 @@ _FAINTEST = 0.1  # of the brightest spot
 _LOOKED_BELOW = 0.8  # of what was no ring, when a ring is looked for again
 _MIN_STEPS = 4.0  # periods in the frame of what is a lattice
 _LATTICE_OVER_RING = 3.0
-_MAX_NYQUIST_SHARE = 0.85  # see `analysis.ring`
+_MAX_NYQUIST_SHARE = 0.85  # see `qpi/ring.py`
 _MOST_LOOKS = 4
 
 
@@ -213,7 +213,7 @@ def compare_with_surfaces(
         return None
     dispersion, no_fit = None, ""
     if n_biases(rings.bias_v) < 2:
-        no_fit = "rings at one bias only; two or more tell m* and E0"
+        no_fit = "rings at one bias only; m* and E0 need two or more"
     else:
         try:
             dispersion = fit_dispersion(rings)
@@ -232,7 +232,7 @@ if TYPE_CHECKING:  # the report holds the warnings
 
 _LISTED = 6
 # The ring finder looks up to 0.85 of the Nyquist limit, and needs four waves
-# in the frame (analysis.ring).
+# in the frame (qpi/ring.py).
 _NYQUIST_SHARE = 0.85
 _MIN_PERIODS = 4.0
 # A topograph sums the states from 0 to V: its ring is that of neither.
@@ -257,7 +257,7 @@ def channel_warnings(report: FileReport) -> list[str]:
         return [*lines, report.no_channel.removeprefix(f"{recording.source}: ")]
     if report.extent_nm is None:
         lines.append(
-            "the file does not tell its size, so no ring can be measured: "
+            "the file does not say its size, so q cannot be measured: "
             "give --extent-nm, height and width in nm"
         )
     channel = report.selection.channel
@@ -265,7 +265,7 @@ def channel_warnings(report: FileReport) -> list[str]:
     largest = max((abs(m.bias_v) for m in report.maps), default=0.0)
     if kind == "topograph" and largest > _SUMMED_V:
         lines.append(
-            f"a topograph at {largest:.3g} V shows all states between 0 and "
+            f"a topograph at {largest:.3g} V sums all states between 0 and "
             "that bias: its ring may be a mixture"
         )
     return lines
@@ -277,7 +277,7 @@ def bias_warnings(report: FileReport) -> list[str]:
     lines, known = [], bias[np.isfinite(bias)]
     if bias.size > known.size:
         lines.append(
-            f"the file does not tell the bias of {bias.size - known.size} of "
+            f"the file does not say the bias of {bias.size - known.size} of "
             f"{bias.size} map(s): give --bias, in V"
         )
     if known.size > n_biases(known):
@@ -305,7 +305,7 @@ def map_warnings(report: FileReport) -> list[str]:
         n_maps = len(report.maps)
         lines.append(f"{n_maps - left} of {n_maps} maps are measured here")
     for fault, maps in empty.items():
-        lines.append(f"nothing to see in {_biases(maps, report)}: {fault}")
+        lines.append(f"no content in {_biases(maps, report)}: {fault}")
     for text, maps in list(spots.items())[:_LISTED]:
         lines.append(f"no waves in {_biases(maps, report)}: {text}")
     for text, maps in list(bad.items())[:_LISTED]:
@@ -317,7 +317,7 @@ def map_warnings(report: FileReport) -> list[str]:
 
 
 def ring_warnings(report: FileReport, named: Surface | None) -> list[str]:
-    """Rings that are not seen or cannot be, and biases without waves."""
+    """Rings that are not visible or cannot be, and biases without waves."""
     pixel = report.pixel_nm
     looked = [m for m in report.maps if m.levelled is not None]
     if pixel is None or not looked or report.extent_nm is None:
@@ -326,7 +326,7 @@ def ring_warnings(report: FileReport, named: Surface | None) -> list[str]:
     lines = []
     if unseen:
         where = _biases(unseen, report)
-        lines.append(f"no ring stands out in {where}")
+        lines.append(f"no FFT ring stands out in {where}")
     suggested = report.surfaces.suggested if report.surfaces else None
     surface = named or (suggested.surface if suggested else None)
     if surface is not None:
@@ -434,7 +434,7 @@ class FileReport:
 
     Attributes:
         recording: the file, as far as its header.
-        extent_nm: height and width [nm], as told by the file or the user.
+        extent_nm: height and width [nm], by the file or the user.
         selection: the channel that would be read; None where none suits.
         no_channel: why not.
         maps: of that channel.
@@ -452,7 +452,7 @@ class FileReport:
 
     @property
     def seen(self) -> list[tuple[float, Ring]]:
-        """Bias [V] and ring of each map that shows one at a known bias."""
+        """Bias [V] and ring of each map with a visible one at a known bias."""
         return [
             (m.bias_v, m.ring)
             for m in self.maps

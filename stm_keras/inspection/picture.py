@@ -126,7 +126,7 @@ def _draw_transform(axes: Axes, one: MapReport) -> None:
                 lw=1,
             )
         )
-        text = f"2k = {ring.q_per_nm:.2f} ± {ring.q_sigma:.2f} rad/nm"
+        text = f"q = {ring.q_per_nm:.2f} ± {ring.q_sigma:.2f} rad/nm"
     axes.set(xlim=(-shown, shown), ylim=(shown, -shown), xticks=[], yticks=[])
     axes.set_xlabel(text, fontsize=7)
 
@@ -186,13 +186,13 @@ def _draw_dispersion(axes: Axes, report: FileReport) -> None:
         if fit is not None:
             axes.plot(
                 bias,
-                fit.ring_per_nm(bias),
+                fit.q_per_nm(bias),
                 "k--",
                 lw=1,
                 label=f"fit: m* = {fit.effective_mass:.3f}, "
                 f"E0 = {1e3 * fit.band_edge_ev:.0f} meV",
             )
-    axes.set(xlabel="bias [V]", ylabel="2k [rad/nm]")
+    axes.set(xlabel="bias [V]", ylabel="q = 2k [rad/nm]")
     axes.set_ylim(bottom=0)
-    axes.set_title("rings against bias" if about else "no ring seen")
+    axes.set_title("q against bias" if about else "no FFT ring visible")
     axes.legend(frameon=False, fontsize=7)

@@ -38,10 +38,10 @@ def report_lines(report: FileReport) -> Iterator[str]:
     """The report of a file as text, about 80 columns wide."""
     recording = report.recording
     yield f"{recording.source}: {recording.format}"
-    told = recording.metadata
-    for key in (*_FIRST, *(key for key in told if key not in _FIRST)):
-        if key in told and told[key] != Path(recording.source).stem:
-            yield from _field(key, told[key])
+    known = recording.metadata
+    for key in (*_FIRST, *(key for key in known if key not in _FIRST)):
+        if key in known and known[key] != Path(recording.source).stem:
+            yield from _field(key, known[key])
     yield from _field("frame", _frame(report))
     yield from _field("channels", "; ".join(_channels(recording.channels)))
     yield from _field("maps at", bias_text([m.bias_v for m in report.maps]))
@@ -98,7 +98,7 @@ def deviation_text(deviation: Deviation, bias_v: float | None = None) -> str:
     expected = ""
     if bias_v is not None:
         q = float(2 * surface.wave_number(bias_v))
-        expected = f"2k = {q:.3f} rad/nm expected; "
+        expected = f"q = {q:.3f} rad/nm expected; "
     below = (
         f", {deviation.n_below_edge} ring(s) below its band"
         if deviation.n_below_edge
@@ -117,7 +117,7 @@ def bias_text(bias_v: Sequence[float]) -> str:
     bias = np.round(np.asarray(bias_v, dtype=np.float64), 9)
     known = bias[np.isfinite(bias)]
     if not known.size:
-        return "not told"
+        return "unknown"
     if known.size <= 6:
         return ", ".join(f"{b:.4g}" for b in known) + " V"
     steps = np.diff(known)
@@ -130,8 +130,8 @@ def _suggestion(about: KnownSurfaces) -> str:
     first = about.suggested
     if first is None:
         return (
-            "no --surface: none fits. Leave it out, and the measured ring "
-            "sets the scale"
+            "no --surface: none fits. Leave it out, and the measured q sets "
+            "the scale"
         )
     others = [d.name for d in about.deviations[1:] if d.fits]
     also = f" ({', '.join(others)} would fit too)" if others else ""
@@ -139,19 +139,23 @@ def _suggestion(about: KnownSurfaces) -> str:
 
 
 def _rings(report: FileReport) -> Iterator[str]:
-    looked = [m for m in report.maps if m.levelled is not None]
-    if not looked or report.extent_nm is None:
+    levelled = [m for m in report.maps if m.levelled is not None]
+    if not levelled or report.extent_nm is None:
         return
-    seen = [m for m in looked if m.ring is not None]
-    yield from _field("rings", f"seen in {len(seen)} of {len(looked)} map(s)")
-    if not seen:
+    visible = [m for m in levelled if m.ring is not None]
+    yield from _field(
+        "FFT rings",
+        f"visible in {len(visible)} of {len(levelled)} map(s); their radius "
+        "is q = 2k",
+    )
+    if not visible:
         return
-    yield f"  {'bias [V]':>12} {'2k [rad/nm]':>16} {'wavelength [nm]':>16}"
-    shown = evenly(seen, _MOST_ROWS)
-    for one in shown:
+    yield f"  {'bias [V]':>12} {'q [rad/nm]':>16} {'wavelength [nm]':>16}"
+    listed = evenly(visible, _MOST_ROWS)
+    for one in listed:
         yield _ring_row(one)
-    if len(shown) < len(seen):
-        yield f"  {'...':>12} {len(seen) - len(shown)} more in --json"
+    if len(listed) < len(visible):
+        yield f"  {'...':>12} {len(visible) - len(listed)} more in --json"
 
 
 def _ring_row(one: MapReport) -> str:

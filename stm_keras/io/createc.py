@@ -510,7 +510,7 @@ def _metadata(fields: Fields) -> dict[str, str]:
 
 
 def _feedback(fields: Fields) -> bool | None:
-    """Whether the tip followed the surface; None where not told."""
+    """Whether the tip followed the surface; None where unknown."""
     if fields.count("CHMode") or fields.count("FBOff"):
         return False
     return True if fields.text("CHMode") else None
@@ -523,7 +523,7 @@ def _set_point(fields: Fields) -> str:
     if value is None:
         return ""
     if channel:
-        return f"{value:g} (feedback on channel {channel}, unit not told)"
+        return f"{value:g} (feedback on channel {channel}, unit unknown)"
     return f"{value:g} A" if abs(value) < _NO_CURRENT_A else ""
 
 

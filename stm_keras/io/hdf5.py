@@ -278,7 +278,7 @@ def signal_axes(
         if not (probe and upright):
             raise NotMapsError(
                 "has axes in contradicting orders, @axes and @..._indices, "
-                "and its lengths do not tell which"
+                "and its lengths do not say which"
             )
         chosen, note = upright[0], "rows count y, as in all files of probes"
     axes = [

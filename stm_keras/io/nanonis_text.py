@@ -91,7 +91,7 @@ def parse_signal(text: str) -> Signal:
 
 
 def bias_v(fields: Mapping[str, str]) -> float | None:
-    """The sample bias [V] that the controller stood at; None if not told."""
+    """The sample bias [V] that the controller stood at; None if unknown."""
     values = (finite_number(fields.get(k)) for k in ("BIAS", "Bias>Bias (V)"))
     return next((value for value in values if value is not None), None)
 
@@ -102,7 +102,7 @@ def lock_in_is_off(fields: Mapping[str, str]) -> bool:
 
 
 def feedback_is_on(fields: Mapping[str, str]) -> bool | None:
-    """Whether the feedback held the current; None where not told."""
+    """Whether the feedback held the current; None where unknown."""
     status = fields.get("Z-Controller>Controller status", "").strip().upper()
     return {"ON": True, "OFF": False}.get(status)
 

@@ -1,4 +1,4 @@
-"""From everything a file holds to the one quantity that is looked at.
+"""From everything a file holds to the one quantity that is used.
 
 dI/dV where it was recorded; its numerical derivative where only I(V) was;
 the topograph where neither was. `provenance` always says which and why.
@@ -189,7 +189,7 @@ def _untold(
         untold.append("its size")
         options.append("--extent-nm, height and width in nm")
     return InputError(
-        f"{recording.source}: the file does not tell {' and '.join(untold)}. "
+        f"{recording.source}: the file does not say {' and '.join(untold)}. "
         f"Give {' and '.join(options)}."
     )
 
@@ -274,7 +274,7 @@ def _chosen(recording: Recording, options: ReadOptions) -> Selection:
             return Selection(
                 channel,
                 f"the current, as there is {why} and the height is constant",
-                doubt=f"at constant height: {channel.name} is looked at, not "
+                doubt=f"at constant height: {channel.name} is used, not "
                 "the height",
             )
     missing = "the topograph has one value" if heights else "no topograph"

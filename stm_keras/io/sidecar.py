@@ -331,10 +331,10 @@ class Sidecar:
     angle_deg: float | None = None
 
     def bias_of(self, n_maps: int) -> NDArray[np.float64] | None:
-        """Bias of each map [V], float64 [V]; None where not told.
+        """Bias of each map [V], float64 [V]; None where unknown.
 
         Raises:
-            InputError: where it is told for another number of maps.
+            InputError: where it is given for another number of maps.
         """
         bias = self.bias_v
         if bias is None:
@@ -352,7 +352,7 @@ class Sidecar:
         return np.array(bias, dtype=np.float64)
 
     def extent_of(self, shape: tuple[int, int]) -> tuple[float, float] | None:
-        """Height and width [nm] of a frame of so many px, where told."""
+        """Height and width [nm] of a frame of so many px, where given."""
         if self.pixel_nm is None:
             return self.extent_nm
         return shape[0] * self.pixel_nm[0], shape[1] * self.pixel_nm[1]

@@ -125,8 +125,9 @@ class ModelCard:
         data: metadata of the training set: its path, config and seed.
         training: options and seeds of the training, and how it went.
         tile_px: side of the maps it was trained on [px].
-        reach_px: how far away [px] a pixel can be to count for a score.
-        ring_rad_px: least and greatest wave number 2k of the rings that it
+        reach_px: receptive field: how far away [px] a pixel can be to count
+            for a score.
+        ring_rad_px: least and greatest scattering wave vector q = 2k that it
             was trained on [rad/px]; files are resampled to lie there.
         selection: what a detection must reach.
         scores: on the test split, by method.

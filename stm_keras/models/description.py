@@ -93,7 +93,7 @@ def describe(model: StoredModel) -> list[str]:
         assert model.refusal is not None
         raise model.refusal
     try:
-        told = [*_origin(card), *_use(card), *_quality(card)]
+        fields = [*_origin(card), *_use(card), *_quality(card)]
         scores = format_card_scores(card.scores).splitlines()
         if card.adaptation is not None:
             scores += ["", *adaptation_lines(card.adaptation)]
@@ -105,7 +105,7 @@ def describe(model: StoredModel) -> list[str]:
     lines = [
         f"{model.name}: {model.directory}",
         "",
-        *(line for label, text in told for line in _labelled(label, text)),
+        *(line for label, text in fields for line in _labelled(label, text)),
         "",
         "scores on the test split",
         *(f"  {line}" if line else "" for line in scores),
@@ -146,7 +146,7 @@ def _origin(card: ModelCard) -> Iterator[tuple[str, str]]:
 
 def _data(data: dict[str, Any]) -> str:
     counts = ", ".join(f"{n:,} {k}" for k, n in data["n_examples"].items())
-    share = f"; share {data['share']}" if "share" in data else ""
+    share = f"; mixture weight {data['share']}" if "share" in data else ""
     return f"{data['name']} ({counts}), in {data['path']}{share}"
 
 
@@ -159,7 +159,7 @@ def _use(card: ModelCard) -> Iterator[tuple[str, str]]:
         f"{card.reach_px} px to each side",
     )
     low, high = card.ring_rad_px
-    yield "q", f"from {low:.3g} to {high:.3g} rad/px"
+    yield "q = 2k", f"{low:.3g} to {high:.3g} rad/px in training"
 
 
 def _quality(card: ModelCard) -> Iterator[tuple[str, str]]:
@@ -173,9 +173,9 @@ def _quality(card: ModelCard) -> Iterator[tuple[str, str]]:
         return
     yield (
         "threshold",
-        f"probability {selection.threshold:.3g} at least, and of those kept "
-        f"in a stack {selection.false_discovery_rate:.0%} false by "
-        f"expectation at most; prior count of false ones "
+        f"probability {selection.threshold:.3g} at least, and a false-"
+        f"discovery rate of {selection.false_discovery_rate:.0%} in a stack "
+        "at most; prior count of false detections "
         f"{selection.prior_false:g}",
     )
     measured = selection.measured
@@ -246,7 +246,7 @@ _LABELS = {
     "held_out_loss": "loss on held-out fields [nat]",
     "entropy": "entropy on the experiment [nat]",
     "detections": "detections in the experiment",
-    "in_surrogates": "in a phase surrogate of it",
+    "in_surrogates": "in a surrogate map of it",
 }
 
 
@@ -254,7 +254,7 @@ _LABELS_WIDTH = max(map(len, _LABELS.values())) + 2
 
 
 def adaptation_lines(stored: dict[str, Any]) -> list[str]:
-    """Show what a card says of an adaptation.
+    """What a card says of fine-tuning on an experiment.
 
     Args:
         stored: see `stm_keras.training.adaptation.Adaptation.as_dict`.
@@ -263,17 +263,17 @@ def adaptation_lines(stored: dict[str, Any]) -> list[str]:
         A small table, and a line that says which network it is.
     """
     before, after = stored["before"], stored["after"]
-    lines = [f"{'adaptation':{_LABELS_WIDTH}}  before   after"]
+    lines = [f"{'fine-tuning':{_LABELS_WIDTH}}  before   after"]
     for name, label in _LABELS.items():
         digits = 0 if name == "detections" else 2
-        shown = (_number(figures[name], digits) for figures in (before, after))
-        lines.append(f"{label:{_LABELS_WIDTH}}{''.join(shown)}")
+        both = (_number(figures[name], digits) for figures in (before, after))
+        lines.append(f"{label:{_LABELS_WIDTH}}{''.join(both)}")
     if stored["shipped"] == "adapted":
-        return [*lines, "The adapted network ships."]
+        return [*lines, "The fine-tuned network ships."]
     reasons = "; ".join(stored["objections"])
     return [
         *lines,
-        f"The start's weights ship, not the adapted ones: {reasons}. Try a "
+        f"The start's weights ship, not the fine-tuned ones: {reasons}. Try a "
         "smaller --learning-rate or --alpha, or fewer --steps.",
     ]
 

@@ -35,7 +35,7 @@ from stm_keras.models.signatures import (
     score_endpoints,
     with_frame,
 )
-from stm_keras.nn.calibration import Ground, read_ground
+from stm_keras.nn.calibration import TrainingDistribution, read_distribution
 from stm_keras.nn.context import LEAST_FRAME_PX, Context
 from stm_keras.nn.decoding import MOST
 from stm_keras.nn.model import ImpurityFinder
@@ -92,7 +92,7 @@ def _limits(card: ModelCard) -> dict[str, str]:
     else:
         own = {
             "H, W": f"{card.reach_px + 1} px or more",
-            "pixel_nm": "of a size that 2k lies, as the training's, "
+            "pixel_nm": "of a size that q = 2k lies, as the training's, "
             f"{trained}: `stmk prepare` makes such maps",
         }
     return {
@@ -109,7 +109,7 @@ def export_saved_model(
     model: ImpurityFinder,
     card: ModelCard,
     directory: str | Path,
-    ground: Ground | None = None,
+    distribution: TrainingDistribution | None = None,
 ) -> None:
     """Write a SavedModel with every dimension free.
 
@@ -120,14 +120,14 @@ def export_saved_model(
     - `locate`: maps to the positions of impurities in px and nm, sure ones
       first;
     - `attention`: maps to the weight of each map in each pixel's answer;
-    - `standardize`, `score_tiles` and, of `Context` with `ground`,
+    - `standardize`, `score_tiles` and, of `Context` with `distribution`,
       `describe`: for this package, which cuts large frames into tiles.
 
     Args:
         model: the trained network.
         card: its card, with the thresholds.
         directory: where to write; replaced whole.
-        ground: what the training fields look like to the network.
+        distribution: features of the training fields.
     """
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -135,8 +135,8 @@ def export_saved_model(
     ):
         module = tf.Module()
         module.weights = [variable.value for variable in model.variables]
-        endpoints = endpoints_of(model, card, ground)
-        functions = signatures_of(model, card, ground)
+        endpoints = endpoints_of(model, card, distribution)
+        functions = signatures_of(model, card, distribution)
         signatures = {
             name: function.get_concrete_function()
             for name, function in functions.items()
@@ -155,7 +155,9 @@ def export_saved_model(
 
 
 def endpoints_of(
-    model: ImpurityFinder, card: ModelCard, ground: Ground | None
+    model: ImpurityFinder,
+    card: ModelCard,
+    distribution: TrainingDistribution | None,
 ) -> list[Endpoint]:
     """What a model can be asked; see `export_saved_model`."""
     wanted: type = ScoreSelection
@@ -163,22 +165,24 @@ def endpoints_of(
         wanted = ProbabilitySelection
     if not isinstance(card.selection, wanted):
         raise InputError(
-            f"The card of {card.name} tells what another network keeps than "
+            f"The card of {card.name} says how another network selects than "
             f"{type(model.network).__name__}. Restore it or train the model "
             "again."
         )
     if isinstance(card.selection, ProbabilitySelection):
-        return context_endpoints(model, card.selection, ground)
+        return context_endpoints(model, card.selection, distribution)
     return score_endpoints(model, card.selection)
 
 
 def signatures_of(
-    model: ImpurityFinder, card: ModelCard, ground: Ground | None
+    model: ImpurityFinder,
+    card: ModelCard,
+    distribution: TrainingDistribution | None,
 ) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """The signatures of a model in memory; see `export_saved_model`."""
     return {
         endpoint.name: _function(endpoint)
-        for endpoint in endpoints_of(model, card, ground)
+        for endpoint in endpoints_of(model, card, distribution)
     }
 
 
@@ -372,7 +376,7 @@ def export_model(
     saved_model = out / SAVED_MODEL
     precisions = () if form == "saved-model" else PRECISIONS
     total = 1 + len(precisions)
-    export_saved_model(model, card, saved_model, read_ground(directory))
+    export_saved_model(model, card, saved_model, read_distribution(directory))
     if warmup_possible():
         write_warmup(saved_model, card.name)
     progress(1, total)
@@ -402,7 +406,7 @@ def export_in_place(directory: str | Path) -> None:
     as_written = (directory / CARD_NAME).read_bytes()
     model = load_weights(directory)
     fresh = writable_directory(directory) / ".export"
-    export_saved_model(model, card, fresh, read_ground(directory))
+    export_saved_model(model, card, fresh, read_distribution(directory))
     move_into(directory, fresh)
     with atomic_file(directory / CARD_NAME) as temporary:
         temporary.write_bytes(as_written)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from stm_keras.models.card import ProbabilitySelection, ScoreSelection
-from stm_keras.nn.calibration import Ground
+from stm_keras.nn.calibration import TrainingDistribution
 from stm_keras.nn.context import LEAST_FRAME_PX
 from stm_keras.nn.decoding import locate_detections, locate_standing_out
 from stm_keras.nn.model import ImpurityFinder
@@ -22,7 +22,8 @@ PIXEL = tf.TensorSpec((None,), tf.float32, name="pixel_nm")
 
 INPUTS = {
     "maps": "[B, V, H, W], any unit; NaN or infinite where not measured",
-    "ring_per_nm": "[B, V], 2k of each map [rad/nm]; 0 or NaN where not known",
+    "ring_per_nm": "[B, V], the scattering wave vector q = 2k of each map "
+    "[rad/nm]; 0 or NaN where unknown; the name is kept for one version",
     "pixel_nm": "[B], side of a pixel [nm]",
 }
 OUTPUTS = {
@@ -39,7 +40,7 @@ OUTPUTS = {
     "height": "[B, K], S at the peak in standard deviations above its mean",
     "count": "[B], number of positions, the surest first",
     "left_out": "[B], candidates that did not fit into K",
-    "weights": "[B, V, H, W], share of each map in each pixel's answer; NaN "
+    "weights": "[B, V, H, W], weight of each map in each pixel's answer; NaN "
     "where nothing was measured",
     "share": "[B, V], mean of `weights` over the pixels that are not NaN",
 }
@@ -165,7 +166,7 @@ def shares(weights: tf.Tensor, seen: tf.Tensor) -> Named:
 
 
 RING_RAD_PX = 0.3, np.pi
-"""Between these must lie the largest 2k of a frame, wider than any training's;
+"""Between these must lie the largest q of a frame, wider than any training's;
 what does not is in another unit. Near a band's edge others may be smaller."""
 
 _LARGEST = 1e30
@@ -323,7 +324,7 @@ _NOWHERE = -1e9
 products, and 0 times infinity is no number."""
 
 _LEAST_RING_RAD_PX = 1e-6
-"""A ring of a smaller 2k is none: no frame shows that it turns."""
+"""A ring of a smaller q is none: no frame shows that it turns."""
 
 _RING_PX = tf.TensorSpec((None, None), tf.float32, name="ring")
 _MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
@@ -332,26 +333,26 @@ _MEASURED = tf.TensorSpec((None,) * 4, tf.float32, name="measured")
 def context_endpoints(
     model: ImpurityFinder,
     selection: ProbabilitySelection,
-    ground: Ground | None,
+    distribution: TrainingDistribution | None,
 ) -> list[Endpoint]:
     """Signatures of a model with the network `Context`.
 
     Args:
         model: the trained network.
         selection: of its card, what `locate` gives.
-        ground: what the training fields look like to the network; None leaves
-            `describe` out.
+        distribution: features of the training fields; None leaves `describe`
+            out.
     """
     answers = _ContextAnswers(model, selection)
     public, tiles = (MAPS, RING, PIXEL), (MAPS, _RING_PX, _MEASURED)
     every = endpoints(answers, model.network, public, tiles)
-    if ground is not None:
+    if distribution is not None:
         every.append(
             Endpoint(
                 "describe",
-                functools.partial(answers.describe, ground),
+                functools.partial(answers.describe, distribution),
                 (MAPS, _RING_PX),
-                "unlikeness to the training's maps",
+                "OOD score: distance from the training distribution",
                 internal=True,
             )
         )
@@ -411,10 +412,13 @@ class _ContextAnswers:
         return _named(network(maps, ring, standardised=True, measured=measured))
 
     def describe(
-        self, ground: Ground, maps: tf.Tensor, ring: tf.Tensor
+        self,
+        distribution: TrainingDistribution,
+        maps: tf.Tensor,
+        ring: tf.Tensor,
     ) -> Named:
-        away = self.model.network.describe(maps, ring) - ground.mean
-        return {"unlikeness": tf.norm(away @ ground.whitening, axis=-1)}
+        away = self.model.network.describe(maps, ring) - distribution.mean
+        return {"unlikeness": tf.norm(away @ distribution.whitening, axis=-1)}
 
     def _answer(
         self, maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
@@ -426,7 +430,7 @@ class _ContextAnswers:
 def _usable(
     maps: tf.Tensor, ring_per_nm: tf.Tensor, pixel_nm: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The maps as they should be, 2k in rad/px, the checked pixel_nm."""
+    """The maps as they should be, q in rad/px, the checked pixel_nm."""
     maps, pixel, ring = checked(maps, pixel_nm, ring_per_nm, LEAST_FRAME_PX)
     ring_px = ring * tf.expand_dims(pixel, -1)
     # Templates that do not turn would be scaled by nothing, to NaN.

@@ -175,7 +175,7 @@ _HEADING = (
     "network",
     "parameters",
     "maps",
-    "wave numbers",
+    "q",
     "made",
     "stm-keras",
     "MB",
@@ -198,7 +198,7 @@ def list_models(models: Iterable[StoredModel]) -> list[str]:
     Returns:
         A heading and one line a model: its name, class and number of
         parameters; the numbers of maps that it was trained with, and whether
-        it can be told their wave numbers; the date, the stm-keras that made
+        it can be given their q; the date, the stm-keras that made
         it; its size and the state of its checksums. A model whose card cannot
         be read has the reason in place of all this.
     """

@@ -43,12 +43,12 @@ class ContextSizes:
         second_dilations: of the second encoder's blocks [px].
         first_filters: channels of the first look at all maps together.
         first_dilations: of its blocks [px].
-        told_filters: how many features of it the second encoder is told.
+        told_filters: how many features of it the second encoder is given.
         decoder_filters: channels of the value and the decoder.
         decoder_dilations: of its blocks [px].
         attention_filters: channels of query and key.
         embedding_units: features of a map's wave number.
-        bank: factors of the told 2k whose ring templates' answers the first
+        bank: factors of the given q whose ring templates' answers the first
             encoder is given beside the map, see `RingTemplates`.
     """
 
@@ -79,7 +79,7 @@ class ContextSizes:
         return dataclasses.asdict(self)
 
 
-class TwoLooks(layers.Layer):
+class TwoStages(layers.Layer):
     """The layers of `Context`, and how maps go through them.
 
     Args:
@@ -148,7 +148,7 @@ class TwoLooks(layers.Layer):
     def describe(
         self, maps: tf.Tensor, ring: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """What the maps look like to the network.
+        """Features of the maps, as the network has them.
 
         Args:
             maps: see the class.
@@ -225,8 +225,8 @@ class TwoLooks(layers.Layer):
 N_ROTATIONS = 4
 
 Answer = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From maps and where they were measured, both [B, V, H, W], and 2k [B, V] to
-an answer as of `Context`, [B, H, W, 5]."""
+"""From maps and where they were measured, both [B, V, H, W], and q = 2k
+[B, V] to an answer as of `Context`, [B, H, W, 5]."""
 
 _ROWS, _COLS = 2, 3
 """Axes of maps; those of an answer come one earlier."""
@@ -246,7 +246,7 @@ def mean_over_rotations(
             loop in it twice.
         maps: [B, V, H, W].
         measured: 1 where a pixel was measured and 0 elsewhere, [B, V, H, W].
-        ring: 2k of each map [rad/px], [B, V].
+        ring: q = 2k of each map [rad/px], [B, V].
 
     Returns:
         The logit of the mean probability; offsets and deviations of the
@@ -334,17 +334,17 @@ _STACK = (
 
 
 @keras.saving.register_keras_serializable("stm_keras")
-class Context(TwoLooks):
+class Context(TwoStages):
     """From maps to impurities: probability, place and their deviations.
 
-    It looks twice. A light encoder, shared over the voltages and told the wave
-    number of each map, sees several rings through dilated convolutions and
-    ring templates. The mean over the voltages gives a first answer, from which
-    each map is explained: the rings of what is likely there are taken off. A
-    second encoder sees what is left beside what was; attention over the
-    voltages (arXiv:2006.15898, Eq. 1) joins its features, and a wider decoder
-    gives the answer. No layer depends on the image's size, the number of maps
-    or their order.
+    It has two stages. A light encoder, shared over the voltages and given q of
+    each map, takes several rings in through dilated convolutions and ring
+    templates. The mean over the voltages gives a first answer, and the waves of
+    what is likely there are subtracted from each map. A second encoder has the
+    residual and the maps as its input; attention over the voltages
+    (arXiv:2006.15898, Eq. 1) joins its features, and a wider decoder gives the
+    answer. No layer depends on the image's size, the number of maps or their
+    order.
 
     Args:
         calibration: what made probabilities and standard deviations true on
@@ -356,7 +356,7 @@ class Context(TwoLooks):
 
     Call arguments:
         maps: [B, V, H, W], any unit, NaN where not measured.
-        ring: 2k of each map [rad/px], [B, V]; 0 or NaN where unknown; None
+        ring: q = 2k of each map [rad/px], [B, V]; 0 or NaN where unknown; None
             where none is known.
         return_weights: also give the attention weights.
         standardised: the maps went through `MapStandardization` already.

@@ -169,7 +169,7 @@ def kept_by_rate(
     The surest are kept, as long as the sum of 1 - p over those kept, which is
     the number of false ones to be expected, does not exceed the rate times
     their number (M. A. Newton et al., Biostatistics 5, 155 (2004), DOI
-    10.1093/biostatistics/5.2.155). Some may be counted as false beforehand:
+    10.1093/biostatistics/5.2.155). A prior count of false ones may be added:
     one or two must then be surer than many, as in a stack that may well be
     empty they should be (likewise the 1 of R. F. Barber and E. J. Candes, Ann.
     Stat. 43, 2055 (2015), DOI 10.1214/15-AOS1337). Equally probable ones stay
@@ -229,7 +229,7 @@ def least_kept(
         count = tf.constant([len(p)])
         if n := int(kept_by_rate(falling, count, rate, prior_false)[0]):
             return float(p[n - 1])
-    # Where some are counted beforehand, not even certain ones need stay.
+    # With a prior count of false ones, not even certain ones need stay.
     certain = len(p) > 0 and p[0] >= NOTHING
     return float(np.nextafter(NOTHING, 2)) if certain else NOTHING
 

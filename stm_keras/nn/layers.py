@@ -122,14 +122,14 @@ class DilatedBlock(layers.Layer):
 
 @keras.saving.register_keras_serializable("stm_keras")
 class MapEncoder(layers.Layer):
-    """A convolution and dilated blocks, told of each map's wave number.
+    """A convolution and dilated blocks, given q = 2k of each map.
 
     Args:
         filters: channels.
         dilations: of the blocks [px].
 
     Call arguments:
-        shown: what there is to see of each map, [N, H, W, c].
+        shown: the input of each map, [N, H, W, c].
         embedding: of its wave number, [N, units].
 
     Returns:
@@ -365,16 +365,16 @@ _RING_WIDTH = 0.2
 
 @keras.saving.register_keras_serializable("stm_keras")
 class RingEmbedding(layers.Layer):
-    """Features of the wave number 2k of a map.
+    """Features of the scattering wave vector q = 2k of a map.
 
     Gaussians over the range that the network is trained on, and one feature
-    that tells whether 2k is known at all.
+    that tells whether q is known at all.
 
     Args:
         units: number of features.
 
     Call arguments:
-        ring: 2k [rad/px], [B, V]; 0 or NaN where unknown.
+        ring: q = 2k [rad/px], [B, V]; 0 or NaN where unknown.
 
     Returns:
         [B, V, units].

@@ -16,7 +16,7 @@ is smooth: above softplus(l) - below softplus(-l) + offset."""
 UNCALIBRATED: Calibration = (1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 
 MOST_MAPS = 16
-"""More maps than training shows count as so many; they only are less noisy."""
+"""More maps than training has count as so many; they only are less noisy."""
 
 FARTHEST_PX = 1.5
 """A neighbour may speak for an impurity, none further away."""

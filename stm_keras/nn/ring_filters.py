@@ -39,16 +39,16 @@ class RingTemplates(layers.Layer):
     factors of its own. No weight is trained.
 
     Args:
-        templates: of each the factor of the told 2k, for it may be told
-            wrongly, and d.
+        templates: of each the factor of the given q, for it may be
+            wrong, and d.
 
     Call arguments:
         maps: standardised, [N, H, W].
-        ring: 2k of each map [rad/px], [N]; 0 or NaN where unknown.
+        ring: q = 2k of each map [rad/px], [N]; 0 or NaN where unknown.
 
     Returns:
         [N, H, W, 3 len(templates)]: the two quadratures of all answers, then
-        their sizes; 0 where 2k is unknown. White noise of unit variance gives
+        their sizes; 0 where q is unknown. White noise of unit variance gives
         sizes of unit mean square.
     """
 
@@ -89,7 +89,7 @@ class RingTemplates(layers.Layer):
             ring: see the class.
 
         Returns:
-            [N, H, W]; 0 where 2k is unknown.
+            [N, H, W]; 0 where q is unknown.
         """
         factors = ops.transpose(self._factors(ring), (0, 2, 1))
         mixed = _mixed(amplitudes, factors)
@@ -184,13 +184,13 @@ class Explained(layers.Layer):
 
     Call arguments:
         maps: standardised, [N, H, W].
-        ring: 2k of each map [rad/px], [N]; 0 or NaN where unknown.
+        ring: q = 2k of each map [rad/px], [N]; 0 or NaN where unknown.
         features: of each map, [N, H, W, c].
         probability: of an impurity that belongs to the pixel, [N, H, W, 1].
 
     Returns:
         [N, H, W, 7]: what is left of the map, and the templates' answers to
-        it; the map itself and no answers where 2k is unknown.
+        it; the map itself and no answers where q is unknown.
     """
 
     channels = 7
@@ -231,7 +231,7 @@ class Stacked(NamedTuple):
 
     Attributes:
         maps: [N, H, W].
-        ring: 2k of each [rad/px], [N]; 0 or NaN where unknown.
+        ring: q = 2k of each [rad/px], [N]; 0 or NaN where unknown.
         held: 1 where a pixel was measured, [N, H, W, 1].
         shape: B, V, H, W.
     """
@@ -270,7 +270,7 @@ def stacked(
     Args:
         maps: [B, V, H, W].
         measured: 1 where a pixel was measured, else 0, [B, V, H, W].
-        ring: 2k [rad/px], [B, V]; None where none is known.
+        ring: q = 2k [rad/px], [B, V]; None where none is known.
     """
     batch, voltages, height, width = shape = ops.shape(maps)
     if ring is None:

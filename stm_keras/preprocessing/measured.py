@@ -12,7 +12,7 @@ from stm_keras.io.reader import read_maps
 from stm_keras.io.sets import check_frame, read_stack
 from stm_keras.maps import ConductanceMaps, resample
 from stm_keras.preprocessing.preparation import level, network_pixel_nm
-from stm_keras.qpi.dispersion import ring_wave_numbers
+from stm_keras.qpi.dispersion import q_of_stack
 from stm_keras.simulation.scattering import check_sampling
 from stm_keras.surfaces import paper_wave_numbers
 
@@ -33,7 +33,7 @@ class MeasuredExperiment(NamedTuple):
 
 
 def paper_rings() -> tuple[float, float]:
-    """Least and greatest 2k of the paper's maps [rad/px]."""
+    """Least and greatest q = 2k of the paper's maps [rad/px]."""
     rings = 2 * paper_wave_numbers()
     return float(rings.min()), float(rings.max())
 
@@ -43,7 +43,7 @@ def read_experiment(
     *,
     bound_state: str | Path | None = None,
     surface: str | None = None,
-    ring_rad_px: tuple[float, float] | None = None,
+    q_range_rad_px: tuple[float, float] | None = None,
 ) -> MeasuredExperiment:
     """Read an experiment, level it and bring it to the network's pixel.
 
@@ -52,13 +52,13 @@ def read_experiment(
         bound_state: file with the map of the bound states in that frame.
         surface: see `stm_keras.surfaces.surface`; None measures the
             ring in the maps.
-        ring_rad_px: least and greatest 2k that the network is trained on
+        q_range_rad_px: least and greatest q = 2k that the network is trained on
             [rad/px]; None takes those of the paper.
 
     Raises:
         InputError: for a file that cannot be read, files of differing
             frames or of one bias, a bias below the band edge, pixels too
-            coarse for 2k, or a frame that is too small.
+            coarse for q, or a frame that is too small.
     """
     if not sources:
         raise InputError("No maps: give at least one --source.")
@@ -66,15 +66,15 @@ def read_experiment(
     bound = None
     if bound_state is not None:
         bound = _bound_state_of(stack, read_maps(bound_state))
-    ring_per_nm, note = ring_wave_numbers(stack, surface)
-    _check_pixel(stack, ring_per_nm / 2)
-    pixel_nm = network_pixel_nm(ring_per_nm, ring_rad_px or paper_rings())
+    q_per_nm, note = q_of_stack(stack, surface)
+    _check_pixel(stack, q_per_nm / 2)
+    pixel_nm = network_pixel_nm(q_per_nm, q_range_rad_px or paper_rings())
     maps = resample(stack.with_data(stack.data, note), pixel_nm)
     positions = np.empty((0, 2))
     if bound is not None:
         image = resample(level(bound, "plane"), pixel_nm).data[0]
         positions = find_bound_states(image).positions
-    k = ring_per_nm / 2 * float(np.mean(maps.pixel_nm))
+    k = q_per_nm / 2 * float(np.mean(maps.pixel_nm))
     return MeasuredExperiment(maps, k, positions)
 
 

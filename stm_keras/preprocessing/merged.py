@@ -42,9 +42,9 @@ def joined(
 
 
 def merged_biases(
-    maps: np.ndarray, ring: np.ndarray
+    maps: np.ndarray, q_rad_px: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means of neighbours in 2k, where there are more than `MOST_MAPS`.
+    """Means of neighbours in q = 2k, where there are more than `MOST_MAPS`.
 
     Waves of scattering change little between them, and a mean has less noise:
     it serves as well as its maps. What has a phase of its own in every map
@@ -52,15 +52,15 @@ def merged_biases(
 
     Args:
         maps: float32 [V, H, W], any unit; NaN where not measured.
-        ring: 2k of each [rad/px], [V]; 0 or NaN where unknown: maps without
+        q_rad_px: q of each [rad/px], [V]; 0 or NaN where unknown: maps without
             it are neighbours in the order given.
 
     Returns:
-        Maps and rings as they are; or means of maps of spread 1, float32, and
-        their mean 2k, 0 where it is not known of all of them.
+        Maps and q as they are; or means of maps of spread 1, float32, and
+        their mean q, 0 where that of one is unknown.
     """
     if len(maps) <= MOST_MAPS:
-        return maps, ring
+        return maps, q_rad_px
     seen = np.isfinite(maps)
     n = np.maximum(seen.sum(axis=(1, 2), keepdims=True), 1)
     level = np.where(seen, maps, 0.0).astype(np.float64)
@@ -71,6 +71,6 @@ def merged_biases(
     alive = spread > 1e-9 * np.abs(mean)
     level = np.where(alive, level / np.where(alive, spread, 1.0), 0.0)
     level[~seen] = np.nan
-    known = np.where(np.nan_to_num(ring) > 0, ring, np.nan)
-    means, mean_ring = joined(level, known, MOST_MAPS)
-    return means.astype(np.float32), np.nan_to_num(mean_ring, nan=0.0)
+    known = np.where(np.nan_to_num(q_rad_px) > 0, q_rad_px, np.nan)
+    means, mean_q = joined(level, known, MOST_MAPS)
+    return means.astype(np.float32), np.nan_to_num(mean_q, nan=0.0)

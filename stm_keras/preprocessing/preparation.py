@@ -18,7 +18,7 @@ from stm_keras.maps import (
     with_square_pixels,
 )
 from stm_keras.preprocessing.cleaning import CleaningOptions, Level, clean
-from stm_keras.qpi.dispersion import ring_wave_numbers, visible_rings
+from stm_keras.qpi.dispersion import q_of_stack, visible_rings
 from stm_keras.surfaces import surface
 
 TilingName = Literal["overlap", "paper"]
@@ -137,25 +137,25 @@ def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
 
 def to_network_pixel(
     maps: ConductanceMaps,
-    ring_rad_px: tuple[float, float],
+    q_range_rad_px: tuple[float, float],
     surface: str | None,
 ) -> ConductanceMaps:
     """Resample so that the rings have the wave number of the training.
 
     Args:
         maps: levelled maps.
-        ring_rad_px: least and greatest 2k of the training [rad/px].
-        surface: see `ring_wave_numbers`.
+        q_range_rad_px: least and greatest q = 2k of the training [rad/px].
+        surface: see `q_of_stack`.
 
     Returns:
-        Maps whose middle 2k is the middle of `ring_rad_px`, in rad/px.
+        Maps whose middle q = 2k is the middle of `q_range_rad_px`, in rad/px.
 
     Raises:
-        InputError: see `ring_wave_numbers`, and where the frame is too small.
+        InputError: see `q_of_stack`, and where the frame is too small.
     """
-    ring_per_nm, note = ring_wave_numbers(maps, surface)
+    q_per_nm, note = q_of_stack(maps, surface)
     maps = maps.with_data(maps.data, note)
-    finest = np.pi / ring_per_nm.max()
+    finest = np.pi / q_per_nm.max()
     if max(maps.pixel_nm) > finest:
         maps = maps.with_data(
             maps.data,
@@ -163,55 +163,55 @@ def to_network_pixel(
             f"waves, which need {finest:.3g} nm or less; what is found is not "
             "to be trusted",
         )
-    return resample(maps, network_pixel_nm(ring_per_nm, ring_rad_px))
+    return resample(maps, network_pixel_nm(q_per_nm, q_range_rad_px))
 
 
 def to_known_pixel(
     maps: ConductanceMaps,
-    ring_rad_px: tuple[float, float],
+    q_range_rad_px: tuple[float, float],
     surface: str | None,
 ) -> ConductanceMaps:
     """Resample, if need be, so that the rings lie within those of a training.
 
-    A network that is told the wave numbers takes any pixel that it was
+    A network that is given q takes any pixel that it was
     trained on; those of unlike sides are made square, and square ones with
     rings well inside the training's are left as they are.
 
     Args:
         maps: levelled maps.
-        ring_rad_px: least and greatest 2k of the training [rad/px].
-        surface: see `ring_wave_numbers`.
+        q_range_rad_px: least and greatest q = 2k of the training [rad/px].
+        surface: see `q_of_stack`.
 
     Returns:
-        Maps whose rings lie within `ring_rad_px`, if those of one stack can.
+        Maps whose rings lie within `q_range_rad_px`, if those of one stack can.
 
     Raises:
         InputError: see `to_network_pixel`.
     """
-    low, high = ring_rad_px
-    ring_per_nm, _ = ring_wave_numbers(maps, surface)
+    low, high = q_range_rad_px
+    q_per_nm, _ = q_of_stack(maps, surface)
     square = with_square_pixels(maps)
-    rings = ring_per_nm * np.mean(square.pixel_nm)
+    rings = q_per_nm * np.mean(square.pixel_nm)
     if low <= rings.min() and rings.max() <= high:
         return square
     middle = MIDDLE_RAD_PX
     # A wide stack may need the middle moved to have both ends inside.
-    widest = ring_per_nm.max() / ring_per_nm.mean()
+    widest = q_per_nm.max() / q_per_nm.mean()
     middle = min(middle, high / widest)
     return to_network_pixel(maps, (middle, middle), surface)
 
 
 def to_likely_pixel(
     maps: ConductanceMaps,
-    ring_rad_px: tuple[float, float],
+    q_range_rad_px: tuple[float, float],
     surface: str | None,
 ) -> ConductanceMaps:
     """Resample for a network that is not given q.
 
     Args:
         maps: levelled maps.
-        ring_rad_px: see `to_known_pixel`.
-        surface: see `ring_wave_numbers`.
+        q_range_rad_px: see `to_known_pixel`.
+        surface: see `q_of_stack`.
 
     Returns:
         As of `to_known_pixel`; where no ring is seen and no surface named,
@@ -223,9 +223,9 @@ def to_likely_pixel(
     note = "the network is not given q"
     maps = maps.with_data(maps.data, note)
     if surface is not None or visible_rings(maps):
-        return to_known_pixel(maps, ring_rad_px, surface)
+        return to_known_pixel(maps, q_range_rad_px, surface)
     maps = with_square_pixels(maps)
-    low, high = (2 * np.pi / q for q in reversed(ring_rad_px))
+    low, high = (2 * np.pi / q for q in reversed(q_range_rad_px))
     return maps.with_data(
         maps.data,
         "warning: no ring of standing waves stands out, so the maps stay at "
@@ -236,25 +236,25 @@ def to_likely_pixel(
 
 
 def network_pixel_nm(
-    ring_per_nm: np.ndarray, ring_rad_px: tuple[float, float]
+    q_per_nm: np.ndarray, q_range_rad_px: tuple[float, float]
 ) -> float:
     """The pixel at which rings have the wave number of the training.
 
     Args:
-        ring_per_nm: 2k of each map [rad/nm].
-        ring_rad_px: least and greatest 2k of the training [rad/px].
+        q_per_nm: q = 2k of each map [rad/nm].
+        q_range_rad_px: least and greatest q = 2k of the training [rad/px].
 
     Returns:
         Side of a pixel [nm]; the middle of one range is that of the other.
     """
-    middle = (ring_per_nm.min() + ring_per_nm.max()) / 2
-    return float(sum(ring_rad_px) / 2 / middle)
+    middle = (q_per_nm.min() + q_per_nm.max()) / 2
+    return float(sum(q_range_rad_px) / 2 / middle)
 
 
 def tiles_of(
     maps: Sequence[np.ndarray], *, size_px: int, n_voltages: int
 ) -> list[np.ndarray]:
-    """Cut stacks into the square tiles that the entropy loss is shown.
+    """Cut stacks into the square tiles of the entropy loss.
 
     Tiles overlap by half, so that every place is seen in more than one
     surrounding; tiles with unmeasured pixels are left out.

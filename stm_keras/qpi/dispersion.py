@@ -32,7 +32,7 @@ class Rings(NamedTuple):
 
     Attributes:
         bias_v: [n] [V].
-        q_per_nm: their radii 2k, [n] [rad/nm].
+        q_per_nm: their radii q = 2k, [n] [rad/nm].
         covariance: of `q_per_nm`, [n, n] [rad^2/nm^2].
     """
 
@@ -68,8 +68,8 @@ class Dispersion:
     n_rings: int
     left_out: tuple[int, ...]
 
-    def ring_per_nm(self, bias_v: ArrayLike) -> NDArray[np.float64]:
-        """2k at biases [V], the same shape [rad/nm]; NaN below E0."""
+    def q_per_nm(self, bias_v: ArrayLike) -> NDArray[np.float64]:
+        """The q = 2k at biases [V], the same shape [rad/nm]; NaN below E0."""
         energy = np.asarray(bias_v, dtype=np.float64) - self.band_edge_ev
         energy = np.where(energy > 0, energy, np.nan) * self.effective_mass
         return 2 * WAVE_NUMBER_PER_NM_PER_SQRT_EV * np.sqrt(energy)
@@ -206,7 +206,7 @@ class Deviation:
         relative: mean of (measured - expected) / expected, no unit.
         relative_sigma: its standard deviation.
         typical: root of the weighted median of its square, no unit.
-        n_below_edge: rings seen where the surface has no states.
+        n_below_edge: rings found where the surface has no states.
     """
 
     name: str
@@ -274,7 +274,7 @@ lengths of a scanner and a published k(V) are good to a few per cent each."""
 
 _FARTHEST = 0.12
 """As a ratio: what lies farther off is no ring of the surface. Nor is a network
-told of rings that are more wrong, in its training."""
+given a q that is more wrong, in its training."""
 
 _SIGNIFICANT = 2.0
 """Standard deviations: a smaller difference says nothing."""
@@ -284,22 +284,22 @@ _AGREEMENT = 0.25
 Au(111) from -0.2 to +0.2 V do; what lies beyond is something else."""
 
 
-def ring_wave_numbers(
+def q_of_stack(
     maps: ConductanceMaps, surface: str | None
 ) -> tuple[np.ndarray, str]:
-    """Wave number 2k of the ring in every map.
+    """The scattering wave vector q = 2k of every map.
 
     Args:
         maps: levelled maps.
         surface: see `surfaces.surface`, whose k(V) then counts; None measures
-            the ring in the maps.
+            the FFT rings of the maps.
 
     Returns:
-        2k [rad/nm], float64 [V], and how it was had, for `provenance`.
+        q = 2k [rad/nm], float64 [V], and how it was had, for `provenance`.
 
     Raises:
         InputError: for an unknown surface, a bias below its band edge, or
-            where no surface is given and no map shows a ring.
+            where no surface is given and no map has a visible ring.
     """
     if surface is not None:
         chosen = surfaces.surface(surface)
@@ -307,7 +307,7 @@ def ring_wave_numbers(
             ring = 2 * chosen.wave_number(maps.bias_v)
         except InputError as error:
             raise InputError(f"{maps.source}: {error}") from error
-        return ring, f"ring 2k(V) of {chosen.name}"
+        return ring, f"q(V) of {chosen.name}"
     seen = visible_rings(maps)
     if not seen:
         raise InputError(
@@ -319,7 +319,7 @@ def ring_wave_numbers(
     # A wrong ring in one map must not drag the rest with it.
     q = float(np.median(seen))
     note = (
-        f"ring 2k = {q:.3g} rad/nm measured in {len(seen)} of "
+        f"q = {q:.3g} rad/nm, measured in the FFT ring of {len(seen)} of "
         f"{maps.shape[0]} maps"
     )
     return np.full(maps.shape[0], q), note
@@ -333,15 +333,15 @@ def given_q(
     Args:
         maps: levelled maps.
         surface: see `surfaces.surface`, whose rings are corrected by
-            `q_scale`; None takes what is seen in each map, where it agrees
+            `q_scale`; None takes what is visible in each map, where it agrees
             with the others.
 
     Returns:
-        2k of each map [rad/nm], float64 [V], 0 where it is not known; and how
-        it was had, for `provenance`.
+        q of each map [rad/nm], float64 [V], 0 where it is unknown; and how it
+        was had, for `provenance`.
     """
     if surface is not None:
-        expected, note = ring_wave_numbers(maps, surface)
+        expected, note = q_of_stack(maps, surface)
         scale = q_scale(maps, expected)
         if scale != 1:
             note += (
@@ -366,10 +366,10 @@ def q_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
 
     Args:
         maps: levelled maps.
-        expected_per_nm: 2k of each [rad/nm], float64 [V].
+        expected_per_nm: q = 2k of each [rad/nm], float64 [V].
 
     Returns:
-        The factor, no unit; 1 where the rings seen do not tell.
+        The factor, no unit; 1 where the visible rings do not tell.
     """
     pairs = [
         (measure_ring(image, maps.pixel_nm), expected)
@@ -391,6 +391,6 @@ def q_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
 
 
 def visible_rings(maps: ConductanceMaps) -> list[float]:
-    """2k of the maps that show a ring [rad/nm]."""
+    """The q of the maps with a visible FFT ring [rad/nm]."""
     rings = (measure_ring(image, maps.pixel_nm) for image in maps.data)
     return [ring.q_per_nm for ring in rings if ring is not None]

@@ -1,8 +1,8 @@
 """The ring of standing waves in the Fourier transform of a map.
 
-Scattering off impurities writes waves of wave number q = 2k into a map; in
-its power spectrum they lie on a ring (Petersen et al., Phys. Rev. B 57, R6858
-(1998)). Its radius gives k without knowing the surface.
+Scattering off impurities writes waves of q = 2k into a map (QPI); in its power
+spectrum they lie on a ring (Petersen et al., Phys. Rev. B 57, R6858 (1998)).
+Its radius gives k without knowing the surface.
 """
 
 from dataclasses import dataclass
@@ -178,7 +178,7 @@ class RingFit(NamedTuple):
     """A fitted radius.
 
     Attributes:
-        q: 2k [rad/nm].
+        q: q = 2k [rad/nm].
         deviations: independent parts of its error [rad/nm]: one of each
             sector of directions (delete-one jackknife), then those of what
             is not known of the shape; the variance of q is their sum of
@@ -278,7 +278,7 @@ def fit_ring(
     # One step of Newton's from the whole spectrum to each incomplete one.
     moved = root * (np.logaddexp(without, floor) - seen)
     found = _radius(fits, moved, start)
-    # A hump is looked for with a width of its own in ln q (analysis.ring).
+    # A hump is looked for with a width of its own in ln q (`measure_ring`).
     reach = max(_MOST_STEPS * step, _MOST_SHIFT * start)
     if abs(found.q - start) <= reach:
         return found
@@ -362,7 +362,7 @@ class Ring:
     """A ring found in a map's power spectrum.
 
     Attributes:
-        q_per_nm: its radius 2k [rad/nm].
+        q_per_nm: its radius q = 2k [rad/nm].
         q_sigma: standard deviation of that [rad/nm], of the ring's own
             unevenness and of what is not known of its shape. An error in the
             frame's size comes on top.

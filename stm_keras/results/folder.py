@@ -85,7 +85,7 @@ def write_mask_tiff(
 
     Args:
         path: the file.
-        mask: uint8 [H, W], of 0 and 1; shown as black and white.
+        mask: uint8 [H, W], of 0 and 1; drawn in black and white.
         pixel_nm: height and width of a pixel [nm].
     """
     tifffile.imwrite(

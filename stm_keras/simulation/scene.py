@@ -40,7 +40,7 @@ class Scene:
     Attributes:
         maps: float32 [V, H, W], modulation of the LDOS in units of the clean
             one unless the source says otherwise; NaN where not measured.
-        q: scattering wave vector 2k of each map, float64 [V], rad/px.
+        q: scattering wave vector q = 2k of each map, float64 [V], rad/px.
         positions: impurities in the frame, float64 [n, 2], px.
         outside: impurities outside of the field of view whose waves reach
             it, float64 [m, 2], px.

@@ -79,7 +79,7 @@ class ScatteringConfig:
         absorption: a, no unit, of impurities that absorb but are not black.
         elastic_share: chance that an impurity absorbs nothing.
         black_share: chance that it is a black dot, t = -1/2.
-        ring_rad_px: bounds of 2k at all energies, rad/px; pi at most.
+        ring_rad_px: bounds of q = 2k at all energies, rad/px; pi at most.
         ring_ratio: largest k over smallest k in a field, no unit.
         band_curvature: c above, no unit.
         mean_free_path_px: l, drawn log-uniformly, px.

@@ -13,7 +13,7 @@ from stm_keras.detector import ContextDetector
 from stm_keras.errors import InputError
 from stm_keras.models.card import ModelCard, ProbabilitySelection, read_card
 from stm_keras.models.export import load_weights, signatures_of
-from stm_keras.nn.calibration import read_ground
+from stm_keras.nn.calibration import read_distribution
 from stm_keras.nn.context import Context
 from stm_keras.nn.losses import entropy
 from stm_keras.nn.model import ImpurityFinder, context
@@ -58,7 +58,9 @@ def read_start(directory: Path) -> Start:
             "train the model again."
         )
     threshold = card.selection.threshold
-    return Start(Calibrated(model, threshold, read_ground(directory)), card)
+    return Start(
+        Calibrated(model, threshold, read_distribution(directory)), card
+    )
 
 
 def uncalibrated(model: ImpurityFinder, alpha: float = 0.0) -> ImpurityFinder:
@@ -104,7 +106,7 @@ the last 500 steps of a long training gain."""
 
 
 class Figures(NamedTuple):
-    """A network before or after an adaptation.
+    """A network before or after fine-tuning on an experiment.
 
     Attributes:
         held_out_loss: L0 on held-out simulated fields [nat].
@@ -128,7 +130,7 @@ class Adaptation:
     Attributes:
         before: the network that the training started from.
         after: the adapted one.
-        surrogates: how many were made of the experiment.
+        surrogates: number of phase-randomised surrogate maps of it.
         refusal: why the adapted network could not be calibrated, if so.
     """
 
@@ -154,8 +156,9 @@ class Adaptation:
         chance = math.sqrt((false + more) / self.surrogates)
         if more - false > chance:
             found.append(
-                f"it finds {more:.2f} impurities in a phase surrogate of the "
-                f"experiment, where there is none, and the start {false:.2f}"
+                f"it finds {more:.2f} impurities in a phase-randomised "
+                f"surrogate of the experiment, where there is none, the "
+                f"start {false:.2f}"
             )
         return found
 
@@ -264,7 +267,7 @@ def figures_of(
 
 
 def surrogates_each(experiment: Experiment) -> int:
-    """How many surrogates are made of each stack of an experiment."""
+    """How many surrogate maps are made of each stack of an experiment."""
     n_stacks = min(len(experiment.stacks), _MOST_STACKS)
     return -(-_SURROGATES // n_stacks)
 
@@ -279,7 +282,9 @@ def detector_of(ready: Calibrated, card: ModelCard) -> ContextDetector:
     assert isinstance(card.selection, ProbabilitySelection)
     selection = replace(card.selection, threshold=ready.threshold)
     card = replace(card, selection=selection)
-    return ContextDetector(card, signatures_of(ready.model, card, ready.ground))
+    return ContextDetector(
+        card, signatures_of(ready.model, card, ready.distribution)
+    )
 
 
 def held_out_loss(model: ImpurityFinder, batches: tf.data.Dataset) -> float:

@@ -67,8 +67,8 @@ class AugmentationRanges:
         surrogate_share: share of samples whose phases are drawn at random in
             Fourier space, the same turn for all maps of a sample: what is left
             has the spectrum of rings, and no impurity.
-        unknown_share: share of samples whose wave numbers are not told.
-        wrong_share: share of samples whose wave numbers are told wrongly.
+        unknown_share: share of samples whose q is unknown.
+        wrong_share: share of samples whose q is given wrongly.
         wrong: largest relative error of these.
     """
 
@@ -169,7 +169,7 @@ def augmented(
     Returns:
         Maps of the same shape, NaN where "not measured"; q as the network is
         given it: 0 where it is unknown; and the positions, all NaN where the
-        sample became a surrogate.
+        sample became a surrogate map.
     """
     of_samples, of_instrument, of_gaps = StatelessDraws(seed).split(3)
     maps, positions = _with_surrogates(maps, positions, ranges, of_samples)

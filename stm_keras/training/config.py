@@ -68,7 +68,7 @@ CHECKPOINT_STEPS = 100
 """Steps between two checkpoints: a minute or two on two cores."""
 
 RING_RAD_PX = (0.6, 2.2)
-"""Least and greatest 2k of the training sets [rad/px]."""
+"""Least and greatest q = 2k of the training sets [rad/px]."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _check_steps(steps: int, init: Path | None, alpha: float) -> None:
         )
     if steps == 0 and alpha > 0:
         raise InputError(
-            "Without a step nothing is adapted: give `steps`, or leave the "
+            "Without a step nothing is fine-tuned: give `steps`, or leave the "
             "experiment out."
         )
 

@@ -126,7 +126,7 @@ class ContextRecipe(Recipe):
             config.experiment,
             size_px=max(config.batches.sizes_px),
             n_voltages=max(config.batches.voltages),
-            ring_rad_px=RING_RAD_PX,
+            q_range_rad_px=RING_RAD_PX,
             surface=config.surface,
         )
 
@@ -188,7 +188,9 @@ class ContextRecipe(Recipe):
         tested = _test(ready, self.config)
         progress(2, _STAGES)
         card = _card(ready, self.config, log, tested, adaptation)
-        write_model(ready.model, card, self.out, log, ground=ready.ground)
+        write_model(
+            ready.model, card, self.out, log, distribution=ready.distribution
+        )
         progress(_STAGES, _STAGES)
         return card
 

@@ -90,7 +90,7 @@ class ContextBatchConfig:
         """
         if not 0 <= share <= 1:
             raise InputError(
-                "The share of surrogates must lie between 0 and 1. "
+                "The share of surrogate maps must lie between 0 and 1. "
                 f"Received: {share:g}"
             )
         return replace(
@@ -121,11 +121,11 @@ def context_batches(
 
     Returns:
         Batches of `maps` float32 [B, V, L, L], `ring` float32 [B, V] as the
-        network is told it, and `positions` float32 [B, n, 2] [px], padded
+        network is given it, and `positions` float32 [B, n, 2] [px], padded
         with NaN, those up to `BESIDE_PX` beside the crop among them.
     """
     if not paths or min(share for _, share in paths) < 1:
-        raise InputError("Give at least one data set, each with a share >= 1.")
+        raise InputError("Give at least one data set, each with a weight >= 1.")
     sources = [
         _fields(path, config, split, number)
         for number, (path, _) in enumerate(paths)

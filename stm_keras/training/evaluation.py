@@ -92,7 +92,7 @@ def _on_fields(
     batches: BatchConfig,
     n_maps: int,
 ) -> Score:
-    """Score fields as they are, with noise, their wave numbers told."""
+    """Score fields as they are, with noise, their q given."""
     total = Score(tolerance=TOLERANCE_PX)
     stored = maps_shape(data)[0]
     chosen = np.linspace(0, stored - 1, n_maps).round().astype(int)

@@ -1,4 +1,4 @@
-"""The experiment that the entropy loss is shown."""
+"""The experiment of the entropy loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ from stm_keras.training.datasets import load_split, reading
 
 
 class Stack(NamedTuple):
-    """Maps as `stmk predict` shows them to a network that takes 2k.
+    """Maps as `stmk predict` gives them to a network that takes q.
 
     Attributes:
         maps: float32 [V, H, W]; NaN where not measured.
-        ring_rad_px: 2k of each map, float32 [V] [rad/px]; 0 where unknown.
+        q_rad_px: q = 2k of each map, float32 [V] [rad/px]; 0 where unknown.
     """
 
     maps: np.ndarray
-    ring_rad_px: np.ndarray
+    q_rad_px: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Experiment:
 
     Attributes:
         stacks: whole frames, in which impurities are found.
-        tiles: what the entropy loss is shown of them, float32 [V, size, size],
+        tiles: the input of the entropy loss, float32 [V, size, size],
             all of one shape.
     """
 
@@ -50,19 +50,19 @@ def read_experiment(
     *,
     size_px: int,
     n_voltages: int,
-    ring_rad_px: tuple[float, float],
+    q_range_rad_px: tuple[float, float],
     surface: str | None = None,
 ) -> Experiment:
-    """Read an experiment for a network that is told 2k.
+    """Read an experiment for a network that is given q.
 
-    It is adapted to what `stmk predict` will show it: files are levelled and
+    It is adapted to the input of `stmk predict`: files are levelled and
     resampled as there.
 
     Args:
         paths: see `experiment_tiles`.
         size_px: likewise.
         n_voltages: likewise.
-        ring_rad_px: likewise.
+        q_range_rad_px: likewise.
         surface: likewise.
 
     Raises:
@@ -71,12 +71,12 @@ def read_experiment(
     stacks: list[Stack] = []
     for path in paths:
         if path.is_dir():
-            stacks += _prepared_stacks(path, ring_rad_px)
+            stacks += _prepared_stacks(path, q_range_rad_px)
         else:
             maps = level(read_maps(path).sorted_by_bias(), "plane")
-            ready = to_known_pixel(maps, ring_rad_px, surface)
-            ring = given_q(maps, surface)[0] * np.mean(ready.pixel_nm)
-            stacks.append(Stack(ready.data, ring.astype(np.float32)))
+            ready = to_known_pixel(maps, q_range_rad_px, surface)
+            q = given_q(maps, surface)[0] * np.mean(ready.pixel_nm)
+            stacks.append(Stack(ready.data, q.astype(np.float32)))
     tiles = tiles_of(
         [stack.maps for stack in stacks],
         size_px=size_px,
@@ -90,7 +90,7 @@ def experiment_tiles(
     *,
     size_px: int,
     n_voltages: int,
-    ring_rad_px: tuple[float, float],
+    q_range_rad_px: tuple[float, float],
     surface: str | None = None,
 ) -> list[np.ndarray]:
     """Read an experiment for `Wang2020` and cut it into tiles.
@@ -100,7 +100,7 @@ def experiment_tiles(
             maps must already have the network's pixel.
         size_px: side of a tile [px].
         n_voltages: maps to keep of each stack.
-        ring_rad_px: least and greatest 2k of the training [rad/px].
+        q_range_rad_px: least and greatest q = 2k of the training [rad/px].
         surface: material of the files; None measures the ring.
 
     Returns:
@@ -112,18 +112,18 @@ def experiment_tiles(
     stacks: list[np.ndarray] = []
     for path in paths:
         if path.is_dir():
-            prepared = _prepared_stacks(path, ring_rad_px)
+            prepared = _prepared_stacks(path, q_range_rad_px)
             stacks += [stack.maps for stack in prepared]
         else:
             maps = level(read_maps(path).sorted_by_bias(), "plane")
-            stacks.append(to_network_pixel(maps, ring_rad_px, surface).data)
+            stacks.append(to_network_pixel(maps, q_range_rad_px, surface).data)
     return tiles_of(stacks, size_px=size_px, n_voltages=n_voltages)
 
 
 def _prepared_stacks(
-    path: Path, ring_rad_px: tuple[float, float]
+    path: Path, q_range_rad_px: tuple[float, float]
 ) -> list[Stack]:
-    low, high = ring_rad_px
+    low, high = q_range_rad_px
     stacks = []
     with reading(path):
         for example in load_split(path, "train").as_numpy_iterator():

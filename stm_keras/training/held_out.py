@@ -12,10 +12,10 @@ import tensorflow as tf
 from stm_keras.detections import match
 from stm_keras.nn.calibration import (
     FIELDS_A_FEATURE,
-    Ground,
     Neighbourhoods,
+    TrainingDistribution,
     fit_calibration,
-    fit_ground,
+    fit_distribution,
 )
 from stm_keras.nn.context import N_ROTATIONS
 from stm_keras.nn.decoding import find_detections, joined_logits
@@ -56,7 +56,7 @@ class HeldOut(NamedTuple):
 
     Attributes:
         fields: what was found in each.
-        features: what each looks like to the network, float32 [n, f].
+        features: of the network for each, float32 [n, f].
     """
 
     fields: list[FieldResult]
@@ -87,11 +87,11 @@ class Look:
     def __call__(
         self, maps: tf.Tensor, ring: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The network's answer, and what the maps look like to it, [B, f].
+        """The network's answer, and its features of the maps, [B, f].
 
         Args:
             maps: float32 [B, V, H, W].
-            ring: 2k [rad/px], float32 [B, V].
+            ring: q = 2k [rad/px], float32 [B, V].
         """
         return self._graph(maps, ring)
 
@@ -183,13 +183,13 @@ class Calibrated(NamedTuple):
     Attributes:
         model: whose network has its calibration.
         threshold: least probability of a detection.
-        ground: what its training fields look like to it; None where it is
+        distribution: features of its training fields; None where it is
             not known, as for a model from before there was one.
     """
 
     model: ImpurityFinder
     threshold: float
-    ground: Ground | None
+    distribution: TrainingDistribution | None
 
 
 def calibrate(model: ImpurityFinder, config: ContextConfig) -> Calibrated:
@@ -210,7 +210,7 @@ def calibrate(model: ImpurityFinder, config: ContextConfig) -> Calibrated:
     model.network.rotations = N_ROTATIONS
     seen = held_out(Look(model), config, "validation", SEED)
     model.network.calibration = fit_calibration(seen.joined())
-    return Calibrated(model, LEAST_PROBABILITY, fit_ground(seen.features))
+    return Calibrated(model, LEAST_PROBABILITY, fit_distribution(seen.features))
 
 
 def held_out(
@@ -245,7 +245,7 @@ def held_out(
 
 
 def _enough(look: Look, batches: ContextBatchConfig) -> int:
-    """Batches for each number of maps that give the ground its fields."""
+    """Batches for each number of maps for a training distribution."""
     own = look.model.network.own
     features = 2 * own.decoder_filters + own.first_filters + 1
     fields = batches.batch_size * len(set(batches.voltages))

@@ -13,7 +13,7 @@ from stm_keras.models.card import ModelCard, write_card, write_checksums
 from stm_keras.models.description import adaptation_lines
 from stm_keras.models.export import export_saved_model, move_into
 from stm_keras.nn.calibration import FILE as GROUND
-from stm_keras.nn.calibration import Ground, write_ground
+from stm_keras.nn.calibration import TrainingDistribution, write_distribution
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.scoring import format_card_scores
 from stm_keras.system import atomic_file
@@ -28,7 +28,7 @@ def write_model(
     log: TrainingLog,
     *,
     checkpoint: str | None = None,
-    ground: Ground | None = None,
+    distribution: TrainingDistribution | None = None,
 ) -> None:
     """Write a model's directory; card and checksums come last of all.
 
@@ -39,10 +39,10 @@ def write_model(
         log: of its training, beside which the SavedModel is made first.
         checkpoint: file of the training that holds these weights, which is
             copied; None saves the model.
-        ground: its training distribution, if it is known.
+        distribution: its training distribution, if it is known.
     """
     export = log.directory / "export"
-    export_saved_model(model, card, export, ground)
+    export_saved_model(model, card, export, distribution)
     move_into(out, export)
     with atomic_file(out / "model.keras") as temporary:
         if checkpoint is not None:
@@ -52,10 +52,10 @@ def write_model(
             whole = temporary.with_suffix(".keras")
             model.save(whole)
             whole.replace(temporary)
-    if ground is None:
+    if distribution is None:
         (out / GROUND).unlink(missing_ok=True)
     else:
-        write_ground(ground, out)
+        write_distribution(distribution, out)
     write_card(card, out)
     write_checksums(out)
 

@@ -138,7 +138,7 @@ class Wang2020Recipe(Recipe):
             config.experiment,
             size_px=self._shape[1],
             n_voltages=max(config.batches.voltages or self._shape[:1]),
-            ring_rad_px=self._q_rad_px,
+            q_range_rad_px=self._q_rad_px,
             surface=config.surface,
         )
 
@@ -211,7 +211,7 @@ def _card(
 
 
 def _ring_range(data: Path) -> tuple[float, float]:
-    """Least and greatest 2k [rad/px] in the validation split."""
+    """Least and greatest q = 2k [rad/px] in the validation split."""
     with reading(data):
         k = np.concatenate(
             [

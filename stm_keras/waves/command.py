@@ -83,7 +83,7 @@ def waves_of_files(
 
 
 def surface_q(maps: ConductanceMaps, name: str) -> np.ndarray:
-    """2k of each map on a surface [rad/nm], NaN below its band edge.
+    """The q = 2k of each map on a surface [rad/nm], NaN below its band edge.
 
     Raises:
         InputError: for an unknown surface.

@@ -43,7 +43,7 @@ def wave_dispersion(fit: WaveFit) -> Dispersion | None:
     kept = np.setdiff1d(np.arange(len(rings.bias_v)), found.left_out)
     if len(kept) < MISFIT_FROM:
         return found
-    apart = (rings.q_per_nm - found.ring_per_nm(rings.bias_v))[kept]
+    apart = (rings.q_per_nm - found.q_per_nm(rings.bias_v))[kept]
     inverse = np.linalg.pinv(rings.covariance[np.ix_(kept, kept)])
     misfit = float(apart @ inverse @ apart) / (len(kept) - 2)
     widen = np.sqrt(max(misfit, 1.0)) if np.isfinite(misfit) else 1.0

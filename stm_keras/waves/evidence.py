@@ -61,7 +61,7 @@ def wave_evidence(
         positions_px: row and column [n, 2] [px].
         probabilities: of the candidates [n]: of two at one place the more
             probable is fitted.
-        q_per_nm: 2k of each map [V] [rad/nm]; 0 or NaN where unknown.
+        q_per_nm: q = 2k of each map [V] [rad/nm]; 0 or NaN where unknown.
 
     Returns:
         None where no q is known or masks leave too little.

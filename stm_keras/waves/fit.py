@@ -173,7 +173,7 @@ def fit_waves(
         maps: of one frame, levelled; at any pixel that shows the waves.
         positions_px: row and column of the impurities, [n, 2] [px of `maps`].
         deviations_px: of these, [n, 2] [px]; None for 0.05 nm.
-        q_per_nm: 2k of each map, [V] [rad/nm]; NaN or 0 where unknown, as
+        q_per_nm: q = 2k of each map, [V] [rad/nm]; NaN or 0 where unknown, as
             below the band edge: such a map is not determined. None measures
             the ring of each map in its Fourier transform.
         options: see `WaveOptions`.
@@ -231,7 +231,7 @@ def _deviations(
 def _known_q(
     maps: ConductanceMaps, given: ArrayLike | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """2k of each map, NaN where unknown, and notes.
+    """The q = 2k of each map, NaN where unknown, and notes.
 
     Raises:
         InputError: where none is known.
@@ -475,7 +475,7 @@ def _parts(ready: Prepared, fit: Fit, result: Result) -> _Parts:
 
 
 def _q_covariance(ready: Prepared, fit: Fit, result: Result) -> np.ndarray:
-    """Of 2k between all maps [rad^2/nm^2]."""
+    """Of q between all maps [rad^2/nm^2]."""
     n_maps, unit = len(fit.states), 2 / ready.pixel_nm
     spread = result.spread
     if fit.q_each:

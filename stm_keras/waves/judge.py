@@ -73,8 +73,8 @@ class JudgeWeights(NamedTuple):
 
 
 WEIGHTS = JudgeWeights(-1.95, 0.715, 0.718, -0.456, -0.142)
-"""Fitted by `python -m stm_keras.bench.waves calibrate --fields 60` with the
-network `context` on 2415 candidates in fields of the seeds 1000 to 1059, of 1,
+"""Fitted by `python -m stm_keras.studies.bench.waves calibrate --fields 60`
+with the network `context` on 2415 candidates in fields of the seeds 1000 to 1059, of 1,
 4 and 16 maps, on 2026-11-30."""
 
 
@@ -91,7 +91,7 @@ def judge(
         maps: levelled, at any square pixel that shows the waves.
         positions_px: row and column of the candidates, [n, 2] [px of `maps`].
         probabilities: the network's, [n].
-        q_per_nm: 2k of each map, [V] [rad/nm]; 0 or NaN where unknown.
+        q_per_nm: q = 2k of each map, [V] [rad/nm]; 0 or NaN where unknown.
         weights: see `JudgeWeights`; None for `WEIGHTS`.
 
     Raises:

@@ -23,7 +23,7 @@ _STEP_PX = 1.0
 
 
 def narrowest_nm(q_per_nm: np.ndarray) -> float:
-    """Radius of the narrowest masks at 2k of the maps [rad/nm], [nm]."""
+    """Radius of the narrowest masks at q = 2k of the maps [rad/nm], [nm]."""
     return float(LEAST_PERIODS * 2 * np.pi / q_per_nm.max())
 
 

@@ -93,7 +93,7 @@ def _draw_q(axes: Axes, fit: WaveFit, dispersion: Dispersion | None) -> None:
     if dispersion is not None:
         low, high = fit.bias_v.min(), fit.bias_v.max()
         line = np.linspace(low, high, 200)
-        axes.plot(1000 * line, dispersion.ring_per_nm(line), color=_COLOURS[1])
+        axes.plot(1000 * line, dispersion.q_per_nm(line), color=_COLOURS[1])
         title = (
             f"m* = {dispersion.effective_mass:.4f} "
             f"± {dispersion.effective_mass_sigma:.4f} m_e, E0 = "

@@ -32,7 +32,7 @@ class Prepared(NamedTuple):
         pixel_nm: of the fit [nm].
         joined: pixels of the file along a side of one of the fit's (2,).
         scene: see `Scene`.
-        q_px: 2k of each map as given [V] [rad/px of the fit].
+        q_px: q = 2k of each map as given [V] [rad/px of the fit].
     """
 
     maps: np.ndarray

@@ -72,7 +72,7 @@ def write_waves(
     )
     _write_table(
         folder / "dispersion.csv",
-        ("q_per_nm [rad/nm]: scattering vector 2k",),
+        ("q_per_nm [rad/nm]: scattering wave vector q = 2k",),
         ("bias_v", "q_per_nm", "std_q_per_nm"),
         zip(fit.bias_v, fit.q_per_nm, fit.std_q_per_nm, strict=True),
     )

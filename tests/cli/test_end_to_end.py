@@ -112,11 +112,11 @@ def test_two_files_and_a_shipped_model(tmp_path):
 
 def test_a_surface_that_nobody_listed(done, tmp_path, virtual_scan):
     """By its numbers as by its name; without any, most is found, too."""
-    found, told = [], []
+    found, given = [], []
     for options in (
         ("--surface", "au111"),
         ("--surface", "0.26,-0.52"),
-        ("--no-tell-rings",),
+        ("--no-give-q",),
     ):
         out = tmp_path / str(len(found))
         done(
@@ -126,8 +126,9 @@ def test_a_surface_that_nobody_listed(done, tmp_path, virtual_scan):
         )
         found.append(read_positions(out / "positions.csv").positions_px)
         written = json.loads((out / "positions.json").read_text())
-        told.append(not any("not told" in n for n in written["provenance"]))
-    assert told == [True, True, False]
+        notes = written["provenance"]
+        given.append(not any("is not given q" in n for n in notes))
+    assert given == [True, True, False]
     np.testing.assert_array_equal(found[1], found[0])
     score = score_positions(found[2], found[0], tolerance=1.0)
     assert score.jaccard > 0.7

@@ -49,7 +49,7 @@ def test_a_virtual_experiment_is_recognised(gold, tmp_path):
     text = run(gold, "--out", out, "--json", report)
     assert "NumPy archive" in text
     assert "37.5 x 37.5 nm, 80 x 80 px" in text
-    assert "seen in 3 of 3 map(s)" in text
+    assert "visible in 3 of 3 map(s)" in text
     assert "--surface au111" in text
     assert "warning" not in text
     assert [p.name for p in out.iterdir()] == ["gold.npz.inspect.png"]
@@ -85,10 +85,10 @@ def test_several_files_make_one_fit(tmp_path):
 def test_what_is_missing_is_said(tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(40, 40)))
     text = run(tmp_path / "a.npy")
-    assert "does not tell the bias" in text
-    assert "does not tell its size" in text
+    assert "does not say the bias" in text
+    assert "does not say its size" in text
     text = run(tmp_path / "a.npy", "--bias", "0", "--extent-nm", "5,5")
-    assert "no ring stands out in the map" in text
+    assert "no FFT ring stands out in the map" in text
     assert "too small for all waves of" in text
 
 
@@ -101,7 +101,7 @@ def test_biases_and_maps_that_cannot_be_used(tmp_path):
     np.savez(path, maps=maps, bias_v=bias, extent_nm=[90.0, 90.0])
     text = run(path)
     assert "more than once: 0.3 V" in text
-    assert "nothing to see in the map at 0.2 V" in text
+    assert "no content in the map at 0.2 V" in text
     assert "lines 0-4 not measured, in the map at 0.3 V" in text
     assert "pixel of 2.81 nm too coarse for all waves of Au(111)" in text
 

@@ -138,7 +138,7 @@ def test_a_measured_set_serves_as_experiment(sources, tmp_path):
         example["reference_positions"], expected, atol=0.3
     )
     tiles = experiment_tiles(
-        [path.parent], size_px=16, n_voltages=8, ring_rad_px=paper_rings()
+        [path.parent], size_px=16, n_voltages=8, q_range_rad_px=paper_rings()
     )
     assert {tile.shape for tile in tiles} == {(2, 16, 16)}
     with pytest.raises(InputError, match="no virtual experiments"):

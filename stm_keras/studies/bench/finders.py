@@ -371,10 +371,10 @@ class ContextFinder(Finder):
 
     def ood_score(self, case: Case) -> float | None:
         """Of the maps, against the training's; above 1 is out."""
-        if not hasattr(self._network, "unlikeness"):
+        if not hasattr(self._network, "ood_score"):
             return None
         given = network_input(case, self._network.card)
-        return self._network.unlikeness(given.maps, given.q_rad_px)
+        return self._network.ood_score(given.maps, given.q_rad_px)
 
 
 class ContextDefaultFinder(ContextFinder):

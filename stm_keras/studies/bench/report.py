@@ -154,7 +154,9 @@ def _suite(
     tables["Jaccard index less that of the matched cell"] = _beside(
         cells, names, results
     )
-    tables[f"`{OURS}` beside the best of the others"] = _honesty(cells, results)
+    tables[f"`{OURS}` against the best of the others"] = _honesty(
+        cells, results
+    )
     return [
         part
         for title, table in (tables | seconds).items()

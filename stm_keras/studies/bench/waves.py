@@ -1,10 +1,10 @@
 """Suite `waves`: what the wave model tells, on virtual and real files.
 
-    python -m stm_keras.bench.waves [--part phases,judge,real] [--real DIR]
-    python -m stm_keras.bench.waves calibrate
+    python -m stm_keras.studies.bench.waves [--part PARTS] [--real DIR]
+    python -m stm_keras.studies.bench.waves calibrate
 
-The first prints tables in Markdown; the second fits the constants of the
-judge on fields of other seeds and prints them.
+The first prints tables in Markdown (PARTS: phases,judge,real); the second fits
+the constants of the judge on fields of other seeds and prints them.
 """
 
 import argparse
@@ -198,7 +198,7 @@ def _predicted(field: Field, seed: int, v: int) -> float:
     n = len(field.positions)
     found = wave_dispersion(fit)
     assert found is not None
-    q = float(found.ring_per_nm(maps.bias_v[v]))
+    q = float(found.q_per_nm(maps.bias_v[v]))
     scale = float(np.nanmedian(fit.scale))
     medium = Medium(
         q / 2 * fit.pixel_nm,
@@ -483,7 +483,7 @@ def evidence_rows(n_fields: int) -> Iterator[str]:
 
 _CO_FILES = ("Topo002", "Topo007", "Topo015", "Topo102", "Topo305", "Topo309")
 _CO_Q = 4.237
-"""2k of Cu(111) at +10 mV by m* = 0.38, E0 = -0.44 eV [rad/nm]."""
+"""q = 2k of Cu(111) at +10 mV by m* = 0.38, E0 = -0.44 eV [rad/nm]."""
 
 _HOLE_NM = 0.57
 _DECOY_APART_NM = 1.0
@@ -643,7 +643,7 @@ def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
             ready.ready,
             found.positions,
             found.probabilities,
-            ready.ring_per_nm,
+            ready.q_per_nm,
         )
         result = decided(found.positions, found.probabilities, evidence)
         cells = [

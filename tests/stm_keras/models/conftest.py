@@ -18,7 +18,7 @@ from stm_keras.models.export import (
     export_saved_model,
     load_weights,
 )
-from stm_keras.nn.calibration import Ground
+from stm_keras.nn.calibration import TrainingDistribution
 from stm_keras.nn.decoding import find_detections, find_standing_out, least_kept
 from stm_keras.nn.model import context, wang2020
 
@@ -89,15 +89,17 @@ def score_model():
 
 
 @pytest.fixture(scope="session")
-def ground(context_model):
+def distribution(context_model):
     size = context_model.network.describe(np.zeros((1, 1, 16, 16))).shape[1]
-    return Ground(np.zeros(size, np.float32), np.eye(size, dtype=np.float32))
+    return TrainingDistribution(
+        np.zeros(size, np.float32), np.eye(size, dtype=np.float32)
+    )
 
 
 @pytest.fixture(scope="session")
-def context_saved(context_model, ground, tmp_path_factory):
+def context_saved(context_model, distribution, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "context"
-    export_saved_model(context_model, CARD, path, ground)
+    export_saved_model(context_model, CARD, path, distribution)
     return path
 
 

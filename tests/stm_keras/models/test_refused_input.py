@@ -113,11 +113,13 @@ def test_an_input_too_few_is_refused(exported, signature, stack):
 
 @pytest.mark.parametrize("kind", ["context", "score"])
 def test_nothing_is_computed_before_the_checks(
-    kind, signature, ground, request
+    kind, signature, distribution, request
 ):
     """Operations run in any order: each must wait, or a worse line comes."""
     model, card = request.getfixturevalue(f"{kind}_model_and_card")
-    traced = signatures_of(model, card, ground if kind == "context" else None)
+    traced = signatures_of(
+        model, card, distribution if kind == "context" else None
+    )
     graph = traced[signature].get_concrete_function().graph
     given = [graph.get_tensor_by_name(f"{name}:0") for name in NAMES[kind]]
     readers = [reader for tensor in given for reader in tensor.consumers()]

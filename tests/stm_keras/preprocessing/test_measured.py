@@ -68,7 +68,7 @@ def test_the_rings_come_to_the_middle_of_the_training(files):
     assert (low, high) == pytest.approx((1.32, 1.80), abs=0.01)
     assert k.min() + k.max() == pytest.approx((low + high) / 2, rel=0.03)
     other = read_experiment(
-        files[:2], surface="au111", ring_rad_px=(2.0, 2.2)
+        files[:2], surface="au111", q_range_rad_px=(2.0, 2.2)
     ).wave_numbers
     assert other.min() + other.max() == pytest.approx(2.1, rel=0.03)
 

@@ -11,8 +11,8 @@ from stm_keras.preprocessing.preparation import (
 )
 from stm_keras.qpi.dispersion import (
     given_q,
+    q_of_stack,
     q_scale,
-    ring_wave_numbers,
 )
 from stm_keras.surfaces import SURFACES
 
@@ -38,7 +38,7 @@ def rings(q_rad_px, size=120):
 
 def test_surface_gives_the_ring_of_its_dispersion():
     bias = [-0.2, 0.0]
-    ring, note = ring_wave_numbers(stack(noise(2), bias), "Au(111)")
+    ring, note = q_of_stack(stack(noise(2), bias), "Au(111)")
     np.testing.assert_allclose(ring, 2 * SURFACES["au111"].wave_number(bias))
     assert "Au(111)" in note
 
@@ -54,9 +54,9 @@ def test_network_pixel_puts_the_ring_where_training_had_it():
 
 def test_without_a_surface_the_ring_is_measured():
     maps = stack(rings(1.0), extent=(60.0, 60.0))
-    ring, note = ring_wave_numbers(maps, None)
+    ring, note = q_of_stack(maps, None)
     assert ring[0] == pytest.approx(2.0, rel=0.02)
-    assert "measured in 1 of 1 maps" in note
+    assert "measured in the FFT ring of 1 of 1 maps" in note
 
 
 @pytest.mark.parametrize("off", [-0.07, 0.05, 0.09])
@@ -88,7 +88,7 @@ def test_rings_that_tell_nothing_correct_nothing(data, expected):
 
 def test_a_surface_that_is_not_known_is_told_by_its_numbers():
     bias = [-0.2, 0.0]
-    ring, note = ring_wave_numbers(stack(noise(2), bias), "0.26,-0.52")
+    ring, note = q_of_stack(stack(noise(2), bias), "0.26,-0.52")
     np.testing.assert_allclose(ring, 2 * SURFACES["au111"].wave_number(bias))
     assert "m* = 0.26 m_e, E0 = -0.52 eV" in note
 
@@ -117,7 +117,7 @@ def test_without_q_and_ring_the_pixel_stays_with_a_warning():
 
 def test_no_ring_and_no_surface():
     with pytest.raises(InputError, match=r"--surface au111\|cu111\|ag111"):
-        ring_wave_numbers(stack(noise()), None)
+        q_of_stack(stack(noise()), None)
 
 
 @pytest.mark.parametrize("levelling", ["plane", "lines"])

@@ -38,7 +38,7 @@ def test_exact_rings_give_mass_and_edge_back(mass, edge, scale):
     fit = fit_dispersion(rings(BIAS, q, 0.01 * scale))
     assert fit.effective_mass == pytest.approx(mass, rel=1e-6)
     assert fit.band_edge_ev == pytest.approx(edge, rel=1e-5, abs=1e-6)
-    np.testing.assert_allclose(fit.ring_per_nm(BIAS), q, rtol=1e-6)
+    np.testing.assert_allclose(fit.q_per_nm(BIAS), q, rtol=1e-6)
 
 
 def test_uncertainties_are_those_of_many_measurements():

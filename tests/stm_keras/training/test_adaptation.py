@@ -50,7 +50,7 @@ def experiment(scan):
         [scan],
         size_px=20,
         n_voltages=4,
-        ring_rad_px=RING_RAD_PX,
+        q_range_rad_px=RING_RAD_PX,
         surface="au111",
     )
 
@@ -78,7 +78,7 @@ def test_an_experiment_is_shown_as_predict_shows_it(start, scan, experiment):
     np.testing.assert_array_equal(stack.maps, prepared.ready.data)
     assert prepared.q_per_nm is not None
     ring = prepared.q_per_nm * np.mean(prepared.ready.pixel_nm)
-    np.testing.assert_allclose(stack.ring_rad_px, ring, rtol=1e-6)
+    np.testing.assert_allclose(stack.q_rad_px, ring, rtol=1e-6)
     assert {tile.shape for tile in experiment.tiles} == {(4, 20, 20)}
 
 
@@ -108,7 +108,7 @@ def test_the_same_network_ships_and_one_that_sees_things_does_not(
     assert more is not None
     assert false is not None
     assert more > false
-    assert "phase surrogate" in adaptation.objections[0]
+    assert "surrogate" in adaptation.objections[0]
     worse = Guard(start, (30.0, 31.0), experiment)
     kept, adaptation = worse.compare(with_surer_pixels(start, 0.0))
     assert kept is start.ready
@@ -177,6 +177,6 @@ def test_the_start_takes_the_place_of_a_worse_network(
         np.testing.assert_array_equal(new, old)
     assert not verify_checksums(out)
     lines = report(card, out).splitlines()
-    assert lines[-2].startswith("The start's weights ship, not the adapted")
+    assert lines[-2].startswith("The start's weights ship, not the fine-tuned")
     # Continued when whole, it says the same.
     assert fit(config, resume=True).adaptation == told

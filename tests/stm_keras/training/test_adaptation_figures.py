@@ -20,7 +20,7 @@ def test_no_worse_than_the_margin_ships(loss, false):
     assert adaptation.objections == []
     assert adaptation.shipped == "adapted"
     assert adaptation_lines(adaptation.as_dict())[-1] == (
-        "The adapted network ships."
+        "The fine-tuned network ships."
     )
 
 

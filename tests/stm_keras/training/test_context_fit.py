@@ -10,7 +10,7 @@ from stm_keras import __version__
 from stm_keras.detector import ContextDetector, load_detector
 from stm_keras.errors import InputError
 from stm_keras.models.card import read_card, verify_checksums
-from stm_keras.nn.calibration import fit_ground
+from stm_keras.nn.calibration import fit_distribution
 from stm_keras.nn.model import context
 from stm_keras.nn.output import UNCALIBRATED
 from stm_keras.training import fit
@@ -80,9 +80,9 @@ def test_the_saved_model_answers_as_keras_does(context_model):
     np.testing.assert_allclose(
         served["probability"][0], tf.sigmoid(whole[..., 0]), atol=1e-5
     )
-    unlikeness = finder.unlikeness(maps[0], ring[0])
-    assert unlikeness is not None
-    assert unlikeness > 0
+    score = finder.ood_score(maps[0], ring[0])
+    assert score is not None
+    assert score > 0
 
 
 def test_the_calibration_is_of_inference_alone(context_model):
@@ -159,13 +159,15 @@ def test_what_another_checkpoint_gave_is_not_the_answer(
     assert not is_finished(context_model, {**course, "keep": "last"})
 
 
-def test_small_batches_are_enough_to_know_the_ground(context_config, tmp_path):
+def test_small_batches_are_enough_for_a_training_distribution(
+    context_config, tmp_path
+):
     small = ContextBatchConfig(2, voltages=(4,), sizes_px=(18,))
     config = context_config(tmp_path, held_out_batches=1, batches=small)
     model = context(0.0, **config.network)
     seen = held_out(Look(model), config, "validation", 5)
     assert len(seen.features) >= 4 * seen.features.shape[1]
-    assert fit_ground(seen.features)
+    assert fit_distribution(seen.features)
 
 
 def test_another_seed_is_not_resumed(context_config, context_model, tmp_path):

@@ -247,9 +247,9 @@ def test_an_experiment_of_another_scale_is_refused(friedel, tmp_path):
     """The set's own rings lie at 1.3 to 1.8 rad/px, the training's below 1."""
     with pytest.raises(InputError, match=r"rings of 1\.\d+ rad/px"):
         experiment_tiles(
-            [friedel], size_px=10, n_voltages=4, ring_rad_px=(0.5, 0.9)
+            [friedel], size_px=10, n_voltages=4, q_range_rad_px=(0.5, 0.9)
         )
     tiles = experiment_tiles(
-        [friedel], size_px=10, n_voltages=4, ring_rad_px=(1.3, 1.8)
+        [friedel], size_px=10, n_voltages=4, q_range_rad_px=(1.3, 1.8)
     )
     assert tiles[0].shape == (4, 10, 10)

@@ -29,7 +29,7 @@ def test_a_network_that_scores():
         "stm-keras 0.1.0, tensorflow 2.21.0",
         "card of form 1",
         "any number of maps, without their q; trained with 1, 4, 16",
-        "q from 1.32 to 1.8 rad/px",
+        "q = 2k 1.32 to 1.8 rad/px in training",
         "threshold S of 3.45 (1 map), 2.66 (4 maps), 2.70 (16 maps)",
         "calibration none",
         "16 maps, noise 0.8: network 1764 1363",
@@ -49,11 +49,11 @@ def test_a_network_that_is_certain(store):
         "network Context, 184,997 parameters: filters 16, dilations 1,2,4,6",
         "data scattering/context/1.0.0 (16,000 train",
         "data friedel/context/1.0.0 (6,000 train",
-        "share 3",
+        "mixture weight 3",
         "seeds data 3, 3; weights, order and noise 4",
         "with or without their q; trained with 1, 2, 4, 8, 16",
-        "probability 0.622 at least, and of those kept in a stack 10% false by "
-        "expectation at most",
+        "probability 0.622 at least, and a false-discovery rate of 10% in a "
+        "stack at most",
         "expected error of a probability 0.020; standard deviation of z-scores "
         "1.06; 4.50 found",
         "1 maps: network 6213 2565 0.361",
@@ -68,7 +68,7 @@ def test_an_adaptation_is_told(store):
     directory = store("adapted", form=2, adaptation=change.as_dict())
     _, text = described(directory)
     assert "loss on held-out fields [nat] 30.50 31.50" in text
-    assert "The start's weights ship, not the adapted ones: its loss" in text
+    assert "The start's weights ship, not the fine-tuned ones: its loss" in text
 
 
 def test_what_differs_is_marked(store):

@@ -66,7 +66,7 @@ class FakeContext:
     def least_kept(self, probabilities):
         return least_kept(probabilities, 0.1, 0.5)
 
-    def unlikeness(self, maps, ring):
+    def ood_score(self, maps, ring):
         return 0.5
 
 
