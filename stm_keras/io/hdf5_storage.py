@@ -12,16 +12,21 @@ for a reference to an object (length, address of the collection, index) it
 makes room for that length, up to 4 GB, before it looks at the object. Both
 are looked for before the library opens the file.
 
-A damaged list of many names makes it crash: there another process tries first.
+Other damaged texts and names make it crash: there another process tries first.
 
 Source: "HDF5 File Format Specification 3.0", III.E, Disk Format: Level 1E.
 """
 
+import contextlib
+import faulthandler
 import math
 import mmap
+import os
 import struct
 import subprocess
 import sys
+import threading
+import warnings
 import zlib
 from collections import deque
 from collections.abc import Iterator
@@ -45,24 +50,10 @@ _HEAP_OBJECT = struct.Struct("<HHIQ")  # index, references, reserved, size
 _MOST_INDEX = 1 << 16
 _MOST_SEARCHED = 1 << 32  # bytes, all collections together: some seconds
 
-# More than eight links or attributes are kept in "fractal heaps", on damaged
-# ones of which the library (1.14.6) crashes. So another process walks through
-# such a file first; that takes it some 0.2 s.
+# On damaged texts of variable length, and on damaged "fractal heaps", which
+# keep more than eight names, the library (1.14.6) may crash. So another process
+# walks through such a file first.
 _DENSE = b"FRHP"
-_WALK = """
-import sys, h5py
-def look(name, node):
-    for key in node.attrs:
-        node.attrs[key]
-    if isinstance(node, h5py.Dataset):
-        [len(d) for d in node.dims], node.shape, node.dtype, node.chunks
-with h5py.File(sys.argv[1], "r") as file:
-    look("/", file)
-    for name in file:
-        file.get(name, getlink=True)
-    file.visititems(look)
-"""
-_MOST_WALK_S = 60
 
 _MOST_OBJECTS = 10_000
 _DEEPEST = 64
@@ -92,29 +83,64 @@ def _check(path: Path, n_bytes: int, _changed_ns: int) -> None:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
         _check_heaps(path, content)
-        if content.find(_DENSE) >= 0 and _crashes(path):
+        risky = any(content.find(mark) >= 0 for mark in (_HEAP, _DENSE))
+        if risky and _crashes(path):
             raise InputError(
-                f"{path}: the HDF5 library fails on its lists of names. It is "
+                f"{path}: the HDF5 library fails on its names or texts. It is "
                 "damaged: copy it again."
             )
 
 
 def _crashes(path: Path) -> bool:
     """Whether walking through a file ends the process that does it."""
-    if not sys.executable:
-        return False
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _WALK, str(path.resolve())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_MOST_WALK_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return True
+    if hasattr(os, "fork") and threading.active_count() == 1:
+        return _crashes_forked(path)
+    code = "import sys; from stm_keras.io import hdf5_storage as storage; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}storage.walk(sys.argv[1])", str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
     return done.returncode not in (0, 1)  # 1: an exception, told later
+
+
+def _crashes_forked(path: Path) -> bool:
+    """The same in a copy of this process, which takes some milliseconds."""
+    with warnings.catch_warnings():  # of threads, of which Python has one
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        faulthandler.disable()
+        with contextlib.suppress(BaseException):
+            walk(path)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return status != 0
+
+
+def walk(path: str | Path) -> None:
+    """Touch all names, shapes and attributes of a file.
+
+    Raises:
+        Exception: whatever the library raises for a damaged one.
+    """
+
+    def look(_: str, node: h5py.Group | h5py.Dataset) -> None:
+        for key in node.attrs:
+            with contextlib.suppress(Exception):
+                node.attrs[key]
+        if isinstance(node, h5py.Dataset):
+            with contextlib.suppress(Exception):
+                for dimension in node.dims:
+                    len(dimension)
+                side_values(node)
+
+    with h5py.File(path, "r") as file:
+        look("/", file)
+        file.visititems(look)
 
 
 def _check_heaps(path: Path, content: mmap.mmap) -> None:

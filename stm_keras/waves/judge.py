@@ -74,8 +74,8 @@ class JudgeWeights(NamedTuple):
 
 WEIGHTS = JudgeWeights(-1.95, 0.715, 0.718, -0.456, -0.142)
 """Fitted by `python -m stm_keras.studies.bench.waves calibrate --fields 60`
-with the network `context` on 2415 candidates in fields of the seeds 1000 to 1059, of 1,
-4 and 16 maps, on 2026-11-30."""
+with the network `context` on 2415 candidates in fields of the seeds 1000 to
+1059, of 1, 4 and 16 maps, on 2026-11-30."""
 
 
 def judge(
