@@ -120,19 +120,23 @@ def evidence_of(
     """`wave_evidence` of the most probable candidates, NaN for the others."""
     most = np.argsort(-network, kind="stable")[:MOST_CANDIDATES]
     found = wave_evidence(maps, positions[most], network[most], q_per_nm)
-    if found is None or len(most) == len(positions):
-        return found if found is None else _placed(found, most, len(most))
-    return _placed(found, most, len(positions))
+    return None if found is None else _placed(found, most, len(positions))
 
 
 def _placed(found: Evidence, at: np.ndarray, n: int) -> Evidence:
     """Evidence in the order of all n candidates."""
-    parts = []
-    for part in (found.alone, found.amplitudes, found.covariance):
+
+    def spread(part: np.ndarray) -> np.ndarray:
         whole = np.full((n, *part.shape[1:]), np.nan, part.dtype)
         whole[at] = part
-        parts.append(whole)
-    return Evidence(*parts, found.u)
+        return whole
+
+    return Evidence(
+        spread(found.alone),
+        spread(found.amplitudes),
+        spread(found.covariance),
+        found.u,
+    )
 
 
 def decided(

@@ -105,7 +105,7 @@ class Normal(NamedTuple):
 
     def _expected(self) -> np.ndarray:
         return solve_triangular(
-            self.nuisance.factor, self.X[:, -1], lower=True, trans="T"
+            self.nuisance.factor, self.X[:, -1], lower=True, trans=1
         ).astype(np.float32)
 
     @property

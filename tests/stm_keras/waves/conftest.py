@@ -36,10 +36,15 @@ def make_field(
     middle = rng.uniform(0.5, 1.5, n) if kinds is None else kinds
     slope = np.linspace(-0.15, 0.15, n_maps)[:, None]
     delta = middle + slope
-    waves = ldos(
-        Scatterers(positions, delta, np.zeros(n)),
-        wave_number=k * PIXEL_NM, shape=(size, size), mean_free_path=80.0,
-    ) - 1
+    waves = (
+        ldos(
+            Scatterers(positions, delta, np.zeros(n)),
+            wave_number=k * PIXEL_NM,
+            shape=(size, size),
+            mean_free_path=80.0,
+        )
+        - 1
+    )
     data = waves + waves.std() * (
         white * rng.standard_normal(waves.shape)
         + pink * power_law_fields(waves.shape, 1.2, rng)

@@ -26,11 +26,16 @@ _PIXELS = np.argwhere(np.ones(_SHAPE, bool)).astype(float)
 
 def places(n, seed=0):
     rng = np.random.default_rng(seed)
-    grid = np.array([(8 + 10 * i, 6 + 11 * j) for i in range(3) for j in range(3)])
+    grid = np.array(
+        [(8 + 10 * i, 6 + 11 * j) for i in range(3) for j in range(3)]
+    )
     return grid[:n] + rng.uniform(-2, 2, (n, 2))
 
 
-def wave(c, positions, medium=Medium(_K, kappa=1.0)):
+_MEDIUM = Medium(_K, kappa=1.0)
+
+
+def wave(c, positions, medium=_MEDIUM):
     r = distances(positions, _PIXELS)
     return scatter(np.asarray(c), positions, r, medium)
 
@@ -57,10 +62,15 @@ def test_table_refuses_what_it_cannot_resolve():
 def test_is_the_t_matrix_in_units_of_the_clean_ldos(path):
     positions = places(7)
     delta = np.linspace(-1.4, 1.4, 7)[None]
-    expected = ldos(
-        Scatterers(positions, delta, np.full(7, 0.1)),
-        wave_number=[_K], shape=_SHAPE, mean_free_path=path,
-    )[0].ravel() - 1
+    expected = (
+        ldos(
+            Scatterers(positions, delta, np.full(7, 0.1)),
+            wave_number=[_K],
+            shape=_SHAPE,
+            mean_free_path=path,
+        )[0].ravel()
+        - 1
+    )
     t = t_amplitude(delta, 0.1)[0]
     made = wave(t, positions, Medium(_K, 1 / (2 * path), 1.0)).modulation
     seen = far(positions)
@@ -91,7 +101,8 @@ def test_order_of_impurities_does_not_matter():
     turned = np.array([3, 1, 4, 0, 2])
     np.testing.assert_allclose(
         wave(c[turned], positions[turned]).modulation,
-        wave(c, positions).modulation, atol=1e-5,
+        wave(c, positions).modulation,
+        atol=1e-5,
     )
 
 
@@ -170,6 +181,7 @@ def test_derivatives(kappa):
             )
     own = medium_columns(made, positions, r, medium)
     for at, name in enumerate(("k", "gamma", "kappa")):
+
         def change(s, name=name):
             value = getattr(medium, name) + s
             return wave(

@@ -19,7 +19,9 @@ def written(tmp_path_factory):
     field = make_field(6, n_maps=3, n=6, size=48)
     write_npz(field.maps, folder / "maps.npz")
     write_positions(
-        folder / "positions.csv", field.positions, np.ones(6),
+        folder / "positions.csv",
+        field.positions,
+        np.ones(6),
         pixel_nm=field.maps.pixel_nm,
     )
     return folder, field
@@ -38,8 +40,13 @@ def test_writes_phases_dispersion_and_kernel(written):
     folder, field = written
     out = folder / "out"
     result = run(
-        folder / "maps.npz", "--positions", folder / "positions.csv",
-        "--surface", "au111", "--out", out,
+        folder / "maps.npz",
+        "--positions",
+        folder / "positions.csv",
+        "--surface",
+        "au111",
+        "--out",
+        out,
     )
     assert result.exit_code == 0, result.output
     assert "waves of 6 impurities in 3 of 3 maps" in result.output
@@ -48,12 +55,16 @@ def test_writes_phases_dispersion_and_kernel(written):
     phase = np.array([float(row["phase_shift_rad"]) for row in table])
     true = np.angle(field.t.ravel()) - np.pi / 2
     order = _order(table, field)
-    off = np.angle(np.exp(1j * (phase.reshape(6, 3) - true.reshape(6, 3)[order])))
+    off = np.angle(
+        np.exp(1j * (phase.reshape(6, 3) - true.reshape(6, 3)[order]))
+    )
     assert np.median(np.abs(off)) < 0.08
     q = [float(row["q_per_nm"]) for row in rows(out / "dispersion.csv")]
     assert q == pytest.approx(field.q_per_nm, rel=0.01)
     report = json.loads((out / "waves.json").read_text())
-    assert report["dispersion"]["effective_mass"] == pytest.approx(0.26, rel=0.1)
+    assert report["dispersion"]["effective_mass"] == pytest.approx(
+        0.26, rel=0.1
+    )
     with np.load(out / "kernel.npz") as kernel:
         fitted = kernel["fitted"]
         assert fitted.ndim == 4
@@ -61,7 +72,9 @@ def test_writes_phases_dispersion_and_kernel(written):
         middle = fitted.shape[-1] // 2
         assert np.isnan(fitted[..., middle, middle]).all()
         assert kernel["offset_nm"][middle] == 0
-        known = np.isfinite(fitted[0, 0]) & np.isfinite(kernel["measured"][0, 0])
+        known = np.isfinite(fitted[0, 0]) & np.isfinite(
+            kernel["measured"][0, 0]
+        )
         both = [kernel[name][0, 0][known] for name in ("fitted", "measured")]
         assert np.corrcoef(*both)[0, 1] > 0.5
     with np.load(out / "waves.npz") as maps:
@@ -85,8 +98,13 @@ def test_refuses_positions_of_another_frame(written, tmp_path):
     table = tmp_path / "p.csv"
     table.write_text("row,col\n3,4\n100,3\n")
     result = run(
-        folder / "maps.npz", "--positions", table, "--surface", "au111",
-        "--out", tmp_path / "out",
+        folder / "maps.npz",
+        "--positions",
+        table,
+        "--surface",
+        "au111",
+        "--out",
+        tmp_path / "out",
     )
     assert result.exit_code != 0
     assert "outside of the frame" in str(result.exception)
@@ -97,8 +115,13 @@ def test_below_the_band_edge_is_said(written, tmp_path):
     """Ag(111) has no state at -0.2 V: empty cells, and a line that says so."""
     folder, _ = written
     result = run(
-        folder / "maps.npz", "--positions", folder / "positions.csv",
-        "--surface", "0.26,-0.15", "--out", tmp_path,
+        folder / "maps.npz",
+        "--positions",
+        folder / "positions.csv",
+        "--surface",
+        "0.26,-0.15",
+        "--out",
+        tmp_path,
     )
     assert result.exit_code == 0, result.output
     assert "1 of 3 maps have no known q" in result.output
