@@ -374,8 +374,9 @@ def _gradient(
     scores = (scores * scale[:, None])[names] / np.float32(state.noise)
     meat = gradient_covariance(scores, scene.pixels, scene.shape, (at, level))
     # Sources outside are as random as the noise: their part of H - S.
-    weights = made.nuisance.columns @ scores.T
-    meat += (weights.T * made.nuisance.prior) @ weights
+    # N W M^T = (N N^T + noise / prior)^-1 N M^T / prior.
+    weights = (taken * scale)[:, names]
+    meat += (weights.T / made.nuisance.prior) @ weights
     a = len(own)
     meat[:a, :a] += (
         block.H - (made.H * scale * scale[:, None])[np.ix_(own, own)]
