@@ -339,9 +339,9 @@ def scan_q(fit: Fit, uncertainty: float) -> None:
             n = 2 * fit.n
             H = made.H[:n, :n] + 1e-3 * np.eye(n)
             total += made.chi2 - made.b[:n] @ np.linalg.solve(H, made.b[:n])
-        return total
+        return float(total)
 
-    best = float(factors[int(np.argmin(each(left, factors)))])
+    best = float(factors[int(np.argmin(each(left, factors.tolist())))])
     fit.states = [
         s._replace(medium=s.medium._replace(k=best * s.medium.k))
         for s in fit.states

@@ -248,12 +248,18 @@ def normals_of(
     """Normal equations of all maps."""
     moving = fit.moving if with_positions is None else with_positions
     r = distances(fit.positions, fit.scene.pixels)
-    return each(
-        lambda pair: normal(
-            fit.scene, *pair, fit.positions, r, with_positions=moving
-        ),
-        list(zip(fit.states, nuisances, strict=True)),
-    )
+
+    def one(v: int) -> Normal:
+        return normal(
+            fit.scene,
+            fit.states[v],
+            nuisances[v],
+            fit.positions,
+            r,
+            with_positions=moving,
+        )
+
+    return each(one, range(fit.n_maps))
 
 
 def _step(fit: Fit, normals: list[Normal]) -> None:
@@ -362,14 +368,15 @@ def _gradient(
     names = [*own, *shared]
     # W M: columns less what nuisances can take of them.
     taken = solve_triangular(
-        made.nuisance.factor, made.X[:, :-1], lower=True, trans="T"
+        made.nuisance.factor, made.X[:, :-1], lower=True, trans=1
     )
     scores = made.columns - taken.T.astype(np.float32) @ made.nuisance.columns
     scores = (scores * scale[:, None])[names] / np.float32(state.noise)
     meat = gradient_covariance(scores, scene.pixels, scene.shape, (at, level))
     # Sources outside are as random as the noise: their part of H - S.
-    weights = made.nuisance.columns @ scores.T
-    meat += (weights.T * made.nuisance.prior) @ weights
+    # N W M^T = (N N^T + noise / prior)^-1 N M^T / prior.
+    weights = (taken * scale)[:, names]
+    meat += (weights.T / made.nuisance.prior) @ weights
     a = len(own)
     meat[:a, :a] += (
         block.H - (made.H * scale * scale[:, None])[np.ix_(own, own)]

@@ -59,7 +59,7 @@ def mean_kernel(fit: WaveFit, species: Species) -> Kernel:
     )
     core = float(np.median(fit.core_nm)) / fit.pixel_nm
     r = np.hypot(*np.meshgrid(offset, offset, indexing="ij"))
-    for v in used:
+    for v in used.tolist():
         square = circular(r.astype(np.float32), _medium(fit, v))[0] ** 2
         parts = _around(fit, v, offset)
         for kind in range(species.n_kinds):

@@ -44,7 +44,7 @@ def radial_spectrum(
     image = np.zeros(shape, np.float32)
     rows, cols = np.rint(pixels).astype(int).T
     image[rows, cols] = left
-    power = np.abs(scipy.fft.rfft2(image)) ** 2 / max(len(left), 1)
+    power = np.abs(np.asarray(scipy.fft.rfft2(image))) ** 2 / max(len(left), 1)
     size = wave_numbers(shape)
     edges = np.linspace(0, np.pi, _BINS + 1)
     which = np.digitize(size, edges).ravel() - 1
@@ -108,7 +108,7 @@ def gradient_covariance(
     images = np.zeros((len(scores), *shape), np.float32)
     rows, cols = np.rint(pixels).astype(int).T
     images[:, rows, cols] = scores
-    modes = scipy.fft.rfft2(images)
+    modes = np.asarray(scipy.fft.rfft2(images))
     level = np.interp(wave_numbers(shape), *spectrum)
     # Each mode of the half stands for two, but for the first and last column.
     twice = np.full(modes.shape[-1], 2.0)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import blas, cholesky, solve_triangular
 
 from stm_keras.waves.model import (
     Medium,
@@ -105,7 +105,7 @@ class Normal(NamedTuple):
 
     def _expected(self) -> np.ndarray:
         return solve_triangular(
-            self.nuisance.factor, self.X[:, -1], lower=True, trans="T"
+            self.nuisance.factor, self.X[:, -1], lower=True, trans=1
         ).astype(np.float32)
 
     @property
@@ -142,9 +142,16 @@ def marginalise(
             np.tile(scene.sources.areas * state.outside, 2),
         ]
     )
-    gram = (columns @ columns.T).astype(np.float64)
+    gram = _half_gram(columns)
     gram[np.diag_indices_from(gram)] += state.noise / prior
     return Nuisance(columns, cholesky(gram, lower=True), prior)
+
+
+def _half_gram(columns: np.ndarray) -> np.ndarray:
+    """Lower half of N N^T of N [m, P], float64 [m, m]; the rest is zero."""
+    # Columns in memory order are N^T to BLAS; its upper half is our lower.
+    half = blas.ssyrk(1.0, columns.T, trans=1)
+    return np.asarray(half).T.astype(np.float64)
 
 
 def normal(

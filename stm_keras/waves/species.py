@@ -75,7 +75,7 @@ def find_species(fit: WaveFit, most: int = MOST_KINDS) -> Species:
     Returns:
         One kind where evidence asks for no more.
     """
-    used = np.isfinite(fit.amplitudes).all(axis=0)
+    used = np.asarray(np.isfinite(fit.amplitudes).all(axis=0))
     n = len(fit.amplitudes)
     data = _data(fit, used)
     rng = np.random.default_rng(0)

@@ -365,6 +365,20 @@ def calibrated(candidates: Weighed) -> JudgeWeights:
     )
 
 
+def network_alone(candidates: Weighed) -> np.ndarray:
+    """`NETWORK_ALONE` of the judge."""
+    terms = features(*candidates[:3])
+    heard = np.isfinite(terms).all(axis=1)
+    return _logistic(terms[heard, :2], candidates.true[heard].astype(float))
+
+
+def shares(candidates: Weighed, true: bool) -> list[float]:
+    """Share of impurities, or of others, with an evidence up to 0 to 4."""
+    some = candidates.evidence[candidates.true == true]
+    some = some[np.isfinite(some)]
+    return [float((some <= limit).mean()) for limit in range(5)]
+
+
 def _logistic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Weights of greatest likelihood under a weak prior."""
 
@@ -728,6 +742,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.task == "calibrate":
         candidates = weighed_candidates(_finder(given.model), given.fields)
         print(calibrated(candidates))
+        print(f"of the network alone: {network_alone(candidates)}")
+        for true in (False, True):
+            print(f"evidence, impurity {true}: {shares(candidates, true)}")
         print(
             f"{len(candidates.true)} candidates, "
             f"{candidates.true.mean():.2f} of them impurities"

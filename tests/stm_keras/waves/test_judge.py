@@ -5,7 +5,7 @@ import pytest
 
 from stm_keras.errors import InputError
 from stm_keras.waves.evidence import Evidence, along, distinct, wave_evidence
-from stm_keras.waves.judge import JudgeWeights, decided, judge
+from stm_keras.waves.judge import JudgeWeights, decided, judge, least_gain
 from tests.stm_keras.waves.conftest import make_field
 
 
@@ -38,11 +38,22 @@ def test_blobs_have_no_evidence(crowded):
 
 def test_judge_sorts_impurities_from_blobs(crowded):
     maps, places, q = crowded
-    network = np.where(np.arange(14) % 2, 0.6, 0.85)
+    network = np.where(np.arange(14) < 7, [0.6, 0.9] * 7, 0.6)
     result = judge(maps, places, network, q)
     assert result.held
-    assert result.probabilities[:7].min() > result.probabilities[7:].max()
+    impurities, blobs = result.probabilities[:7], result.probabilities[7:]
+    assert (impurities >= network[:7]).all()
+    # Tall blobs keep what of their tail looks like a wave.
+    assert np.mean(blobs[:, None] < impurities) > 0.9
     assert "waves judged 14 candidates" in result.note
+
+
+def test_sure_ones_that_show_little_excuse_others():
+    """Where every second sure impurity has no evidence, none is no fault."""
+    few = np.array([0.5, 1.0, 6, 7, 8])
+    many = np.array([5.0, 6, 7, 7, 8])
+    evidence = np.array([1.0, 6.0])
+    assert least_gain(evidence, few)[0] > -0.3 > least_gain(evidence, many)[0]
 
 
 def test_without_waves_the_network_is_left_alone(crowded):
