@@ -24,6 +24,7 @@ from stm_keras.qpi.dispersion import given_q
 from stm_keras.ring_fit import LEAST_PROBABILITY, Refit, refit_rings
 from stm_keras.simulation.surrogates import phase_surrogate
 from stm_keras.system import Progress, no_progress
+from stm_keras.waves.judge import judge
 
 Rule = Callable[[np.ndarray], float]
 """From the probabilities of all detections in a stack to the least that
@@ -92,16 +93,23 @@ class ContextDetector(Detector):
         assert prepared.q_per_nm is not None
         q_px = prepared.q_per_nm * np.mean(maps.pixel_nm)
         score, every, fit = self._candidates(maps, q_px, options, progress)
+        fitted = fit is not None and fit.believed
+        physics: dict[str, np.ndarray] = {}
+        judged: tuple[str, ...] = ()
+        # Where the fit of rings counts, it has weighed the waves already.
+        if options.waves and not fitted and len(every.positions):
+            every, evidence, note = _judged(maps, every, prepared.q_per_nm)
+            physics, judged = {"wave_evidence": evidence}, (note,)
         rule = self._rule(options)
         threshold = rule(every.probabilities)
         kept = every.probabilities >= threshold
         found = Candidates(*(part[kept] for part in every))
         # Surrogate maps are treated as the maps were.
-        fitted = fit is not None and fit.believed
         surrogates = self._surrogates(maps, q_px, options, rule, fitted)
         notes = self._likeness(maps.data, q_px)
         if fit is not None:
             notes = (*notes, fit.verdict)
+        notes += judged
         if options.threshold is None:
             notes += self._left_out(every.probabilities[~kept])
         if surrogates is not None:
@@ -117,6 +125,7 @@ class ContextDetector(Detector):
             expected_false=float((1 - found.probabilities).sum()),
             surrogates=surrogates,
             search=Search.of(maps, score, needs_every_map=False),
+            physics={name: column[kept] for name, column in physics.items()},
             notes=notes,
         )
 
@@ -311,6 +320,22 @@ class ContextDetector(Detector):
             "would be expected to be false than the false-discovery rate "
             "allows; --threshold keeps them",
         )
+
+
+def _judged(
+    maps: ConductanceMaps, found: Candidates, q_per_nm: np.ndarray
+) -> tuple[Candidates, np.ndarray, str]:
+    """Candidates, the surest first, as network and waves see them together.
+
+    Returns:
+        The candidates; the evidence of the waves of each, float64 [n]; and
+        what happened, a line for the user.
+    """
+    judgement = judge(maps, found.positions, found.probabilities, q_per_nm)
+    order = np.argsort(-judgement.probabilities, kind="stable")
+    found = found._replace(probabilities=judgement.probabilities)
+    ranked = Candidates(*(part[order] for part in found))
+    return ranked, judgement.evidence[order], judgement.note
 
 
 def _merged(

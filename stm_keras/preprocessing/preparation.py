@@ -50,6 +50,8 @@ class PredictOptions:
             several.
         give_q: with `context`, give it the scattering wave vector of every
             map.
+        waves: with `context`, let the waves around each candidate have their
+            say, see `stm_keras.waves.judge`.
         fit_rings: with `context`, let a fit of rings to all maps have its
             say where it may be believed.
     """
@@ -64,6 +66,7 @@ class PredictOptions:
     surrogates: int | None = None
     give_q: bool = True
     fit_rings: bool = True
+    waves: bool = True
 
     def __post_init__(self) -> None:
         if self.tiling not in TILINGS:
@@ -100,6 +103,7 @@ class PredictOptions:
             "tiling": self.tiling,
             "threshold": self.threshold,
             "false_discovery_rate": self.false_discovery_rate,
+            "waves": self.waves,
         }
 
 
