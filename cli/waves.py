@@ -16,8 +16,8 @@ def waves(
     positions: Annotated[
         Path,
         typer.Option(
-            help="Table of the impurities: row,col [px], and std_y_nm, "
-            "std_x_nm where they are known; positions.csv of stmk predict.",
+            help="Table of the impurities: row,col [px]; positions.csv of stmk "
+            "predict is one. They are taken to be good to 0.05 nm.",
             show_default=False,
         ),
     ],
