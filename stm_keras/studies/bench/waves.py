@@ -608,6 +608,7 @@ def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
         ready = ContextDetector.prepare(
             finder.card, scan.maps, PredictOptions(surface="cu111")
         )
+        assert ready.q_per_nm is not None  # `context` takes it
         found = finder.detect(
             ready.ready.data,
             ready.q_per_nm * np.mean(ready.ready.pixel_nm),
