@@ -38,6 +38,7 @@ from cli.predict_options import (
     Threshold,
     Tiling,
     TipJumps,
+    Waves,
 )
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
@@ -69,6 +70,7 @@ def predict(
     surrogates: Surrogates = None,
     give_q: GiveQ = True,
     fit_rings: FitRings = True,
+    waves: Waves = False,
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
 ) -> None:
@@ -118,6 +120,7 @@ def predict(
         surrogates=surrogates,
         give_q=give_q,
         fit_rings=fit_rings,
+        waves=waves,
     )
     output = OutputOptions(words(export), mask_radius_nm)
     options = FileOptions(read, predict_options, output, stack)

@@ -186,6 +186,15 @@ FitRings = Annotated[
         "Without, all is what the SavedModel's `locate` gives.",
     ),
 ]
+Waves = Annotated[
+    bool,
+    typer.Option(
+        "--waves/--no-waves",
+        help="context: let the waves around each candidate have their say, and "
+        "add the column wave_evidence. Off: on real files it loses as many as "
+        "it gains, see docs/waves.md.",
+    ),
+]
 MaskRadius = Annotated[
     float,
     typer.Option(help="Of the disc around each impurity in the mask [nm]."),

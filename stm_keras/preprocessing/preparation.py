@@ -66,7 +66,7 @@ class PredictOptions:
     surrogates: int | None = None
     give_q: bool = True
     fit_rings: bool = True
-    waves: bool = True
+    waves: bool = False
 
     def __post_init__(self) -> None:
         if self.tiling not in TILINGS:

@@ -218,3 +218,13 @@ def test_rings_that_disagree_are_not_given():
     assert told[0] == pytest.approx(1.0, rel=0.1)
     assert told[2] == 0
     assert "2 of 3 maps" in note
+
+
+def test_waves_have_their_say_on_demand_alone():
+    # Spots without waves: nothing to know them by, so all stays as it was.
+    plain, judged = find(spots()), find(spots(), waves=True)
+    np.testing.assert_array_equal(judged.positions_px, plain.positions_px)
+    np.testing.assert_array_equal(judged.scores, plain.scores)
+    assert "wave_evidence" not in plain.columns()
+    assert len(judged.columns()["wave_evidence"]) == len(judged)
+    assert any("waves" in note for note in judged.notes)
