@@ -20,10 +20,11 @@ from stm_keras.simulation.virtual_experiment import (
 )
 from stm_keras.surfaces import PAPER_EXTENT_NM
 from stm_keras.system import writable_directory
+from stm_keras.training import fit
 from stm_keras.training.config import Wang2020Config
 from stm_keras.training.datasets import BatchConfig
 from stm_keras.training.evaluation import keep_maps
-from stm_keras.training.trainer import Verbosity, fit
+from stm_keras.training.trainer import Verbosity
 
 NOISE = 0.2
 N_VOLTAGES = 8

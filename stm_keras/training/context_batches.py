@@ -246,14 +246,15 @@ def _instrument(
     ) -> Batch:
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 6))
         clean = _chosen(batch, sizes_px, voltages, seeds)
-        if effects is None or equation_3 is None:
-            ranges = effects or equation_3 or AugmentationRanges()
-            made = augmented(*clean, ranges, seeds[5])
+        first = effects or equation_3 or AugmentationRanges()
+        second = equation_3 or first
+        if first is second:
+            made = augmented(*clean, first, seeds[5])
         else:
             made = tf.cond(
                 batch["scattering"][0],
-                lambda: augmented(*clean, effects, seeds[5]),
-                lambda: augmented(*clean, equation_3, seeds[5]),
+                lambda: augmented(*clean, first, seeds[5]),
+                lambda: augmented(*clean, second, seeds[5]),
             )
         return dict(zip(("maps", "ring", "positions"), made, strict=True))
 

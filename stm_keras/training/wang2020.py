@@ -64,9 +64,13 @@ class Wang2020Recipe(Recipe):
         """See `Recipe`."""
         return self.config.data
 
-    @cached_property
+    @property
     def steps(self) -> int:
         """See `Recipe`."""
+        return self._steps
+
+    @cached_property
+    def _steps(self) -> int:
         return batches_per_epoch(self.data, self.config.batches)
 
     @property

@@ -73,9 +73,9 @@ class JudgeWeights(NamedTuple):
 
 WEIGHTS = JudgeWeights(-1.678, 0.605, 0.138, -1.623, 0.389)
 """Fitted by `python -m stm_keras.studies.bench.waves calibrate --fields 45`
-with the network `context` on 2102 candidates in fields of the seeds 1000 to 1044, of 1,
-4 and 16 maps, on 2026-11-30. Left out by fifths, the log loss is 0.255 with
-waves, 0.307 of the network's logit alone, its scale fitted, too."""
+with the network `context` on 2102 candidates in fields of the seeds 1000 to
+1044, of 1, 4 and 16 maps, on 2026-11-30. Left out by fifths, the log loss is
+0.255 with waves, 0.307 of the network's logit alone, its scale fitted, too."""
 
 
 NETWORK_ALONE = np.array([-1.071, 0.786])

@@ -159,8 +159,8 @@ class TestRealFiles:
         path = shared_file("au111/Au111-R1_228-M-Xp-ZSmTopo.nc")
         recording = open_recording(path)
         with h5py.File(path) as file:
-            image = file["FloatField"][0]
-            dz = float(file["dz"][()])
+            image = np.asarray(file["FloatField"])[0]
+            dz = float(np.asarray(file["dz"]))
         (channel,) = recording.channels
         np.testing.assert_allclose(
             channel.load(), image * dz * 1e-10, rtol=1e-6

@@ -49,6 +49,7 @@ class TestSecondReader:
             image, _ = access.select_image(trace)
             direction, way = trace.split("/")
             name = channel + (" down" if way == "down" else "")
+            assert image.data is not None
             ours = only(recording, name, direction).load()[0]
             np.testing.assert_allclose(ours, image.data[::-1], rtol=1e-6)
             assert (image.height, image.width) == pytest.approx((8e-9, 6e-9))

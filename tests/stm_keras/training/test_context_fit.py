@@ -9,7 +9,11 @@ import tensorflow as tf
 from stm_keras import __version__
 from stm_keras.detector import ContextDetector, load_detector
 from stm_keras.errors import InputError
-from stm_keras.models.card import read_card, verify_checksums
+from stm_keras.models.card import (
+    ProbabilitySelection,
+    read_card,
+    verify_checksums,
+)
 from stm_keras.nn.calibration import fit_distribution
 from stm_keras.nn.model import context
 from stm_keras.nn.output import UNCALIBRATED
@@ -53,6 +57,7 @@ def test_a_model_directory_is_complete(context_model):
     assert card.data["0"]["seed"] == 0
     assert card.training["steps"] == 200
     assert card.network["parameters"] < 50_000
+    assert isinstance(card.selection, ProbabilitySelection)
     assert 0 < card.selection.threshold <= 1
     assert set(card.scores) == {"1 maps", "4 maps"}
     counts = card.selection.measured["reliability"]["counts"]
