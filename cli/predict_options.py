@@ -191,8 +191,8 @@ Waves = Annotated[
     typer.Option(
         "--waves/--no-waves",
         help="context: let the waves around each candidate have their say, and "
-        "add the column wave_evidence. Off: on real files it loses as many as "
-        "it gains, see docs/waves.md.",
+        "add the column wave_evidence. Off: real files lose by it, see "
+        "docs/waves.md.",
     ),
 ]
 MaskRadius = Annotated[
