@@ -25,7 +25,7 @@ import tensorflow as tf
 from detecting import model_options
 from header import machine
 
-from stm_keras.models.card import read_card
+from stm_keras.models.card import ProbabilitySelection, read_card
 from stm_keras.models.export import PRECISIONS, export_tflite
 from stm_keras.scoring import Score, score_positions
 from stm_keras.studies.bench.cases import Case, CaseId, Role
@@ -103,7 +103,9 @@ def forms(model: Path, scratch: Path) -> Iterator[tuple[str, float, Ask]]:
 
 def main() -> None:
     options = model_options(__doc__, experiments=6, fields=40)
-    takes_q = read_card(options.model).detection is not None
+    takes_q = isinstance(
+        read_card(options.model).selection, ProbabilitySelection
+    )
     stacks = cases(options.experiments, options.fields)
     print(
         f"{machine()}; {options.model.name}; {options.fields} fields, "

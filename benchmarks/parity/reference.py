@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.parity.tool import Arrays
-from stm_keras.models.card import read_card
+from stm_keras.models.card import ProbabilitySelection, read_card
 from stm_keras.models.export import endpoints_of, load_weights
 from stm_keras.models.signatures import Endpoint
 from stm_keras.simulation.virtual_experiment import (
@@ -38,7 +38,7 @@ def inputs_of(model: Path, n_maps: int = N_MAPS, seed: int = SEED) -> Arrays:
         "maps": maps[None].astype(np.float32),
         "pixel_nm": np.array([pixel], np.float32),
     }
-    if read_card(model).detection is not None:
+    if isinstance(read_card(model).selection, ProbabilitySelection):
         k = surface("au111").wave_number(whole.bias_v[chosen])
         named["ring_per_nm"] = 2 * k[None].astype(np.float32)
     return named

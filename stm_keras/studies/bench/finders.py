@@ -18,13 +18,13 @@ from stm_keras.baselines import (
     LOG_SIGMAS_PX,
     Peaks,
     find_blobs_log,
-    find_peaks,
     rms_map,
     without_gaps,
 )
 from stm_keras.detector import kind_of
 from stm_keras.errors import InputError
 from stm_keras.models.card import CARD_NAME, ModelCard
+from stm_keras.nn.decoding import find_standing_out
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.ring_model import SCATTERING
 from stm_keras.scoring import (
@@ -32,7 +32,6 @@ from stm_keras.scoring import (
     best_threshold,
     keeping,
     pooled_score,
-    standardised,
 )
 from stm_keras.studies.baselines.matched_filter import RADII_PX, find_rings
 from stm_keras.studies.baselines.pursuit import (
@@ -346,7 +345,7 @@ class Wang2020Finder(Finder):
         given = network_input(case, self._network.card)
         score = np.array(self._network.score(given.maps[None])[0], np.float64)
         score[np.isnan(given.maps).any(axis=0)] = np.nan
-        return given.in_case(_of_peaks(find_peaks(standardised(score))))
+        return given.in_case(_of_peaks(find_standing_out(score)))
 
 
 class ContextFinder(Finder):

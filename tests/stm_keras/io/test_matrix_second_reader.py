@@ -47,9 +47,9 @@ class TestSecondReader:
         assert len(traces) == len(recording.channels) == 4
         for trace in traces.values():
             image, _ = access.select_image(trace)
+            assert image.data is not None
             direction, way = trace.split("/")
             name = channel + (" down" if way == "down" else "")
-            assert image.data is not None
             ours = only(recording, name, direction).load()[0]
             np.testing.assert_allclose(ours, image.data[::-1], rtol=1e-6)
             assert (image.height, image.width) == pytest.approx((8e-9, 6e-9))
@@ -65,6 +65,7 @@ class TestSecondReader:
         assert len(traces) == len(recording.channels) == 4
         for trace in traces.values():
             image, _ = access.select_image(trace)
+            assert image.data is not None
             direction, way = trace.split("/")
             name = "Z" + (" down" if way == "down" else "")
             ours = only(recording, name, direction).load()[0]

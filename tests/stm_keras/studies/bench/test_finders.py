@@ -325,7 +325,7 @@ def test_wang2020_sees_and_finds_what_predict_does(bounds, tmp_path):
         read_maps(path), PredictOptions(SURFACE, threshold=1.0)
     )
     view = network_input(case, finder.card)
-    np.testing.assert_array_equal(view.maps, predicted.maps.data)
+    np.testing.assert_array_equal(view.maps, predicted.search.maps.data)
     found = Wang2020Finder(finder).detect(case, None)
     found = found.where(found.scores > 1.0)
     assert len(found.positions) == len(PLACES_NM)
@@ -359,7 +359,7 @@ def test_context_sees_and_finds_what_predict_does(bounds, tmp_path):
     found = ContextDefaultFinder(finder).find(case)
     np.testing.assert_array_equal(*given)
     np.testing.assert_array_equal(
-        network_input(case, finder.card).maps, predicted.maps.data
+        network_input(case, finder.card).maps, predicted.search.maps.data
     )
     assert len(found.positions)
     np.testing.assert_allclose(
