@@ -611,3 +611,11 @@ def _map_report(
 def _short(fault: str) -> str:
     """What is wrong with a map, without its number and the advice."""
     return re.sub(r"^map 0 \([^)]*\) ", "", fault.split(". ")[0])
+
+
+def evenly(maps: Sequence[MapReport], most: int) -> list[MapReport]:
+    """At most so many maps, evenly chosen from all."""
+    if len(maps) <= most:
+        return list(maps)
+    places = np.linspace(0, len(maps) - 1, most).round().astype(int)
+    return [maps[place] for place in places]

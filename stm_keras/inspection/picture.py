@@ -13,8 +13,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Arc
 from numpy.typing import NDArray
 
-from stm_keras.inspection.inspect import FileReport, MapReport
-from stm_keras.inspection.report import evenly
+from stm_keras.inspection.inspect import FileReport, MapReport, evenly
 from stm_keras.maps import ConductanceMaps
 from stm_keras.plots import scale_bar
 from stm_keras.qpi.ring import MIN_SIDE_PX

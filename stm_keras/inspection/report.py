@@ -16,6 +16,7 @@ from stm_keras.inspection.inspect import (
     FileReport,
     KnownSurfaces,
     MapReport,
+    evenly,
     inspect_file,
     joint_surfaces,
 )
@@ -167,14 +168,6 @@ def _ring_row(one: MapReport) -> str:
         f"{2 * np.pi / ring.q_per_nm:>16.3f}   "
         f"{ring.prominence:.0f} sigma, {ring.contrast:.1f} x background"
     )
-
-
-def evenly(maps: Sequence[MapReport], most: int) -> list[MapReport]:
-    """At most so many maps, evenly chosen from all."""
-    if len(maps) <= most:
-        return list(maps)
-    places = np.linspace(0, len(maps) - 1, most).round().astype(int)
-    return [maps[place] for place in places]
 
 
 def _frame(report: FileReport) -> str:
