@@ -18,6 +18,7 @@ from stm_keras import surfaces
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.qpi.ring import UNMODELLED, Ring, measure_ring
+from stm_keras.qpi.spots import ring_or_spots
 from stm_keras.surfaces import SURFACES, Surface
 from stm_keras.units import WAVE_NUMBER_PER_NM_PER_SQRT_EV
 
@@ -348,7 +349,7 @@ def given_q(
                 f", {100 * (scale - 1):+.1f} % as the FFT rings of the maps say"
             )
         return scale * expected, f"given to the network: {note}"
-    rings = [measure_ring(image, maps.pixel_nm) for image in maps.data]
+    rings = _rings_of(maps)
     q = np.array([ring.q_per_nm if ring else np.nan for ring in rings])
     agrees = np.zeros(len(q), bool)
     if np.isfinite(q).any():
@@ -392,5 +393,14 @@ def q_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
 
 def visible_rings(maps: ConductanceMaps) -> list[float]:
     """The q of the maps with a visible FFT ring [rad/nm]."""
-    rings = (measure_ring(image, maps.pixel_nm) for image in maps.data)
+    rings = _rings_of(maps)
     return [ring.q_per_nm for ring in rings if ring is not None]
+
+
+def _rings_of(maps: ConductanceMaps) -> list[Ring | None]:
+    """The FFT ring of each map; a lattice, or pickup, is none."""
+    each = (
+        maps.with_data(maps.data[i : i + 1], "one map", bias_v=bias)
+        for i, bias in enumerate(maps.bias_v[:, None])
+    )
+    return [ring_or_spots(one)[0] for one in each]

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from stm_keras.inspection.inspect import MOST_Q_PER_NM, ring_or_spots
 from stm_keras.io.reader import read_maps
 from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.preparation import level
+from stm_keras.qpi.dispersion import given_q, visible_rings
 from stm_keras.qpi.ring import measure_ring
+from stm_keras.qpi.spots import MOST_Q_PER_NM, ring_or_spots
 from stm_keras.simulation.virtual_experiment import (
     VirtualConfig,
     simulate_virtual,
@@ -122,3 +123,9 @@ def test_real_maps(shared_file, name, said):
     ring, spots = ring_or_spots(level(read_maps(shared_file(name)), "lines"))
     assert (ring is None) == bool(said)
     assert said in spots
+
+
+def test_a_lattice_is_no_ring_to_predict_with():
+    maps = lattice(15.0, faults_px=30)
+    assert visible_rings(maps) == []
+    assert (given_q(maps, None)[0] == 0).all()
