@@ -126,6 +126,6 @@ def test_real_maps(shared_file, name, said):
 
 
 def test_a_lattice_is_no_ring_to_predict_with():
-    maps = lattice(15.0, faults_px=30)
+    maps = lattice(15.0, faults_px=12)
     assert visible_rings(maps) == []
     assert (given_q(maps, None)[0] == 0).all()
