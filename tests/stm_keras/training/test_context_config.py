@@ -20,7 +20,7 @@ _FROM_X = {"init": Path("x"), "network": {}}
                 "alpha": 0.03,
                 "experiment": (Path("scan.npz"),),
             },
-            "nothing is adapted",
+            "nothing is fine-tuned",
         ),
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"alpha": 0.03}, "there is none"),
