@@ -48,6 +48,7 @@ def plot_waves(
 def _draw_phases(axes: Axes, fit: WaveFit, species: Species) -> None:
     order = np.argsort(fit.bias_v)
     bias = 1000 * fit.bias_v[order]
+    one_map = len(bias) == 1
     for j, kind in enumerate(species.member):
         colour = _COLOURS[kind % len(_COLOURS)]
         value = fit.phase_rad[j, order]
@@ -65,8 +66,10 @@ def _draw_phases(axes: Axes, fit: WaveFit, species: Species) -> None:
                 lw=0,
             )
         else:
+            # Of one map, one impurity beside the other.
+            place = np.full(known.sum(), j + 1) if one_map else bias[known]
             axes.errorbar(
-                bias[known] + 0.02 * j,
+                place,
                 value[known],
                 std[known],
                 fmt=".",
@@ -76,7 +79,7 @@ def _draw_phases(axes: Axes, fit: WaveFit, species: Species) -> None:
     axes.set_title(
         "phase of each impurity, with deviation; " + ", ".join(names)
     )
-    axes.set_xlabel("bias (mV)")
+    axes.set_xlabel("impurity (line of the table)" if one_map else "bias (mV)")
     axes.set_ylabel(r"arg c $-$ $\pi$/2 (rad)")
 
 
