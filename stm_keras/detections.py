@@ -660,18 +660,9 @@ class Detections:
         write_table(path, self.columns(), (*notes, *self.notes))
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """The table as pandas has it, a row an impurity.
+        """The table as pandas has it, a row an impurity."""
+        import pandas
 
-        Raises:
-            InputError: where pandas is not installed.
-        """
-        try:
-            import pandas
-        except ImportError as error:
-            raise InputError(
-                "`to_dataframe` needs pandas. Install it with: pip install "
-                "pandas."
-            ) from error
         return pandas.DataFrame(self.columns())
 
     def plot(self, truth_px: np.ndarray | None = None) -> "Figure":

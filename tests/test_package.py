@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-OWN = {"benchmarks", "cli", "data_builders", "stm_keras"}
+OWN = {"tests", "benchmarks", "cli", "data_builders", "stm_keras"}
 BUNDLED = {"google"}  # protobuf's; a namespace that others share
 
 

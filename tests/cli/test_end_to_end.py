@@ -149,7 +149,7 @@ def test_a_part_of_a_stack_in_a_folder(done, tmp_path):
         *("--roi", "4.6875,0,28.125,32.8125", "--threshold", 2),
         *("--model", ROOT / "saved_models/wang2020", "--surface", "au111"),
     )
-    assert "(2 map(s), 42.19 x 37.5 nm)" in out
+    assert "(2 map(s), 37.5 x 42.188 nm (height x width))" in out
     written = json.loads((tmp_path / "found/positions.json").read_text())
     assert written["source"]["bias_v"] == [-0.1, 0.1]
     assert written["region"]["rows"] == [10, 70]

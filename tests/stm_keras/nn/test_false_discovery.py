@@ -38,7 +38,7 @@ def test_what_is_kept_by_hand():
 
 def test_one_alone_must_be_surer_than_many():
     def kept(p):
-        return least_kept(p, rate=0.4, floor=0.5, beforehand=0.3) <= min(p)
+        return least_kept(p, rate=0.4, floor=0.5, prior_false=0.3) <= min(p)
 
     assert kept([0.91])
     assert not kept([0.89])
