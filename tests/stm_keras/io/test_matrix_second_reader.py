@@ -47,11 +47,12 @@ class TestSecondReader:
         assert len(traces) == len(recording.channels) == 4
         for trace in traces.values():
             image, _ = access.select_image(trace)
-            assert image.data is not None
+            data = image.data
+            assert data is not None
             direction, way = trace.split("/")
             name = channel + (" down" if way == "down" else "")
             ours = only(recording, name, direction).load()[0]
-            np.testing.assert_allclose(ours, image.data[::-1], rtol=1e-6)
+            np.testing.assert_allclose(ours, data[::-1], rtol=1e-6)
             assert (image.height, image.width) == pytest.approx((8e-9, 6e-9))
             assert (image.x_offset, image.y_offset) == pytest.approx(
                 np.array(recording.placement.centre_nm) * 1e-9
@@ -65,11 +66,12 @@ class TestSecondReader:
         assert len(traces) == len(recording.channels) == 4
         for trace in traces.values():
             image, _ = access.select_image(trace)
-            assert image.data is not None
+            data = image.data
+            assert data is not None
             direction, way = trace.split("/")
             name = "Z" + (" down" if way == "down" else "")
             ours = only(recording, name, direction).load()[0]
-            np.testing.assert_allclose(ours, image.data[::-1], rtol=1e-5)
+            np.testing.assert_allclose(ours, data[::-1], rtol=1e-5)
             assert image.height * 1e9 == pytest.approx(recording.extent_nm[0])
             assert recording.placement.centre_nm == pytest.approx(
                 (image.x_offset * 1e9, image.y_offset * 1e9)
