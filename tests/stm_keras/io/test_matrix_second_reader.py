@@ -72,6 +72,8 @@ class TestSecondReader:
             name = "Z" + (" down" if way == "down" else "")
             ours = only(recording, name, direction).load()[0]
             np.testing.assert_allclose(ours, data[::-1], rtol=1e-5)
+            assert recording.extent_nm is not None
+            assert recording.placement is not None
             assert image.height * 1e9 == pytest.approx(recording.extent_nm[0])
             assert recording.placement.centre_nm == pytest.approx(
                 (image.x_offset * 1e9, image.y_offset * 1e9)
