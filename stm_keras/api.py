@@ -12,6 +12,7 @@ from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import ReadOptions
 from stm_keras.io.sets import read_stack
 from stm_keras.maps import ConductanceMaps
+from stm_keras.models.shipped import DEFAULT
 from stm_keras.preprocessing.preparation import PredictOptions
 from stm_keras.results.batch import FileOptions, companions_of
 
@@ -74,7 +75,7 @@ def find(
     """
     chosen = _options(PredictOptions, {"surface": surface, **options})
     if not isinstance(detector, Detector):
-        detector = load_detector(detector or "context")
+        detector = load_detector(detector or DEFAULT)
     if isinstance(source, ConductanceMaps):
         return detector.predict(source, chosen)
     paths = _paths(source)
