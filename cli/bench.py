@@ -22,8 +22,9 @@ def bench(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Suites, with commas: eq3, virtual, mismatch, real, phase. "
-            "By default all but phase, the diagram over density and noise.",
+            help="Suites, with commas: eq3, virtual, mismatch, surfaces, real, "
+            "phase. By default all but surfaces and phase, the diagram over "
+            "density and noise.",
             show_default=False,
         ),
     ] = None,
@@ -106,7 +107,8 @@ def bench(
 
     Suites: eq3 (the paper's Eq. 3), virtual (Au(111) experiments of three
     difficulties and densities, 1 to 126 maps), mismatch (what differs from
-    the training), real (Cu(111) files), phase. Stopped, the same command
+    the training), surfaces (what real surfaces add, kind by kind, with and
+    without impurities: surfaces.md), real (Cu(111) files), phase. Stopped, the same command
     continues. bench.md and bench.csv hold all that was done in the folder: of
     a suite what its last command did and what was made alike (numbers of
     maps, seed, weights); results.jsonl keeps the rest.

@@ -63,7 +63,7 @@ SURFACES = ScatteringConfig(
         dataclasses.replace(TALL_OBJECTS, share=0.1),
         dataclasses.replace(CLUSTER_OBJECTS, share=0.1),
         Steps(number=(1, 2), height=(0.0, 1.0), share=0.25),
-        Herringbone(share=0.25),
+        Herringbone(amplitude=(0.2, 4.5), share=0.3),
         AtomicLattice(share=0.05),
         SetPoint(share=0.15),
         Creep(share=0.15),

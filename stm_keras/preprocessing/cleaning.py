@@ -15,6 +15,8 @@ from scipy import ndimage
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.drift import register
+from stm_keras.preprocessing.tall import MAD_TO_STD, clip_tall
+from stm_keras.preprocessing.terraces import level_terraces
 
 Level = Literal["none", "plane", "quadratic", "lines", "line-differences"]
 Normalise = Literal["none", "mean", "std", "feenstra"]
@@ -33,6 +35,9 @@ class CleaningOptions:
             lines from the median of differences between neighbours; "none"
             nothing.
         mask_lines: take noisy and dead scan lines as not measured.
+        terraces: find terraces, bring them to one height, and take the steps
+            between them as not measured.
+        clip: clip tall objects, see `tall.clip_tall`.
         tip_jumps: find tip jumps and take out their offsets.
         streaks: take horizontal streaks shorter than a line as not measured.
         register: find the drift between the maps and take it out.
@@ -48,6 +53,8 @@ class CleaningOptions:
     tip_jumps: bool = False
     streaks: bool = False
     register: bool = False
+    terraces: bool = True
+    clip: bool = True
     normalise: Normalise = "none"
 
     def __post_init__(self) -> None:
@@ -293,7 +300,6 @@ _NOISY_DEVIATIONS = 5.0
 _LINES_AROUND = 31
 _MIN_LINES = 16  # with fewer there is no telling what is usual
 _MAX_MASKED_SHARE = 0.25
-_MAD_TO_STD = 1.4826  # of a normal distribution
 
 
 def mask_bad_lines(maps: ConductanceMaps) -> ConductanceMaps:
@@ -348,7 +354,7 @@ def _noisy_lines(image: np.ndarray, usable: np.ndarray) -> np.ndarray:
         )
     level = np.log(np.median(curvature, axis=1) + np.finfo(np.float64).tiny)
     excess = level - ndimage.median_filter(level, _LINES_AROUND, mode="nearest")
-    spread = _MAD_TO_STD * np.median(np.abs(excess))
+    spread = MAD_TO_STD * np.median(np.abs(excess))
     stands_out = excess > max(np.log(_NOISY_FACTOR), _NOISY_DEVIATIONS * spread)
     if stands_out.sum() <= _MAX_MASKED_SHARE * stands_out.size:
         noisy[np.flatnonzero(usable)[stands_out]] = True
@@ -371,7 +377,6 @@ _SOFT = 1.0
 _HARD = 3.0
 _MOST_LINES = 2
 _LEAST_LENGTH_PX = 4
-_MAD_TO_STD_streaks = 1.4826  # of a normal distribution
 _ALONG = np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]])
 
 
@@ -414,7 +419,7 @@ def _streaks(image: np.ndarray, least_length_px: int) -> np.ndarray:
     differences = np.abs(np.diff(image, axis=0))
     if not np.isfinite(differences).any():
         return streaks
-    spread = _MAD_TO_STD_streaks * float(np.nanmedian(differences))
+    spread = MAD_TO_STD * float(np.nanmedian(differences))
     if not spread > 0:
         return streaks
     for signed in (image, -image):
@@ -476,7 +481,6 @@ _LEAST_SHARE = 0.2
 _LINES = 8  # on either side, over which a jump persists
 _PERSISTING_SHARE = 0.5
 _CONTRAST_FACTOR = 1.25  # what is worth saying
-_MAD_TO_STD_tip_jumps = 1.4826  # of a normal distribution
 
 
 class TipJump(NamedTuple):
@@ -523,7 +527,7 @@ def find_tip_jumps(image: np.ndarray) -> list[TipJump]:
     level = np.concatenate([[0.0], np.cumsum(step)])
     spread = np.log(_spreads(rows))
     large = np.abs(step) > max(
-        _DEVIATIONS * _MAD_TO_STD_tip_jumps * float(np.median(np.abs(step))),
+        _DEVIATIONS * MAD_TO_STD * float(np.median(np.abs(step))),
         _LEAST_SHARE * float(_spreads(rows.reshape(1, -1))[0]),
     )
     return [
@@ -581,7 +585,7 @@ def _told(jump: TipJump, unit: str) -> str:
 def _spreads(rows: np.ndarray) -> np.ndarray:
     """Robust standard deviation of each row, above zero, [H]."""
     centred = rows - np.nanmedian(rows, axis=1, keepdims=True)
-    spread = _MAD_TO_STD_tip_jumps * np.nanmedian(np.abs(centred), axis=1)
+    spread = MAD_TO_STD * np.nanmedian(np.abs(centred), axis=1)
     return spread + np.finfo(np.float64).tiny
 
 
@@ -608,10 +612,10 @@ def clean(
     """Take the cleaning steps that are switched on.
 
     In this order: division by I/V or by the mean, while the numbers are the
-    file's own; tip jumps, as they would bend a plane; levelling; noisy and
-    dead lines, then streaks, which are judged against a level surface; drift
-    between maps, which needs them clean; division by the spread, which what
-    was cleaned away would have widened.
+    file's own; tip jumps and terraces, as they would bend a plane; levelling;
+    noisy and dead lines, then streaks, which are judged against a level
+    surface; drift between maps, which needs them clean; tall objects, and
+    division by the spread, which what was cleaned away would have widened.
 
     Args:
         maps: the maps, as read.
@@ -634,6 +638,8 @@ def clean(
         maps = normalise_each(maps, "mean")
     if options.tip_jumps:
         maps = correct_tip_jumps(maps)
+    if options.terraces:
+        maps = level_terraces(maps)
     if options.level in ("plane", "lines", "line-differences"):
         maps = level_plane(maps)
     if options.level == "quadratic":
@@ -648,6 +654,8 @@ def clean(
         maps = mask_streaks(maps)
     if options.register:
         maps = register(maps, reference=reference)
+    if options.clip:
+        maps = clip_tall(maps)
     if options.normalise == "std":
         maps = normalise_each(maps, "std")
     return maps

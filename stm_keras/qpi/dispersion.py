@@ -343,12 +343,15 @@ def given_q(
     """
     if surface is not None:
         expected, note = q_of_stack(maps, surface)
-        scale = q_scale(maps, expected)
+        seen = _ratios(maps, expected)
+        scale = _scale_of(seen)
         if scale != 1:
             note += (
                 f", {100 * (scale - 1):+.1f} % as the FFT rings of the maps say"
             )
-        return scale * expected, f"given to the network: {note}"
+        note = f"given to the network: {note}"
+        doubt = _contradiction(maps, expected, surface, seen)
+        return scale * expected, f"{doubt}; {note}" if doubt else note
     rings = _rings_of(maps)
     q = np.array([ring.q_per_nm if ring else np.nan for ring in rings])
     agrees = np.zeros(len(q), bool)
@@ -372,15 +375,72 @@ def q_scale(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> float:
     Returns:
         The factor, no unit; 1 where the visible rings do not tell.
     """
+    return _scale_of(_ratios(maps, expected_per_nm))
+
+
+_Ratio = tuple[float, float]
+"""Of a visible ring: ln of its q over that expected, and the error of it."""
+
+
+def _ratios(maps: ConductanceMaps, expected_per_nm: np.ndarray) -> list[_Ratio]:
+    """Of all maps with a visible ring."""
     pairs = [
         (measure_ring(image, maps.pixel_nm), expected)
         for image, expected in zip(maps.data, expected_per_nm, strict=True)
     ]
-    seen = [
-        (np.log(ring.q_per_nm / expected), ring.q_sigma / ring.q_per_nm)
+    return [
+        (float(np.log(ring.q_per_nm / expected)), ring.q_sigma / ring.q_per_nm)
         for ring, expected in pairs
         if ring is not None
     ]
+
+
+def _contradiction(
+    maps: ConductanceMaps,
+    expected_per_nm: np.ndarray,
+    name: str,
+    seen: Sequence[_Ratio],
+) -> str | None:
+    """A warning where most maps show rings of another known surface.
+
+    A ring that lies `_FARTHEST` off and more is none of the surface's. It may
+    be no ring of waves at all, but cores and lattices have one too: only that
+    of a known surface contradicts.
+    """
+    if 2 * len(seen) < len(expected_per_nm) or not seen:
+        return None
+    ratio, error = np.median(seen, axis=0)
+    agree = sum(abs(r - ratio) < _FARTHEST for r, _ in seen)
+    off = abs(ratio) > _FARTHEST + _SIGNIFICANT * error
+    if not off or 2 * agree <= len(seen):
+        return None
+    expected = float(np.median(expected_per_nm))
+    measured = expected * float(np.exp(ratio))
+    fitting = [
+        other
+        for other, known in surfaces.SURFACES.items()
+        if (maps.bias_v > known.band_edge_ev).all()
+        and _apart(measured, 2 * known.wave_number(maps.bias_v)) < _FARTHEST
+    ]
+    if not fitting:
+        return None
+    low, high = (1e3 * v for v in (maps.bias_v.min(), maps.bias_v.max()))
+    biases = f"{low:g} mV" if low == high else f"{low:g} to {high:g} mV"
+    return (
+        f"warning: the maps contradict --surface {name}: the FFT rings of "
+        f"{agree} of {len(expected_per_nm)} maps lie at q = {measured:.3g} "
+        f"rad/nm, and {name} has {expected:.3g} at {biases}; --surface "
+        f"{' or '.join(fitting)} would fit"
+    )
+
+
+def _apart(q_per_nm: float, others: np.ndarray) -> float:
+    """|ln| of the ratio of a q and the median of others."""
+    return abs(float(np.log(q_per_nm / np.median(others))))
+
+
+def _scale_of(seen: Sequence[_Ratio]) -> float:
+    """See `q_scale`."""
     near = [each for each in seen if abs(each[0]) < _FARTHEST]
     if not near or 2 * len(near) < len(seen):
         return 1.0

@@ -501,6 +501,35 @@ class WhiteNoise(Part):
         return maps + amplitude * draws.white(tf.shape(maps))
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnevenNoise(Part):
+    """White noise of each map's own strength: some of a stack are bad.
+
+    Attributes:
+        share: chance that a stack has it.
+        amplitude: standard deviation that a stack's worst map may have
+            [standard deviations of the maps]; most have far less, the cube
+            of a uniform number of it.
+    """
+
+    share: float = 1.0
+    amplitude: Range = (0.5, 4.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, amplitude=_AMPLITUDE_LIMITS)
+
+    def apply(
+        self, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float
+    ) -> tf.Tensor:
+        """See `Part`."""
+        shape = tf.shape(maps)
+        amplitude = _amplitude(self.amplitude, maps, draws, scale)
+        of_each = draws.uniform([shape[0], shape[1], 1, 1], (0.0, 1.0)) ** 3
+        has = draws.chance([shape[0], 1, 1, 1], self.share)
+        strength = tf.where(has, amplitude * of_each, 0.0)
+        return maps + strength * draws.white(shape)
+
+
 def _amplitude(
     bounds: Range, maps: tf.Tensor, draws: Draws, scale: tf.Tensor | float
 ) -> tf.Tensor:

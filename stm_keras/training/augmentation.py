@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from stm_keras.preprocessing.tall import MAD_TO_STD
 from stm_keras.simulation.draws import Draws, StatelessDraws
 from stm_keras.simulation.instrument import (
     Acquisition,
@@ -26,6 +27,7 @@ from stm_keras.simulation.instrument import (
     ScanLineOffsets,
     TipBlur,
     TipJumps,
+    UnevenNoise,
     WhiteNoise,
 )
 from stm_keras.simulation.ranges import Range
@@ -57,6 +59,14 @@ class AugmentationRanges:
         double_px: distance of the two [px].
         hum: standard deviation of the mains' hum.
         inverted_share: share of samples with the contrast inverted.
+        uneven_share: share of samples whose maps are unlike in quality.
+        uneven: standard deviation of what noise the worst of these may have
+            beside that of all maps.
+        clipped_share: share of samples in which tall objects are clipped, as
+            `preprocessing.tall` does it.
+        clipped: at how many robust standard deviations.
+        covered_share: share of samples in which what steps and tall objects
+            cover is not measured, as where they were found and masked.
         missing_share: share of samples with a band that is not measured.
         holes_share: share of samples with discs in which nothing is seen,
             filled with the mean around them of what was measured, anywhere.
@@ -84,11 +94,16 @@ class AugmentationRanges:
     blur_px: Range = (0.0, 0.7)
     drift_px: Range = (0.0, 0.7)
     gain: Range = (0.7, 1.4)
-    double_share: float = 0.0
+    double_share: float = 0.1
     double: Range = (0.1, 0.6)
     double_px: Range = (1.0, 6.0)
-    hum: Range = (0.0, 0.0)
-    inverted_share: float = 0.0
+    hum: Range = (0.0, 0.3)
+    inverted_share: float = 0.15
+    uneven_share: float = 0.15
+    uneven: Range = (0.5, 4.0)
+    clipped_share: float = 0.5
+    clipped: Range = (6.0, 20.0)
+    covered_share: float = 0.35
     missing_share: float = 0.15
     holes_share: float = 0.4
     holes_per_px2: Range = (0.002, 0.03)
@@ -139,21 +154,20 @@ class AugmentationRanges:
                 MainsHum(amplitude=self.hum, enabled=self.hum[1] > 0),
                 ScanLineOffsets(amplitude=self.lines),
                 WhiteNoise(amplitude=self.white),
+                UnevenNoise(
+                    share=self.uneven_share,
+                    amplitude=self.uneven,
+                    enabled=self.uneven_share > 0,
+                ),
             )
         )
-
-
-REAL_INSTRUMENTS = AugmentationRanges(
-    double_share=0.1, hum=(0.0, 0.3), inverted_share=0.15
-)
-"""The default ranges and what else real instruments do: second tips, hum, and
-contrast of either sign."""
 
 
 def augmented(
     maps: tf.Tensor,
     ring: tf.Tensor,
     positions: tf.Tensor,
+    covered: tf.Tensor,
     ranges: AugmentationRanges,
     seed: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -163,6 +177,7 @@ def augmented(
         maps: clean, float32 [B, V, H, W], a stack's spread about 1.
         ring: q = 2k [rad/px], float32 [B, V].
         positions: row, column [px], float32 [B, n, 2], padded with NaN.
+        covered: where steps and the like hide the waves, bool [B, H, W].
         ranges: what to draw from.
         seed: of all that is drawn, int64 [2].
 
@@ -178,6 +193,7 @@ def augmented(
     maps = _with_holes(maps, positions, ranges, of_samples)
     gaps = MissingLines(share=ranges.missing_share)
     maps = gaps.apply(maps, of_gaps, 1.0)
+    maps = _as_prepared(maps, covered, ranges, of_samples)
     return maps, _given(ring, ranges, of_samples), positions
 
 
@@ -285,6 +301,52 @@ def _with_holes(
     weight = _convolved(tf.where(inside, 0.0, tf.ones_like(centres)), ring)
     mean = tf.math.divide_no_nan(_convolved(about, ring), weight)
     return tf.where(inside, mean, maps)
+
+
+def _as_prepared(
+    maps: tf.Tensor,
+    covered: tf.Tensor,
+    ranges: AugmentationRanges,
+    draws: Draws,
+) -> tf.Tensor:
+    """Tall objects clipped, what they cover masked, each in some samples."""
+    each = [tf.shape(maps)[0], 1, 1, 1]
+    if ranges.clipped_share:
+        level = draws.uniform(each, ranges.clipped)
+        chosen = draws.chance(each, ranges.clipped_share)
+        maps = tf.where(chosen, clipped(maps, level), maps)
+    if ranges.covered_share:
+        masked = draws.chance(each, ranges.covered_share) & covered[:, None]
+        maps = tf.where(masked, tf.constant(math.nan, maps.dtype), maps)
+    return maps
+
+
+def clipped(maps: tf.Tensor, level: tf.Tensor | float) -> tf.Tensor:
+    """`preprocessing.tall.clip_tall` of a batch.
+
+    Args:
+        maps: float32 [B, V, H, W], NaN where not measured.
+        level: robust standard deviations at which to clip, [B, 1, 1, 1].
+
+    Returns:
+        The same shape, NaN where it was.
+    """
+    middle = _median(maps)
+    limit = level * MAD_TO_STD * _median(tf.abs(maps - middle))
+    return tf.clip_by_value(maps, middle - limit, middle + limit)
+
+
+def _median(maps: tf.Tensor) -> tf.Tensor:
+    """Of what is measured of each map, [B, V, 1, 1]; 0 where nothing is."""
+    shape = tf.shape(maps)
+    flat = tf.reshape(maps, [shape[0], shape[1], -1])
+    known = tf.math.is_finite(flat)
+    count = tf.reduce_sum(tf.cast(known, tf.int32), -1, keepdims=True)
+    ordered = tf.sort(tf.where(known, flat, flat.dtype.max), axis=-1)
+    last = tf.maximum(count - 1, 0)
+    two = [tf.gather(ordered, i, batch_dims=2) for i in (last // 2, count // 2)]
+    middle = (two[0] + two[1]) / 2
+    return tf.where(count > 0, middle, 0.0)[..., None]
 
 
 def _pixels_of(positions: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:

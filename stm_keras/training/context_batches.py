@@ -30,6 +30,7 @@ _CLEAN = {
     "maps": tf.TensorSpec([None, None, None, None]),
     "ring": tf.TensorSpec([None, None]),
     "positions": tf.TensorSpec([None, None, 2]),
+    "covered": tf.TensorSpec([None, None, None], tf.bool),
     "scattering": tf.TensorSpec([None], tf.bool),
 }
 
@@ -43,8 +44,14 @@ EQUATION_3 = AugmentationRanges(
     blur_px=(0.0, 0.3),
     drift_px=(0.0, 0.3),
     gain=(1.0, 1.0),
+    double_share=0.0,
+    hum=(0.0, 0.0),
+    inverted_share=0.0,
+    uneven_share=0.0,
     missing_share=0.05,
     holes_share=0.0,
+    clipped_share=0.0,
+    covered_share=0.0,
 )
 """Effects for fields of the paper's Eq. 3, whose unit is their largest value:
 white noise alone, as in the paper, and a little of what moves positions."""
@@ -168,6 +175,10 @@ def _fields(
             "maps": maps,
             "ring": 2 * example["wave_numbers"],
             "positions": example["positions"],
+            # Sets of an earlier version, and Eq. 3, have nothing of the kind.
+            "covered": example.get(
+                "covered", tf.zeros(tf.shape(maps)[1:], tf.bool)
+            ),
             "scattering": tf.constant(scattering),
         }
 
@@ -182,6 +193,7 @@ def _fields(
         "maps": 0.0,
         "ring": 0.0,
         "positions": np.float32(np.nan),
+        "covered": False,
         "scattering": False,
     }
     fields = load_split(path, split).map(clean).repeat()
@@ -268,18 +280,23 @@ def _chosen(
     sizes_px: tf.Tensor,
     voltages: tf.Tensor,
     seeds: Sequence[tf.Tensor],
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Some maps of turned and cropped fields, their rings and positions."""
-    maps, positions = turned(batch["maps"], batch["positions"], seeds[0])
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Some maps of turned and cropped fields, with all that belongs to them."""
+    # What is covered is turned and cut as one more map.
+    covered = tf.cast(batch["covered"], tf.float32)[:, None]
+    maps = tf.concat([batch["maps"], covered], axis=1)
+    maps, positions = turned(maps, batch["positions"], seeds[0])
     size = _one_of(sizes_px, seeds[1])
     maps, positions = cropped(maps, positions, size, seeds[2])
+    maps, covered = maps[:, :-1], maps[:, -1] > 0.5
     kept = _one_of(voltages, seeds[3])
     order = tf.random.experimental.stateless_shuffle(
         tf.range(tf.shape(maps)[1]), seeds[4]
     )
     chosen = tf.sort(order[:kept])
     maps = tf.gather(maps, chosen, axis=1)
-    return maps, tf.gather(batch["ring"], chosen, axis=1), positions
+    ring = tf.gather(batch["ring"], chosen, axis=1)
+    return maps, ring, positions, covered
 
 
 def _one_of(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

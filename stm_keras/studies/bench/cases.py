@@ -110,6 +110,10 @@ class Case:
             on the positions does not apply.
         given_decay: p of the waves' decay 1/r^p that finders are given: 1 far
             from a point scatterer, 2 in Eq. 3.
+        ignored: places that count neither as true nor as false, float64
+            [m, 2] [px].
+        ignored_px: detections so near to one of these, and not at an
+            impurity, do not count [px].
         file: a network's input instead, at the pixel to which `stmk predict`
             brings it, of the same frame as `maps`; None: `maps`.
     """
@@ -122,6 +126,8 @@ class Case:
     sigma: float | None = None
     clean: np.ndarray | None = None
     given_decay: float = 1.0
+    ignored: np.ndarray | None = None
+    ignored_px: float = 0.0
     file: File | None = None
 
     @property

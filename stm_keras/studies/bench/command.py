@@ -18,8 +18,13 @@ from stm_keras.studies.bench.simulated import (
     phase_cells,
     virtual_cells,
 )
+from stm_keras.studies.bench.surfaces import (
+    SURFACES,
+    surface_cells,
+    write_surfaces,
+)
 
-SUITES = (EQ3, VIRTUAL, MISMATCH, REAL, PHASE)
+SUITES = (EQ3, VIRTUAL, MISMATCH, SURFACES, REAL, PHASE)
 DEFAULT_SUITES = (EQ3, VIRTUAL, MISMATCH, REAL)
 
 _QUICK_VIRTUAL = ("hard, medium, 1 map", "hard, medium, 16 maps")
@@ -69,6 +74,7 @@ def run_command(
     results = run_bench(chosen, out, options, report=report)
     return [
         *write_report(results, table_cells(), out),
+        *write_surfaces(results, out),
         *write_phase(results, out),
     ]
 
@@ -108,6 +114,7 @@ def all_cells(
         EQ3: eq3_cells,
         VIRTUAL: lambda: virtual_cells(cache),
         MISMATCH: lambda: mismatch_cells(cache),
+        SURFACES: surface_cells,
         REAL: lambda: real_cells(real, cache, report),
         PHASE: lambda: phase_cells(cache),
     }
@@ -125,6 +132,7 @@ def table_cells() -> list[Cell]:
         *eq3_cells(),
         *virtual_cells(),
         *mismatch_cells(),
+        *surface_cells(),
         *named_cells(),
         *phase_cells(),
     ]

@@ -1,4 +1,8 @@
-"""Suite real: topographs of CO on Cu(111), whole and with the cores blanked.
+"""Suite real: files of instruments with reference positions.
+
+Topographs of CO on Cu(111), whole and with the cores blanked, and a corral on
+Ag(111) at five biases. Molecules of a wall, which cannot be told apart, count
+neither way.
 
 The files are not part of the project. Finders are given what a user could
 know: their thresholds come from virtual experiments. Those without a network
@@ -6,6 +10,7 @@ get the files at the pixel of these, networks as `stmk predict` prepares a
 file for them.
 """
 
+import csv
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +22,7 @@ from scipy.spatial.distance import cdist
 from stm_keras.detections import read_positions
 from stm_keras.errors import InputError
 from stm_keras.io.reader import read_maps
+from stm_keras.io.sets import read_stack
 from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 from stm_keras.preprocessing.preparation import to_network_pixel
@@ -31,8 +37,28 @@ from stm_keras.surfaces import paper_wave_numbers
 
 REAL = "real"
 FOLDER = "cu111_co"
-FILES = ("Topo102", "Topo015")
+FILES = (
+    "Topo102",
+    "Topo015",
+    "Topo002",
+    "Topo007",
+    "Topo305",
+    "Topo309",
+    "Topo312",
+)
 SURFACE = "cu111"
+BARE = ("Topo312",)
+"""Files without an impurity, of which there is nothing to blank."""
+
+CORRAL = "corral"
+CORRAL_FOLDER = "ag111_corral"
+CORRAL_REFERENCE = "corral_045mV_core_positions.csv"
+CORRAL_SURFACE = "ag111"
+CORRAL_TOLERANCE_NM = 0.5
+"""The maps drift by 0.2 to 0.5 nm against each other."""
+
+IGNORED_NM = 0.6
+"""About a molecule of a wall."""
 N_DECOY_DRAWS = 8
 """Placements of the decoys, each a case of its own."""
 
@@ -92,21 +118,70 @@ def real_case(path: Path, view: View, which: CaseId) -> Case:
     """
     maps = read_maps(path).sorted_by_bias()
     reference = path.with_name(f"{path.stem}_core_positions.csv")
-    positions = read_positions(reference).positions_px
+    positions, walls = reference_positions(reference)
     if view.blanked:
         rng = which.rng(f"real {path.stem}")
         maps = blanked(maps, positions, rng if view.decoys else None)
+    return _case(maps, positions, walls, SURFACE, view.tolerance_nm)
+
+
+def corral_case(folder: Path, which: CaseId) -> Case:
+    """The corral, all biases as one stack.
+
+    Args:
+        folder: of the maps and their reference positions.
+        which: not used: there is but one.
+
+    Raises:
+        InputError: where a file is missing or cannot be read.
+    """
+    del which
+    maps = read_stack(sorted(folder.glob("corral_*.dat"))).sorted_by_bias()
+    positions, walls = reference_positions(folder / CORRAL_REFERENCE)
+    return _case(maps, positions, walls, CORRAL_SURFACE, CORRAL_TOLERANCE_NM)
+
+
+def _case(
+    maps: ConductanceMaps,
+    positions: np.ndarray,
+    walls: np.ndarray,
+    surface: str,
+    tolerance_nm: float,
+) -> Case:
+    """A case of a file's maps and positions in their pixels."""
     levelled = clean(maps, CleaningOptions())
-    ready = to_network_pixel(levelled, RING_RAD_PX, SURFACE)
+    ready = to_network_pixel(levelled, RING_RAD_PX, surface)
     scale = np.divide(ready.shape[1:], maps.shape[1:])
     pixel_nm = float(np.mean(ready.pixel_nm))
     return Case(
         maps=ready.data,
-        wave_numbers=given_q(levelled, SURFACE)[0] / 2 * pixel_nm,
+        wave_numbers=given_q(levelled, surface)[0] / 2 * pixel_nm,
         positions=(positions + 0.5) * scale - 0.5,
-        tolerance_px=view.tolerance_nm / pixel_nm,
-        file=File(maps, SURFACE),
+        tolerance_px=tolerance_nm / pixel_nm,
+        ignored=(walls + 0.5) * scale - 0.5,
+        ignored_px=IGNORED_NM / pixel_nm,
+        file=File(maps, surface),
     )
+
+
+def reference_positions(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Impurities of a reference, and those of walls.
+
+    Args:
+        path: CSV; a column `kind` holds "wall" where molecules cannot be told
+            apart. Without it all are single.
+
+    Returns:
+        Row and column [px], float64 [n, 2] and [m, 2].
+
+    Raises:
+        InputError: see `read_positions`.
+    """
+    positions = read_positions(path).positions_px
+    with path.open(newline="") as source:
+        kinds = [row.get("kind") for row in csv.DictReader(source)]
+    wall = np.array([kind == "wall" for kind in kinds], bool)
+    return positions[~wall], positions[wall]
 
 
 def blanked(
@@ -251,12 +326,31 @@ def real_cells(
             report(f"left out: real, {name} ({where}; see --real)")
             continue
         cells += _views(path, cache)
+    corral = (folder or Path()) / CORRAL_FOLDER
+    if folder is not None and (corral / CORRAL_REFERENCE).exists():
+        cells.append(_corral_cell(corral, cache))
+    else:
+        report(f"left out: real, {CORRAL} ({corral}; see --real)")
     return cells
+
+
+def _corral_cell(folder: Path, cache: Path | None) -> Cell:
+    return Cell(
+        REAL,
+        CORRAL,
+        functools.partial(corral_case, folder),
+        source=f"real {CORRAL}",
+        make_tune=virtual_make(*_TUNED_ON, cache),
+        tuned_on=f"{VIRTUAL}/{virtual_name(*_TUNED_ON)}",
+        n_test=1,
+        shows_best=True,
+    )
 
 
 def named_cells() -> list[Cell]:
     """All cells of the suite, whose cases can only be made where files are."""
-    return [cell for name in FILES for cell in _views(Path(name), None)]
+    cells = [cell for name in FILES for cell in _views(Path(name), None)]
+    return [*cells, _corral_cell(Path(CORRAL_FOLDER), None)]
 
 
 def _views(path: Path, cache: Path | None) -> list[Cell]:
@@ -273,4 +367,5 @@ def _views(path: Path, cache: Path | None) -> list[Cell]:
             shows_best=True,
         )
         for name, view in VIEWS.items()
+        if not (view.blanked and path.stem in BARE)
     ]

@@ -9,6 +9,7 @@ from operator import add
 from typing import Any, Literal
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from stm_keras.detections import match
 from stm_keras.ring_model import fit_amplitudes
@@ -44,6 +45,8 @@ class CellResult:
             number, sum, sum of squares.
         calibration: for each tenth of the probability: detections, sum of
             their probabilities, and how many are true.
+        promised_false: how many of what counts are expected to be false, by
+            their probabilities, in all cases; NaN where not known.
         ood_scores: of each case, above 1 out of distribution; empty where
             the finder does not know.
         run: what the result depends on beside the code.
@@ -61,6 +64,7 @@ class CellResult:
     bound: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     z: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     calibration: list[list[float]] = field(default_factory=list)
+    promised_false: float = math.nan
     ood_scores: list[float] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
@@ -155,13 +159,14 @@ def score_cell(cell: Cell, finder: Finder, cases: Sequence[Case]) -> CellResult:
     started = time.perf_counter()
     found = [finder.find(case) for case in cases]
     seconds = (time.perf_counter() - started) / len(cases)
+    found = [counted(f, c) for f, c in zip(found, cases, strict=True)]
     bound, z = np.zeros(3), np.zeros(3)
     for one, case in zip(found, cases, strict=True):
         bound += _against_bound(one, case)
         z += _standardised_errors(one, case)
     counts = [_counts(f, c) for f, c in zip(found, cases, strict=True)]
     asked = cell.shows_best or finder.probabilities
-    every = [finder.everything(case) for case in cases] if asked else []
+    every = [counted(finder.everything(c), c) for c in cases] if asked else []
     return CellResult(
         suite=cell.suite,
         cell=cell.name,
@@ -176,8 +181,29 @@ def score_cell(cell: Cell, finder: Finder, cases: Sequence[Case]) -> CellResult:
         bound=bound.tolist(),
         z=z.tolist(),
         calibration=_calibration(every, cases) if finder.probabilities else [],
+        promised_false=(
+            float(sum((1 - f.scores).sum() for f in found))
+            if finder.probabilities
+            else math.nan
+        ),
         ood_scores=[u for u in map(finder.ood_score, cases) if u is not None],
     )
+
+
+def counted(found: Found, case: Case) -> Found:
+    """What was found, without what lies at ignored places alone.
+
+    Args:
+        found: in a case.
+        case: with the places that count neither way, if any.
+    """
+    if case.ignored is None or not len(case.ignored):
+        return found
+    pairs = match(found.positions, case.positions, case.tolerance_px).pairs
+    gaps = cdist(found.positions, case.ignored)
+    keep = (gaps > case.ignored_px).all(axis=1)
+    keep[pairs[:, 0]] = True
+    return found.where(keep)
 
 
 def _counts(found: Found, case: Case) -> list[float]:

@@ -1,0 +1,97 @@
+"""Tall objects: a few very high pixels must not set the scale of a map.
+
+A cluster 60 times as high as the waves makes a network, which standardizes
+every map, see little else. Clipped at a robust height it is still there and no
+longer hides the rest. Cores of impurities keep their shape: those of molecules
+in a topograph are some ten times as high as the waves.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from stm_keras.maps import ConductanceMaps
+
+MAD_TO_STD = 1.4826
+"""Of a normal distribution: standard deviation over median absolute one."""
+
+CLIP_AT = 12.0
+"""In robust standard deviations of a map, from its median."""
+
+CORE_RADIUS_NM = 1.0
+"""Adatoms and molecules are smaller: a flat top with a wider disc in it hides
+what lies below, and no impurity makes it."""
+
+
+def clip_tall(maps: ConductanceMaps, level: float = CLIP_AT) -> ConductanceMaps:
+    """Clip what is far above or below a map's median; mask wide flat tops.
+
+    Args:
+        maps: levelled maps.
+        level: where to clip, in robust standard deviations (1.4826 times the
+            median absolute deviation) of each map.
+
+    Returns:
+        The maps; inside clipped objects in which a disc of `CORE_RADIUS_NM`
+        has room they are NaN, in all maps alike. `provenance` says how much
+        was clipped and masked.
+    """
+    data = maps.data.copy()
+    clipped = np.zeros(data.shape, bool)
+    for image, beyond in zip(data, clipped, strict=True):
+        low, high = robust_limits(image, level)
+        with np.errstate(invalid="ignore"):
+            beyond[:] = (image < low) | (image > high)
+            np.clip(image, low, high, out=image)
+    if not clipped.any():
+        return maps.with_data(data, "no tall objects to clip")
+    wide = _wide(clipped.any(axis=0), maps.pixel_nm)
+    data[:, wide] = np.nan
+    most = 100 * clipped.mean(axis=(1, 2)).max()
+    note = (
+        f"tall objects clipped at {level:g} robust standard deviations, "
+        f"{most:.2g} % of a map at most"
+    )
+    if wide.any():
+        note += (
+            f"; inside those wider than {2 * CORE_RADIUS_NM:g} nm not "
+            f"measured, {100 * wide.mean():.2g} % of the frame"
+        )
+    return maps.with_data(data, note)
+
+
+def robust_limits(image: np.ndarray, level: float) -> tuple[float, float]:
+    """Median less and plus `level` robust standard deviations.
+
+    Args:
+        image: a map [H, W], NaN where not measured.
+        level: how many.
+
+    Returns:
+        Least and greatest value; infinite where more than half of the map has
+        one value, or nothing is measured.
+    """
+    known = image[np.isfinite(image)]
+    if not known.size:
+        return -np.inf, np.inf
+    middle = float(np.median(known))
+    spread = MAD_TO_STD * float(np.median(np.abs(known - middle)))
+    if not spread > 0:
+        return -np.inf, np.inf
+    return middle - level * spread, middle + level * spread
+
+
+def _wide(mask: np.ndarray, pixel_nm: tuple[float, float]) -> np.ndarray:
+    """Regions of a mask [H, W] in which a disc of a core's radius fits."""
+    inside = np.asarray(
+        ndimage.distance_transform_edt(
+            # The frame's edge is none of the object's.
+            np.pad(mask, 1, mode="edge"),
+            sampling=pixel_nm,
+        )
+    )[1:-1, 1:-1]
+    return _reached(inside > CORE_RADIUS_NM, mask)
+
+
+def _reached(seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Regions of a mask that hold a seed."""
+    return np.asarray(ndimage.binary_propagation(seeds & mask, mask=mask))
