@@ -108,10 +108,11 @@ def bench(
     Suites: eq3 (the paper's Eq. 3), virtual (Au(111) experiments of three
     difficulties and densities, 1 to 126 maps), mismatch (what differs from
     the training), surfaces (what real surfaces add, kind by kind, with and
-    without impurities: surfaces.md), real (Cu(111) files), phase. Stopped, the same command
-    continues. bench.md and bench.csv hold all that was done in the folder: of
-    a suite what its last command did and what was made alike (numbers of
-    maps, seed, weights); results.jsonl keeps the rest.
+    without impurities: surfaces.md), real (files of Cu(111) and Ag(111)),
+    phase. Stopped, the same command continues. bench.md and bench.csv hold
+    all that was done in the folder: of a suite what its last command did and
+    what was made alike (numbers of maps, seed, weights); results.jsonl keeps
+    the rest.
 
     Example: stmk bench --suite eq3,mismatch --maps 50 --processes 2
     """
