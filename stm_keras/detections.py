@@ -327,6 +327,10 @@ def _cell(name: str, value: Any) -> str:
     return str(value)
 
 
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def read_positions(path: str | Path) -> PositionTable:
     """Read positions from a CSV file.
 
@@ -631,8 +635,14 @@ class Detections:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """One dictionary an impurity, of plain numbers and words."""
-        columns = {name: c.tolist() for name, c in self.columns().items()}
+        """One dictionary an impurity, of plain numbers and words.
+
+        What is not known of an impurity is None, where columns have NaN.
+        """
+        columns = {
+            name: [_known(value) for value in column.tolist()]
+            for name, column in self.columns().items()
+        }
         return [
             dict(zip(columns, row, strict=True))
             for row in zip(*columns.values(), strict=True)
