@@ -4,7 +4,7 @@ import csv
 import html
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -482,6 +482,9 @@ class Search:
             searched; else only one that all of them lack.
         model: what a result says of the model, as JSON has it.
         options: likewise of the options.
+        layers: further images of that part by name, which the report page
+            shows: float [H', W'], or [V, H', W'] with one a map of
+            `levelled`, at any resolution; NaN where unknown.
     """
 
     origin_px: tuple[int, int]
@@ -491,6 +494,7 @@ class Search:
     needs_every_map: bool
     model: Mapping[str, Any]
     options: Mapping[str, Any]
+    layers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -535,6 +539,8 @@ class Detections:
         physics: further columns, one value an impurity [n], by name.
         notes: all that was done, and what to know about it, warnings among
             them.
+        left_out: candidates less sure than the threshold, in the same columns
+            and pixels; None from a network that has none.
     """
 
     maps: ConductanceMaps
@@ -549,6 +555,7 @@ class Detections:
     surrogates: np.ndarray | None = None
     physics: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: "Detections | None" = None
 
     def __len__(self) -> int:
         return len(self.positions_px)
@@ -556,27 +563,33 @@ class Detections:
     def placed_in(
         self,
         maps: ConductanceMaps,
-        positions_px: np.ndarray,
-        deviations_px: np.ndarray | None,
+        to_px: Callable[[np.ndarray], np.ndarray],
+        scale: ArrayLike,
         search: Search,
         notes: tuple[str, ...],
     ) -> "Detections":
-        """The same impurities in pixels of other maps.
+        """The same impurities and candidates in pixels of other maps.
 
         Args:
             maps: the other maps.
-            positions_px: there, float64 [n, 2].
-            deviations_px: likewise.
+            to_px: from positions here to positions there, float64 [n, 2] both.
+            scale: pixels there in one pixel here, along rows and columns [2].
             search: what was searched.
             notes: in place of those here.
         """
+        left_out, deviations = self.left_out, self.deviations_px
+        if left_out is not None:
+            left_out = left_out.placed_in(maps, to_px, scale, search, ())
         return replace(
             self,
             maps=maps,
-            positions_px=positions_px,
-            deviations_px=deviations_px,
+            positions_px=to_px(self.positions_px),
+            deviations_px=None
+            if deviations is None
+            else deviations * np.asarray(scale),
             search=search,
             notes=notes,
+            left_out=left_out,
         )
 
     @property
