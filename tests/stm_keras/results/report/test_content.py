@@ -306,3 +306,19 @@ def test_a_result_shows_itself(sure, tmp_path):
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(InputError, match="Cannot write"):
         sure.report(tmp_path / "folder.html")
+
+
+def test_a_notebook_shows_the_surest_and_the_warnings(sure):
+    shown = sure._repr_html_()
+    assert "3 impurities in scan µ.sxm<br>expected to be false: 0.5" in shown
+    assert "<br>Warning: b.sxm: odd" in shown
+    assert shown.count("<tr>") == 4
+    many = replace(
+        sure,
+        positions_px=np.ones((70, 2)),
+        scores=np.linspace(1, 0.7, 70),
+        deviations_px=np.ones((70, 2)),
+        physics={},
+    )
+    assert many._repr_html_().count("<tr>") == 51
+    assert "The 50 surest follow" in many._repr_html_()
