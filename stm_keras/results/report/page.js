@@ -203,11 +203,14 @@ function markClass(at) {
   if (at === state.chosen) {
     names.push("chosen");
   }
-  const kind = species().indexOf(valueOf("species", at));
-  if (kind >= 0) {
-    names.push(`kind-${(kind % KINDS) + 1}`);
+  if (valueOf("species", at) !== null) {
+    names.push(kindClass(valueOf("species", at)));
   }
   return names.join(" ");
+}
+
+function kindClass(kind) {
+  return `kind-${(species().indexOf(kind) % KINDS) + 1}`;
 }
 
 /** The kinds of impurities in the table, in their order. */
@@ -318,7 +321,7 @@ function expectedWords(indices) {
   if (n === 1) {
     return `${these} is false with a probability of ${short(sum, 2)}`;
   }
-  if (sum < 0.1) {
+  if (sum < 0.25) {
     return `probably none of ${these} is false ${about}`;
   }
   if (sum >= 10) {
@@ -331,7 +334,7 @@ function expectedWords(indices) {
 function fewWords(sum) {
   const low = Math.floor(sum);
   if (sum - low < 0.15) {
-    return `${low}`.replace(/^0$/, "none");
+    return `${low}`;
   }
   if (sum - low > 0.85) {
     return `${low + 1}`;
@@ -412,7 +415,7 @@ function setUpThreshold() {
 function facts(at) {
   const told = [["No.", valueOf("rank", at)]];
   told.push([found.probabilities ? "Probability" : "Score S",
-    short(scores[at], 3)]);
+    cell(scores[at], "score")]);
   told.push(["Row, column",
     `${short(valueOf("row", at), 5)}, ${short(valueOf("col", at), 5)} px`]);
   const nm = (name) => withDeviation(valueOf(`${name}_nm`, at),
@@ -543,6 +546,9 @@ function drawTable() {
 function cell(value, name) {
   if (value === null) {
     return "";
+  }
+  if (name === "score" && found.probabilities) {
+    return value >= 0.9995 ? "> 0.999" : value.toFixed(3);
   }
   if (typeof value !== "number" || Number.isInteger(value)) {
     return `${value}`;
@@ -711,9 +717,18 @@ function setUpMarks() {
   });
   element("larger").addEventListener("click", () => enlarge(1.5));
   element("smaller").addEventListener("click", () => enlarge(1 / 1.5));
-  const kinds = species();
-  element("mark-key").textContent =
-    kinds.length > 1 ? `Colours of the marks: species ${kinds.join(", ")}` : "";
+  drawKey();
+}
+
+/** Which colour of the marks is which species. */
+function drawKey() {
+  const keys = species().map((kind) => {
+    const key = make("span", `${kind}`);
+    key.className = `key ${kindClass(kind)}`;
+    return key;
+  });
+  element("mark-key").replaceChildren("Species: ", ...keys);
+  element("mark-key").hidden = keys.length < 2;
 }
 
 function setUpTable() {

@@ -182,6 +182,52 @@ def test_the_threshold_moves_what_counts(sure, opened):
     assert n_marks(page) == 3
 
 
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([0.97, 0.96, 0.95], "probably none of these 3 is false (0.12 "),
+        ([0.9, 0.8, 0.75], "none or 1 of these 3 is expected to be"),
+        ([0.8, 0.7, 0.45], "1 of these 3 is expected to be false (1"),
+        ([0.6, 0.5, 0.5], "1 or 2 of these 3 are expected to be false (1.4"),
+        ([0.4, 0.4, 0.3], "2 of these 3 are expected to be false (1.9"),
+    ],
+)
+def test_how_many_are_false_in_plain_words(sure, opened, scores, words):
+    found = replace(
+        sure, scores=np.array(scores), threshold=scores[-1], left_out=None
+    )
+    page = opened(report_of(found))
+    assert words in text(page, "#summary")
+    assert words in text(page, "#expected")
+
+
+def test_of_many_about_so_many_are_false_and_of_one_its_probability(
+    sure, opened
+):
+    one = replace(
+        sure,
+        positions_px=sure.positions_px[:1],
+        scores=np.array([0.75]),
+        deviations_px=np.full((1, 2), 0.1),
+        threshold=0.7,
+        physics={},
+        left_out=None,
+    )
+    page = opened(report_of(one))
+    assert text(page, "#summary").startswith(
+        "1 impurity has a probability of 0.70 or more; this one is false with "
+        "a probability of 0.25."
+    )
+    many = replace(
+        one,
+        positions_px=np.full((50, 2), 20.0),
+        scores=np.full(50, 0.76),
+        deviations_px=np.full((50, 2), 0.1),
+    )
+    page = opened(report_of(many))
+    assert "about 12 of these 50 are expected to be" in text(page, "#summary")
+
+
 def test_one_that_is_clicked_on_is_described(sure, opened):
     page = opened(report_of(sure))
     box = page.locator("#marks").bounding_box()
@@ -189,7 +235,7 @@ def test_one_that_is_clicked_on_is_described(sure, opened):
     page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
     hint = text(page, "#hint")
     assert "No. 2" in hint
-    assert "Probability 0.9" in hint
+    assert "Probability 0.900" in hint
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
     facts = text(page, "#chosen-facts")
     assert text(page, "#chosen-heading") == "Impurity 2"
@@ -204,7 +250,12 @@ def test_one_that_is_clicked_on_is_described(sure, opened):
         assert words in facts
     assert page.locator("tr[aria-selected=true]").count() == 1
     assert page.locator("#marks .chosen").get_attribute("data-index") == "1"
-    assert "species A, B" in text(page, "#mark-key")
+    assert page.locator("#mark-key .key").all_inner_texts() == ["A", "B"]
+    colours = page.locator("#marks .mark circle.over").evaluate_all(
+        "all => all.map(one => getComputedStyle(one).stroke)"
+    )
+    # The second, of its own kind, is chosen.
+    assert colours[0] == colours[2] != colours[1] == "rgb(255, 159, 28)"
     # Beside them all it is let go.
     page.mouse.click(box["x"] + 2, box["y"] + 2)
     assert page.locator("#marks .chosen").count() == 0
