@@ -300,6 +300,7 @@ function drawScaleBar() {
   const bar = element("scale-length");
   bar.style.width = `${length / nmPerPx()}px`;
   bar.textContent = `${length} nm`;
+  bar.setAttribute("aria-label", `Scale bar, ${length} nm`);
 }
 
 function enlarge(factor) {
