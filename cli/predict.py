@@ -30,6 +30,7 @@ from cli.predict_options import (
     Normalise,
     Out,
     Register,
+    Report,
     Roi,
     Rows,
     Stack,
@@ -73,13 +74,15 @@ def predict(
     waves: Waves = False,
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
+    report: Report = True,
 ) -> None:
     """Find the impurities in instrument files.
 
     Writes positions.csv and .json (px, nm, and the scanner's nm where the
-    file tells), overview.png, the mask of impurities as mask.tif and .npy at
-    the file's size, measured.npy, and S.npy. A file that is refused does not
-    stop the others; the exit code is then 2.
+    file tells), report.html (open it in a browser), overview.png, the mask
+    of impurities as mask.tif and .npy at the file's size, measured.npy, and
+    S.npy. A file that is refused does not stop the others; the exit code is
+    then 2.
 
     Examples: stmk predict scan.sxm --surface cu111 --out found;
     stmk predict night/ --out found --export all;
@@ -122,7 +125,7 @@ def predict(
         fit_rings=fit_rings,
         waves=waves,
     )
-    output = OutputOptions(words(export), mask_radius_nm)
+    output = OutputOptions(words(export), mask_radius_nm, report)
     options = FileOptions(read, predict_options, output, stack)
     lines = predict_files(
         files, model, out, options, progress=progress_bar("tiles")

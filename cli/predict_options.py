@@ -207,3 +207,11 @@ Export = Annotated[
         show_default=False,
     ),
 ]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Write report.html: a page with the maps, a threshold to move, "
+        "and the table.",
+    ),
+]

@@ -78,6 +78,7 @@ def run_demo(
     write_result(detections, found, truth_px=truth)
     score = evaluate_files(found / "positions.csv", found / "truth.csv")
     yield format_table({"found": score})
+    yield f"report:    {found / 'report.html'}"
     yield f"picture:   {found / 'overview.png'}"
     yield f"positions: {found / 'positions.csv'}"
 

@@ -1,11 +1,11 @@
 """Detections: THE table of a result, its files, and matching with a truth."""
 
 import csv
-import html
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,11 +18,14 @@ from scipy.spatial import KDTree
 
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
+from stm_keras.notebook import html_lines, html_table
 from stm_keras.system import atomic_file, writable_directory
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+
+    from stm_keras.results.report import Report
 
 ONE_CLUSTER = 64
 """So few allowed pairs are solved at once: splitting them would cost more."""
@@ -283,17 +286,28 @@ def write_table(
     Raises:
         InputError: for a path that cannot be written.
     """
-    header = [*_HEADER]
-    header += _DEVIATION_HEADER if DEVIATION_COLUMNS[0] in columns else ()
-    header += _SCANNER_HEADER if SCANNER_COLUMNS[0] in columns else ()
-    lines = [line for note in notes for line in note.splitlines()]
     text = io.StringIO()
-    text.writelines(f"# {line}\n" for line in (*header, *lines))
+    text.writelines(f"# {line}\n" for line in table_head(columns, notes))
     text.write(",".join(columns) + "\n")
     for row in zip(*columns.values(), strict=True):
-        cells = map(_cell, columns, row)
+        cells = map(table_cell, columns, row)
         text.write(",".join(cells) + "\n")
     _write_text(Path(path), text.getvalue())
+
+
+def table_head(
+    columns: Mapping[str, np.ndarray], notes: Sequence[str] = ()
+) -> list[str]:
+    """The comments at the top of a table: what its columns are, and notes.
+
+    Args:
+        columns: see `position_columns`.
+        notes: lines to add.
+    """
+    head = [*_HEADER]
+    head += _DEVIATION_HEADER if DEVIATION_COLUMNS[0] in columns else ()
+    head += _SCANNER_HEADER if SCANNER_COLUMNS[0] in columns else ()
+    return head + [line for note in notes for line in note.splitlines()]
 
 
 def write_positions(
@@ -320,11 +334,21 @@ def write_positions(
     write_table(path, table, notes)
 
 
-def _cell(name: str, value: Any) -> str:
+def table_cell(name: str, value: Any) -> str:
+    """A value as a table has it: lengths to 5 places, numbers to 8 digits.
+
+    Args:
+        name: of its column.
+        value: a number or a word.
+    """
     if isinstance(value, (float, np.floating)):
         places = name in COLUMNS[:4] or name.endswith("_nm")
         return f"{value:.5f}" if places else f"{value:.8g}"
     return str(value)
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def read_positions(path: str | Path) -> PositionTable:
@@ -478,6 +502,9 @@ class Search:
             searched; else only one that all of them lack.
         model: what a result says of the model, as JSON has it.
         options: likewise of the options.
+        layers: further images of that part by name, which the report page
+            shows: float [H', W'], or [V, H', W'] with one a map of
+            `levelled`, at any resolution; NaN where unknown.
     """
 
     origin_px: tuple[int, int]
@@ -487,6 +514,7 @@ class Search:
     needs_every_map: bool
     model: Mapping[str, Any]
     options: Mapping[str, Any]
+    layers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -531,6 +559,8 @@ class Detections:
         physics: further columns, one value an impurity [n], by name.
         notes: all that was done, and what to know about it, warnings among
             them.
+        left_out: candidates less sure than the threshold, in the same columns
+            and pixels; None from a network that has none.
     """
 
     maps: ConductanceMaps
@@ -545,6 +575,7 @@ class Detections:
     surrogates: np.ndarray | None = None
     physics: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: "Detections | None" = None
 
     def __len__(self) -> int:
         return len(self.positions_px)
@@ -552,27 +583,33 @@ class Detections:
     def placed_in(
         self,
         maps: ConductanceMaps,
-        positions_px: np.ndarray,
-        deviations_px: np.ndarray | None,
+        to_px: Callable[[np.ndarray], np.ndarray],
+        scale: ArrayLike,
         search: Search,
         notes: tuple[str, ...],
     ) -> "Detections":
-        """The same impurities in pixels of other maps.
+        """The same impurities and candidates in pixels of other maps.
 
         Args:
             maps: the other maps.
-            positions_px: there, float64 [n, 2].
-            deviations_px: likewise.
+            to_px: from positions here to positions there, float64 [n, 2] both.
+            scale: pixels there in one pixel here, along rows and columns [2].
             search: what was searched.
             notes: in place of those here.
         """
+        left_out, deviations = self.left_out, self.deviations_px
+        if left_out is not None:
+            left_out = left_out.placed_in(maps, to_px, scale, search, ())
         return replace(
             self,
             maps=maps,
-            positions_px=positions_px,
-            deviations_px=deviations_px,
+            positions_px=to_px(self.positions_px),
+            deviations_px=None
+            if deviations is None
+            else deviations * np.asarray(scale),
             search=search,
             notes=notes,
+            left_out=left_out,
         )
 
     @property
@@ -631,8 +668,14 @@ class Detections:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """One dictionary an impurity, of plain numbers and words."""
-        columns = {name: c.tolist() for name, c in self.columns().items()}
+        """One dictionary an impurity, of plain numbers and words.
+
+        What is not known of an impurity is None, where columns have NaN.
+        """
+        columns = {
+            name: [_known(value) for value in column.tolist()]
+            for name, column in self.columns().items()
+        }
         return [
             dict(zip(columns, row, strict=True))
             for row in zip(*columns.values(), strict=True)
@@ -693,21 +736,46 @@ class Detections:
             truth_nm,
         )
 
+    def report(
+        self,
+        path: str | Path | None = None,
+        truth_px: ArrayLike | None = None,
+    ) -> "Report":
+        """The report page, as `stmk predict` writes it.
+
+        Args:
+            path: an HTML file to write it to; None writes nothing.
+            truth_px: row, column of the true positions [px], where they are
+                known.
+
+        Returns:
+            The page, which a notebook shows and `save` writes.
+
+        Raises:
+            InputError: where the file cannot be written.
+        """
+        # By name: results are built upon this table, not it upon them.
+        page = import_module("stm_keras.results.report")
+        report = page.report_of(self, truth_px)
+        if path is not None:
+            report.save(path)
+        return report
+
     def _repr_html_(self) -> str:
-        """The table, as a notebook shows it."""
-        names = list(self.columns())
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td>{v:.4g}</td>" if isinstance(v, float) else f"<td>{v}</td>"
-                for v in record.values()
+        """The surest of the table, as a notebook shows it, and warnings."""
+        about = [f"{len(self)} impurities in {self.maps.source}"]
+        if self.expected_false is not None:
+            about.append(f"expected to be false: {self.expected_false:.2g}")
+        about += [f"Warning: {line}" for line in self.warnings]
+        if len(self) > _MOST_ROWS:
+            about.append(
+                f"The {_MOST_ROWS} surest follow; to_dataframe() has all."
             )
-            + "</tr>"
-            for record in self.records()
-        )
-        about = html.escape(f"{len(self)} impurities in {self.maps.source}")
-        return f"<p>{about}</p><table><tr>{head}</tr>{rows}</table>"
+        return html_lines(about) + html_table(self.columns(), _MOST_ROWS)
+
+
+_MOST_ROWS = 50
+"""That a notebook shows."""
 
 
 _WARNING = "warning: "

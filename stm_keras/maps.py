@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct, idct
 
 from stm_keras.errors import InputError
+from stm_keras.notebook import html_lines, html_table
 from stm_keras.units import height_by_width
 
 
@@ -83,8 +86,12 @@ def placed(
     return Placement((x, y), float(angle_deg))
 
 
-if TYPE_CHECKING:  # an optional extra
-    from xarray import DataArray
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+    from xarray import DataArray  # an optional extra
+
+    from stm_keras.results.report import Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +254,81 @@ class ConductanceMaps:
             attrs=attrs,
         )
 
+    def to_dataframe(self) -> "DataFrame":
+        """What each map holds, a row a map.
+
+        Returns:
+            bias_v [V]; of the measured pixels mean, std, min and max, in
+            `unit`; and measured, their share.
+        """
+        from pandas import DataFrame
+
+        return DataFrame(self._columns())
+
+    def plot(self, most: int = 6) -> "Figure":
+        """Draw the maps side by side.
+
+        Args:
+            most: so many at the most, evenly chosen.
+
+        Returns:
+            A figure of Matplotlib, which a notebook shows and `savefig`
+            writes.
+
+        Raises:
+            InputError: for less than one map.
+        """
+        if most < 1:
+            raise InputError(f"`most` must be at least 1. Received: {most}.")
+        # By name: pictures are made of maps, not maps of pictures.
+        return import_module("stm_keras.plots").side_by_side(self, most)
+
+    def report(self, path: str | Path | None = None) -> "Report":
+        """A page with the maps, without a search.
+
+        Args:
+            path: an HTML file to write it to; None writes nothing.
+
+        Returns:
+            The page, which a notebook shows and `save` writes.
+
+        Raises:
+            InputError: where the file cannot be written.
+        """
+        report = import_module("stm_keras.results.report").report_of_maps(self)
+        if path is not None:
+            report.save(path)
+        return report
+
+    def _columns(self) -> dict[str, NDArray[np.float64]]:
+        """See `to_dataframe`."""
+        inside = (1, 2)
+        values = self.data.astype(np.float64)
+        return {
+            "bias_v": self.bias_v,
+            "mean": np.nanmean(values, inside),
+            "std": np.nanstd(values, inside),
+            "min": np.nanmin(values, inside),
+            "max": np.nanmax(values, inside),
+            "measured": np.isfinite(values).mean(inside),
+        }
+
+    def _repr_html_(self) -> str:
+        """What they are, as a notebook shows it."""
+        n_maps, *sides = self.shape
+        about = [
+            f"{n_maps} map(s) of {self.channel or 'a channel without a name'} "
+            f"[{self.unit or 'unit unknown'}] in {self.source}",
+            f"{height_by_width(self.extent_nm, 'nm')}, "
+            f"{height_by_width(sides, 'px')}",
+            *self.provenance,
+        ]
+        if n_maps > _MOST_ROWS:
+            about.append(
+                f"The first {_MOST_ROWS} maps follow; to_dataframe() has all."
+            )
+        return html_lines(about) + html_table(self._columns(), _MOST_ROWS)
+
     def sorted_by_bias(self) -> "ConductanceMaps":
         """The maps by rising bias; maps of one bias keep their order."""
         order = np.argsort(self.bias_v, kind="stable")
@@ -255,6 +337,10 @@ class ConductanceMaps:
         return self.with_data(
             self.data[order], "sorted by bias", bias_v=self.bias_v[order]
         )
+
+
+_MOST_ROWS = 20
+"""Maps that a notebook lists."""
 
 
 def finite_or_nan(values: ArrayLike) -> tuple[NDArray[np.float32], list[str]]:

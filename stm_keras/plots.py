@@ -14,6 +14,7 @@ from matplotlib.patheffects import withStroke
 from stm_keras.maps import ConductanceMaps
 
 _DPI = 200
+_MOST_ACROSS = 3
 _FOUND_COLOUR = "#e63946"
 _NICE_LENGTHS_NM = np.outer([1.0, 2.0, 5.0], 10.0 ** np.arange(-2, 5))
 _OUTLINE: list[Any] = [withStroke(linewidth=1.5, foreground="black")]
@@ -71,6 +72,33 @@ def overview(
         third.set_title(f"{len(positions_nm)} impurities, {criterion}")
         for axes in (first, second, third):
             scale_bar(axes, maps.extent_nm)
+    return figure
+
+
+def side_by_side(maps: ConductanceMaps, most: int) -> Figure:
+    """Draw maps side by side, as they are.
+
+    Args:
+        maps: of any unit.
+        most: so many at the most, evenly chosen.
+    """
+    n_maps = min(most, len(maps.data))
+    chosen = np.rint(np.linspace(0, len(maps.data) - 1, n_maps)).astype(int)
+    across = min(n_maps, _MOST_ACROSS)
+    down = math.ceil(n_maps / across)
+    with mpl.rc_context(_STYLE):
+        size = (3.4 * across, 3.2 * down)
+        figure = Figure(figsize=size, layout="constrained", dpi=_DPI)
+        FigureCanvasAgg(figure)
+        grid = figure.subplots(down, across, squeeze=False).ravel()
+        for axes, index in zip(grid, chosen, strict=False):
+            image, label = _in_prefix(maps.data[index], maps.unit)
+            _show(axes, image, label, _extent(maps), "gray")
+            name = maps.channel or "map"
+            axes.set_title(f"{name}, {maps.bias_v[index] * 1e3:.4g} mV")
+            scale_bar(axes, maps.extent_nm)
+        for axes in grid[n_maps:]:
+            axes.set_visible(False)
     return figure
 
 

@@ -63,7 +63,7 @@ OPTIONAL = {
     ("folders", "extra", "optional"),
     [
         (("stm_keras", "cli", "data_builders"), "", OPTIONAL),
-        (("tests",), "test", {"apache_beam"}),
+        (("tests",), "test", {"apache_beam", "playwright"}),
     ],
 )
 def test_what_is_imported_is_installed(folders, extra, optional):
@@ -93,6 +93,8 @@ def test_the_wheel_holds_three_packages_and_nothing_else(tmp_path):
         "cli",
     }
     assert "data_builders/friedel/CITATIONS.bib" in names
+    for part in ("page.html", "page.css", "page.js"):
+        assert f"stm_keras/results/report/{part}" in names
 
 
 def test_help_needs_no_tensorflow():

@@ -1,6 +1,7 @@
 """The network `Context` in use: probabilities, deviations, and doubts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -103,7 +104,6 @@ class ContextDetector(Detector):
         rule = self._rule(options)
         threshold = rule(every.probabilities)
         kept = every.probabilities >= threshold
-        found = Candidates(*(part[kept] for part in every))
         # Surrogate maps are treated as the maps were.
         surrogates = self._surrogates(maps, q_px, options, rule, fitted)
         notes = self._likeness(maps.data, q_px)
@@ -115,18 +115,27 @@ class ContextDetector(Detector):
         if surrogates is not None:
             rate = options.false_discovery_rate
             rate = rate or self.selection.false_discovery_rate
-            notes += _doubts(len(found.positions), surrogates, rate)
-        return Detections(
-            maps,
-            found.positions,
-            found.probabilities,
-            threshold,
-            deviations_px=found.deviations,
-            expected_false=float((1 - found.probabilities).sum()),
+            notes += _doubts(int(kept.sum()), surrogates, rate)
+        search = Search.of(maps, score, needs_every_map=False)
+
+        def those(chosen: np.ndarray) -> Detections:
+            positions, probabilities, deviations, _ = (p[chosen] for p in every)
+            return Detections(
+                maps,
+                positions,
+                probabilities,
+                threshold,
+                deviations_px=deviations,
+                expected_false=float((1 - probabilities).sum()),
+                search=search,
+                physics={name: c[chosen] for name, c in physics.items()},
+            )
+
+        return replace(
+            those(kept),
             surrogates=surrogates,
-            search=Search.of(maps, score, needs_every_map=False),
-            physics={name: column[kept] for name, column in physics.items()},
             notes=notes,
+            left_out=those(~kept),
         )
 
     def warm_up(self) -> None:

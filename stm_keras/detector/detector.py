@@ -92,12 +92,12 @@ class Detector(abc.ABC):
             needs_every_map=found.search.needs_every_map,
             model=self.described,
             options=options.as_fields(),
+            layers=found.search.layers,
         )
-        deviations = found.deviations_px
         return found.placed_in(
             maps,
-            prepared.to_file_pixels(found.positions_px),
-            None if deviations is None else deviations * prepared.scale,
+            prepared.to_file_pixels,
+            prepared.scale,
             search,
             notes=(
                 *prepared.ready.provenance,

@@ -26,7 +26,7 @@ from stm_keras.units import height_by_width
 _OWN_RESULTS = frozenset(
     ("positions.csv", "positions.json", "overview.png", "summary.csv")
     + ("S.npy", "mask.npy", "mask.tif", "measured.npy", "RoiSet.zip")
-    + ("napari_points.csv", "result.gwy")
+    + ("napari_points.csv", "result.gwy", "report.html")
 )
 """What `stmk` itself writes; no measurement, though some could be read."""
 

@@ -16,6 +16,7 @@ from stm_keras.detections import Detections
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.results.exports import ALL, EXPORTS, Export
+from stm_keras.results.report import report_of
 from stm_keras.system import writable_directory
 
 DEFAULT_RADIUS_NM = 0.5
@@ -206,6 +207,7 @@ class OutputOptions:
     Attributes:
         exports: programs to write files for, keys of `EXPORTS`, or "all".
         mask_radius_nm: of the discs in the mask [nm].
+        report: whether the page report.html is written.
 
     Raises:
         InputError: for an unknown program, one whose package is missing, or
@@ -214,6 +216,7 @@ class OutputOptions:
 
     exports: tuple[str, ...] = ()
     mask_radius_nm: float = DEFAULT_RADIUS_NM
+    report: bool = True
 
     def __post_init__(self) -> None:
         """Check everything before any work is done."""
@@ -237,6 +240,7 @@ class OutputOptions:
         ]
 
 
+REPORT = "report.html"
 FILES = (
     "positions.csv",
     "positions.json",
@@ -245,8 +249,10 @@ FILES = (
     "mask.npy",
     "measured.npy",
     "S.npy",
+    REPORT,
 )
-"""What every result holds; files for other programs come after these."""
+"""What a result holds, the report where it is asked for; files for other
+programs come after these."""
 
 
 def write_result(
@@ -266,7 +272,7 @@ def write_result(
         directory: where; made if missing. Other files in it stay.
         options: what to write.
         truth_px: row, column of the true positions [px], where they are
-            known, for the picture.
+            known, for the pictures.
 
     Returns:
         The files written.
@@ -293,6 +299,10 @@ def write_result(
             mask_radius_nm=options.mask_radius_nm,
         )
         _draw(folder, found, truth_px)
+        if options.report:
+            report_of(found, truth_px).save(folder / REPORT)
+        else:
+            names.remove(REPORT)
         for export in options.chosen:
             if len(found.scores) or export.writes_none:
                 extra = (mask,) if export.takes_mask else ()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,17 @@ import tensorflow as tf
 from stm_keras.detector import ContextDetector
 from stm_keras.detector.context import _doubts
 from stm_keras.errors import InputError
-from stm_keras.maps import ConductanceMaps
+from stm_keras.maps import ConductanceMaps, Region
 from stm_keras.models.card import ModelCard, ProbabilitySelection
+from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import (
     PredictOptions,
     PreparedMaps,
     to_known_pixel,
 )
 from stm_keras.qpi.dispersion import given_q
+
+RAW = CleaningOptions("none", mask_lines=False)
 
 
 def detector(unlikeness=0.5):
@@ -83,6 +87,44 @@ def test_positions_probabilities_and_deviations():
     )
     np.testing.assert_allclose(found.deviations_px, 0.1, rtol=1e-4)
     assert found.expected_false == pytest.approx((1 - found.scores).sum())
+
+
+def test_candidates_that_are_not_sure_enough_are_still_known():
+    found = find(spots())
+    assert found.left_out is not None
+    np.testing.assert_allclose(found.left_out.positions_px, [[40.5, 40]])
+    np.testing.assert_allclose(
+        found.left_out.scores, 1 / (1 + np.exp(2.0)), rtol=1e-4
+    )
+    np.testing.assert_allclose(found.left_out.deviations_px, 0.1, rtol=1e-4)
+    lower = find(spots(), threshold=0.1)
+    assert len(lower) == len(found) + len(found.left_out)
+    assert lower.left_out is not None
+    assert len(lower.left_out) == 0
+
+
+def test_a_prediction_places_them_in_the_file_too():
+    """A part of the file, at another pixel than the network's."""
+    fake = detector()
+    small = spots(shape=(60, 70), pixel=0.7)
+    region = Region((0, 50), (10, 70))
+    options = PredictOptions(
+        "au111", RAW, region=region, surrogates=0, fit_rings=False
+    )
+    found = fake.predict(small, options)
+    assert found.left_out is not None
+    everything = np.concatenate([found.scores, found.left_out.scores])
+    assert (np.diff(everything) <= 0).all()
+    assert len(found.left_out) > 0
+    assert found.left_out.maps is small
+    assert found.left_out.search is found.search
+    one = fake.predict(small, replace(options, threshold=0.021))
+    places = np.concatenate([found.positions_px, found.left_out.positions_px])
+    np.testing.assert_allclose(one.positions_px, places)
+    np.testing.assert_allclose(
+        one.deviations_px,
+        np.concatenate([found.deviations_px, found.left_out.deviations_px]),
+    )
 
 
 def test_a_threshold_and_a_rate_of_the_users_own():

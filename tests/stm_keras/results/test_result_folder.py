@@ -114,6 +114,17 @@ def test_json_says_what_the_table_says(tmp_path, prediction):
     assert "µ" in text
 
 
+def test_what_is_not_known_of_an_impurity(tmp_path, prediction):
+    """The evidence of waves, say, where no wave length is known."""
+    evidence = np.array([np.nan, 2.5, np.nan])
+    found = replace(prediction(), physics={"wave_evidence": evidence})
+    write_result(found, tmp_path)
+    written = json.loads((tmp_path / "positions.json").read_text("utf-8"))
+    told = [one["wave_evidence"] for one in written["positions"]]
+    assert told == [None, 2.5, None]
+    assert len(read_positions(tmp_path / "positions.csv").positions_px) == 3
+
+
 def test_nothing_found_is_a_result(tmp_path, prediction):
     found = prediction(np.empty((0, 2)))
     files = write_result(found, tmp_path, OutputOptions(("all",)))
