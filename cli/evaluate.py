@@ -8,6 +8,7 @@ import typer
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
+from stm_keras.models.shipped import find_card
 
 DEFAULT_NOISE = 0.8
 """The paper's."""
@@ -30,7 +31,10 @@ def evaluate(
         float | None, typer.Option(help="The same [nm], instead.", min=0)
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Evaluate a model instead...")
+        str | None,
+        typer.Option(
+            help="Evaluate a model instead, by its name or directory..."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="... on a data set's test split.")
@@ -53,8 +57,10 @@ def evaluate(
     """Score found positions, or a model, against known positions.
 
     Examples: stmk evaluate found/positions.csv truth.csv --tolerance-nm 0.3;
-    stmk evaluate --model saved_models/context --data data/au111/virtual
+    stmk evaluate --model context --data data/au111/virtual
     """
+    if model:
+        path, _ = find_card(model)
     with quiet_imports():
         from stm_keras.scoring import (
             evaluate_files,
@@ -80,7 +86,7 @@ def evaluate(
         with quiet_imports():
             from stm_keras.training.evaluation import evaluate_model
         rows = evaluate_model(
-            model,
+            path,
             data,
             noise=DEFAULT_NOISE if noise is None else noise,
             n_voltages=voltages,

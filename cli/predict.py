@@ -5,6 +5,7 @@ import typer
 from cli.options import (
     DEFAULT_MODEL,
     Channel,
+    Model,
     Surface,
     number_range,
     numbers,
@@ -26,7 +27,6 @@ from cli.predict_options import (
     Level,
     MaskLines,
     MaskRadius,
-    Model,
     Normalise,
     Out,
     Register,
@@ -42,6 +42,7 @@ from cli.predict_options import (
 )
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
+from stm_keras.models.shipped import find_card
 
 
 def predict(
@@ -85,6 +86,7 @@ def predict(
     stmk predict night/ --out found --export all;
     stmk predict scan.sxm --surface cu111 --rows 0:128 --out top
     """
+    path, _ = find_card(model)
     with quiet_imports():
         from stm_keras.io.recording import ReadOptions
         from stm_keras.maps import Region
@@ -125,7 +127,7 @@ def predict(
     output = OutputOptions(words(export), mask_radius_nm)
     options = FileOptions(read, predict_options, output, stack)
     lines = predict_files(
-        files, model, out, options, progress=progress_bar("tiles")
+        files, path, out, options, progress=progress_bar("tiles")
     )
     for line in lines:
         typer.echo(line)

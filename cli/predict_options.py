@@ -20,14 +20,6 @@ Out = Annotated[
         show_default=False,
     ),
 ]
-Model = Annotated[
-    Path,
-    typer.Option(
-        help="Model directory. By default saved_models/context of the "
-        "project's folder.",
-        show_default=False,
-    ),
-]
 Stack = Annotated[
     bool,
     typer.Option(

@@ -13,8 +13,8 @@ import tensorflow as tf
 from stm_keras.detections import Detections, Search
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
-from stm_keras.models.card import ModelCard, OtherVersionError, read_card
-from stm_keras.models.shipped import model_path
+from stm_keras.models.card import ModelCard, OtherVersionError
+from stm_keras.models.shipped import find_card
 from stm_keras.preprocessing.preparation import (
     Companions,
     PredictOptions,
@@ -292,8 +292,7 @@ def load_detector_as(
             use it; a model of an older version works.
         InputError: where it is missing, is no model directory, or is damaged.
     """
-    path = model_path(directory)
-    card = read_card(path)
+    path, card = find_card(directory)
     kind = kinds.get(str(card.network.get("class")))
     if kind is None:
         raise InputError(

@@ -19,7 +19,7 @@ from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import ReadOptions, printable
 from stm_keras.io.sets import expand, read_stack
 from stm_keras.maps import ConductanceMaps
-from stm_keras.models.card import read_card
+from stm_keras.models.shipped import find_card
 from stm_keras.preprocessing.merged import merged_biases
 from stm_keras.preprocessing.preparation import (
     Companions,
@@ -431,7 +431,7 @@ def write_tensors(
 
     Args:
         paths: one file, or those of a stack.
-        model: model directory, of which the card is read.
+        model: directory or name, of which the card is read.
         out: folder to write to; other files in it stay.
         options: how to read and clean.
 
@@ -443,7 +443,7 @@ def write_tensors(
             the frame is too small for the model.
     """
     files = list(expand(paths).paths)
-    card = read_card(model)
+    _, card = find_card(model)
     if not options.stack and len(files) != 1:
         raise InputError(
             f"{len(files)} files: give one, or --stack for maps of one frame."
