@@ -37,8 +37,8 @@ from stm_keras.models.signatures import (
     with_frame,
 )
 from stm_keras.nn.calibration import TrainingDistribution, read_distribution
-from stm_keras.nn.context import LEAST_FRAME_PX, Context
-from stm_keras.nn.decoding import MOST
+from stm_keras.nn.context import Context
+from stm_keras.nn.decoding import LEAST_FRAME_PX, MOST
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.system import (
     BROKEN_ZIP,
