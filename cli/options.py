@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.grouped import READING
 from stm_keras.errors import InputError
 from stm_keras.models.shipped import DEFAULT
 
@@ -46,6 +47,7 @@ Channel = Annotated[
         "derivative (of I(V)) are known to all files. By default dI/dV where "
         "it was recorded, else the derivative of I(V), else the topograph.",
         show_default=False,
+        rich_help_panel=READING,
     ),
 ]
 Model = Annotated[

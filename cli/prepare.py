@@ -22,6 +22,7 @@ from cli.predict_options import (
 )
 from cli.quiet import quiet_imports
 from stm_keras.models.shipped import find_card
+from stm_keras.system import check_paths
 
 Files = Annotated[
     list[Path],
@@ -70,6 +71,7 @@ def prepare(
 
     Example: stmk prepare scan.sxm --surface cu111 --out tensors
     """
+    check_paths(files)
     path, _ = find_card(model)
     with quiet_imports():
         from stm_keras.io.recording import ReadOptions

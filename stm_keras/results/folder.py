@@ -3,12 +3,14 @@
 import json
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
+import yaml
 from numpy.typing import ArrayLike, NDArray
 
 import stm_keras
@@ -206,6 +208,8 @@ class OutputOptions:
     Attributes:
         exports: programs to write files for, keys of `EXPORTS`, or "all".
         mask_radius_nm: of the discs in the mask [nm].
+        settings: what `stmk predict --config` needs to do the same again,
+            plain values by the names of its options; None for none.
 
     Raises:
         InputError: for an unknown program, one whose package is missing, or
@@ -214,6 +218,7 @@ class OutputOptions:
 
     exports: tuple[str, ...] = ()
     mask_radius_nm: float = DEFAULT_RADIUS_NM
+    settings: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check everything before any work is done."""
@@ -247,6 +252,28 @@ FILES = (
     "S.npy",
 )
 """What every result holds; files for other programs come after these."""
+
+
+SETTINGS = "options.yaml"
+"""The options of `stmk predict` that gave a result."""
+
+
+def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write options for `stmk predict --config`.
+
+    Args:
+        path: the file.
+        settings: plain values by the names of the options.
+    """
+    text = yaml.safe_dump(
+        dict(settings), sort_keys=False, allow_unicode=True, width=80
+    )
+    path.write_text(
+        f"# stm-keras {stm_keras.__version__}. The same again:\n"
+        f"#     stmk predict --config {SETTINGS}\n{text}",
+        "utf-8",
+        "backslashreplace",
+    )
 
 
 def write_result(
@@ -293,6 +320,9 @@ def write_result(
             mask_radius_nm=options.mask_radius_nm,
         )
         _draw(folder, found, truth_px)
+        if options.settings is not None:
+            write_settings(folder / SETTINGS, options.settings)
+            names.append(SETTINGS)
         for export in options.chosen:
             if len(found.scores) or export.writes_none:
                 extra = (mask,) if export.takes_mask else ()
