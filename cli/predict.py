@@ -188,5 +188,5 @@ def predict(
     finally:
         status.done()
         if told:
-            typer.echo(json_text.dumps(told, indent=2, ensure_ascii=False))
+            typer.echo(json_text.dumps(told, indent=2))
     status.took()

@@ -244,6 +244,7 @@ class OutputOptions:
 
 FILES = (
     "positions.csv",
+    "positions.txt",
     "positions.json",
     "overview.png",
     "mask.tif",
