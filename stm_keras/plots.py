@@ -102,7 +102,7 @@ def overview(
         else:
             _show(third, *_in_prefix(middle, maps.unit), extent, "gray")
         draw_marks(third, marks)
-        third.set_title(f"{marks.counts}; {criterion}")
+        third.set_title(f"{marks.counts}\n{criterion}")
         for axes in (first, second, third):
             scale_bar(axes, maps.extent_nm)
     return figure
@@ -185,7 +185,7 @@ def draw_marks(axes: Axes, marks: Marks) -> None:
     right = np.ones(len(found), bool) if marks.true is None else marks.true
     groups = (
         (right, _FOUND_COLOUR, "found"),
-        (~right, _FALSE_COLOUR, "found, false"),
+        (~right, _FALSE_COLOUR, "false"),
     )
     for chosen, colour, label in groups:
         if not chosen.any():
@@ -222,8 +222,8 @@ def draw_marks(axes: Axes, marks: Marks) -> None:
             fontsize=7,
             frameon=False,
             borderaxespad=0.2,
-            columnspacing=0.8,
-            handletextpad=0.1,
+            columnspacing=0.5,
+            handletextpad=0.0,
         )
 
 
