@@ -59,44 +59,46 @@ def evaluate(
     Examples: stmk evaluate found/positions.csv truth.csv --tolerance-nm 0.3;
     stmk evaluate --model context --data data/au111/virtual
     """
-    if model:
-        path, _ = find_card(model)
+    files = bool(positions and truth and not (model or data))
+    if not files and not (model and data and not (positions or truth)):
+        raise InputError(
+            "Give two position files, or --model and --data; see "
+            "`stmk evaluate --help`."
+        )
+    if files and (noise is not None or voltages is not None):
+        raise InputError(
+            "--noise and --voltages go with --model and --data: two files "
+            "of positions have neither. Leave them out."
+        )
+    if model and (tolerance is not None or tolerance_nm is not None):
+        raise InputError(
+            "--tolerance and --tolerance-nm go with two files of "
+            "positions: a model is scored at 1 px. Leave them out."
+        )
+    directory = find_card(model)[0] if model else None
     with quiet_imports():
         from stm_keras.scoring import (
             evaluate_files,
             format_table,
             write_json,
         )
-    if positions and truth and not (model or data):
-        if noise is not None or voltages is not None:
-            raise InputError(
-                "--noise and --voltages go with --model and --data: two files "
-                "of positions have neither. Leave them out."
-            )
-        score = evaluate_files(
-            positions, truth, tolerance_px=tolerance, tolerance_nm=tolerance_nm
-        )
-        rows = {positions.name: score}
-    elif model and data and not (positions or truth):
-        if tolerance is not None or tolerance_nm is not None:
-            raise InputError(
-                "--tolerance and --tolerance-nm go with two files of "
-                "positions: a model is scored at 1 px. Leave them out."
-            )
+    if directory is not None and data is not None:
         with quiet_imports():
             from stm_keras.training.evaluation import evaluate_model
         rows = evaluate_model(
-            path,
+            directory,
             data,
             noise=DEFAULT_NOISE if noise is None else noise,
             n_voltages=voltages,
             progress=progress_bar("evaluating"),
         )
     else:
-        raise InputError(
-            "Give two position files, or --model and --data; see "
-            "`stmk evaluate --help`."
+        assert positions is not None
+        assert truth is not None
+        score = evaluate_files(
+            positions, truth, tolerance_px=tolerance, tolerance_nm=tolerance_nm
         )
+        rows = {positions.name: score}
     typer.echo(format_table(rows))
     if json:
         write_json(json, rows)
