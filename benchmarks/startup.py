@@ -22,7 +22,9 @@ _RUN = "import cli.main; cli.main.main()"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--tree", type=Path, action="append", default=[])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--importtime", action="store_true")
