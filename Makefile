@@ -18,7 +18,7 @@ PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 FUZZ_N ?= 10000
 STMK_FUZZ_SEED ?= $(shell date +%Y%m%d)
 
-.PHONY: demo test slow-test test-all fuzz check clean
+.PHONY: demo test slow-test test-all fuzz check wheel-check dist clean
 demo: $(VENV)/installed
 	$(BIN)/stmk demo
 
@@ -42,6 +42,23 @@ check: $(VENV)/installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+# The wheel in an environment and a folder of its own.
+wheel-check: $(VENV)/installed-test
+	.ci/wheel_check $(BIN)/python
+
+# A release: what is committed, nothing else, and both archives checked.
+# Before: the version in stm_keras/__init__.py and CITATION.cff, a heading with
+# it in CHANGELOG.md, a tag. After: `twine upload dist/*`.
+dist: $(VENV)/installed-release
+	rm -rf dist build *.egg-info
+	mkdir -p build/dist
+	git archive HEAD | tar -x -C build/dist
+	$(BIN)/python -m build --no-isolation --outdir dist build/dist
+	rm -rf build/dist
+	$(BIN)/twine check --strict dist/*
+	.ci/wheel_check $(BIN)/python dist
+	cd dist && sha256sum * | tee SHA256SUMS
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info stmk-demo
 
@@ -61,6 +78,10 @@ $(VENV)/installed-test: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/installed-dev: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e ".[dev]"
 	@touch $(VENV)/installed $(VENV)/installed-test $@
+
+$(VENV)/installed-release: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e ".[release]"
+	@touch $(VENV)/installed $@
 
 # All optional packages in one environment, which they can share.
 $(VENV)/installed-all: setup.cfg pyproject.toml constraints.txt | $(BIN)/python

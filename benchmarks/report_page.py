@@ -75,9 +75,7 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        wide = opened(
-            browser, report, viewport={"width": 1100, "height": 800}
-        )
+        wide = opened(browser, report, viewport={"width": 1100, "height": 800})
         wide.locator("#table-body tr").nth(4).click()
         wide.evaluate("scrollTo(0, 0)")
         wide.screenshot(path=out / "report.png")

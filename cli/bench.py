@@ -5,14 +5,12 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODEL, words
+from cli.options import words
 from cli.quiet import quiet_imports
-from stm_keras.errors import InputError
+from stm_keras.models.shipped import model_path
 
 _OUT = Path("out/bench")
 _QUICK_OUT = Path("out/bench-quick")
-_CONTEXT = DEFAULT_MODEL
-_WANG2020 = DEFAULT_MODEL.with_name("wang2020")
 _REAL = Path(__file__).parents[2] / "shared" / "data"
 _QUICK_MAPS, _QUICK_TUNE_MAPS = 4, 3
 _MAPS, _TUNE_MAPS = 20, 8
@@ -81,11 +79,11 @@ def bench(
         ),
     ] = None,
     context: Annotated[
-        Path, typer.Option(help="Model directory of context.")
-    ] = _CONTEXT,
+        str, typer.Option(help="Model of context: name or directory.")
+    ] = "context",
     wang2020: Annotated[
-        Path, typer.Option(help="Model directory of wang2020.")
-    ] = _WANG2020,
+        str, typer.Option(help="Model of wang2020: name or directory.")
+    ] = "wang2020",
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -116,22 +114,21 @@ def bench(
 
     Example: stmk bench --suite eq3,mismatch --maps 50 --processes 2
     """
+    models = {"context": context, "wang2020": wang2020}
+    roster = tuple((name, model_path(one)) for name, one in models.items())
     with quiet_imports():
         import stm_keras.detector  # noqa: F401 (TensorFlow, quietly)
         from stm_keras.studies.bench.command import DEFAULT_SUITES, run_command
         from stm_keras.studies.bench.finders import Roster, checked_finders
         from stm_keras.studies.bench.run import BenchOptions
 
-    for given, default in ((context, _CONTEXT), (wang2020, _WANG2020)):
-        if given != default and not given.is_dir():
-            raise InputError(f"No such model directory: {given}.")
     options = BenchOptions(
         finders=checked_finders(words(finders), quick=quick),
         n_test=_either(maps, _QUICK_MAPS if quick else _MAPS),
         n_tune=_either(tune_maps, _QUICK_TUNE_MAPS if quick else _TUNE_MAPS),
         seed=seed,
         processes=processes,
-        roster=Roster((("context", context), ("wang2020", wang2020))),
+        roster=Roster(roster),
     )
     for path in run_command(
         options,

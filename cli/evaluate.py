@@ -8,6 +8,7 @@ import typer
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
+from stm_keras.models.shipped import find_card
 
 DEFAULT_NOISE = 0.8
 """The paper's."""
@@ -30,7 +31,10 @@ def evaluate(
         float | None, typer.Option(help="The same [nm], instead.", min=0)
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Evaluate a model instead...")
+        str | None,
+        typer.Option(
+            help="Evaluate a model instead, by its name or directory..."
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="... on a data set's test split.")
@@ -53,44 +57,48 @@ def evaluate(
     """Score found positions, or a model, against known positions.
 
     Examples: stmk evaluate found/positions.csv truth.csv --tolerance-nm 0.3;
-    stmk evaluate --model saved_models/context --data data/au111/virtual
+    stmk evaluate --model context --data data/au111/virtual
     """
+    files = bool(positions and truth and not (model or data))
+    if not files and not (model and data and not (positions or truth)):
+        raise InputError(
+            "Give two position files, or --model and --data; see "
+            "`stmk evaluate --help`."
+        )
+    if files and (noise is not None or voltages is not None):
+        raise InputError(
+            "--noise and --voltages go with --model and --data: two files "
+            "of positions have neither. Leave them out."
+        )
+    if model and (tolerance is not None or tolerance_nm is not None):
+        raise InputError(
+            "--tolerance and --tolerance-nm go with two files of "
+            "positions: a model is scored at 1 px. Leave them out."
+        )
+    directory = find_card(model)[0] if model else None
     with quiet_imports():
         from stm_keras.scoring import (
             evaluate_files,
             format_table,
             write_json,
         )
-    if positions and truth and not (model or data):
-        if noise is not None or voltages is not None:
-            raise InputError(
-                "--noise and --voltages go with --model and --data: two files "
-                "of positions have neither. Leave them out."
-            )
-        score = evaluate_files(
-            positions, truth, tolerance_px=tolerance, tolerance_nm=tolerance_nm
-        )
-        rows = {positions.name: score}
-    elif model and data and not (positions or truth):
-        if tolerance is not None or tolerance_nm is not None:
-            raise InputError(
-                "--tolerance and --tolerance-nm go with two files of "
-                "positions: a model is scored at 1 px. Leave them out."
-            )
+    if directory is not None and data is not None:
         with quiet_imports():
             from stm_keras.training.evaluation import evaluate_model
         rows = evaluate_model(
-            model,
+            directory,
             data,
             noise=DEFAULT_NOISE if noise is None else noise,
             n_voltages=voltages,
             progress=progress_bar("evaluating"),
         )
     else:
-        raise InputError(
-            "Give two position files, or --model and --data; see "
-            "`stmk evaluate --help`."
+        assert positions is not None
+        assert truth is not None
+        score = evaluate_files(
+            positions, truth, tolerance_px=tolerance, tolerance_nm=tolerance_nm
         )
+        rows = {positions.name: score}
     typer.echo(format_table(rows))
     if json:
         write_json(json, rows)

@@ -5,16 +5,15 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODEL
+from cli.options import DEFAULT_MODEL, Model
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
+from stm_keras.models.shipped import find_card
 
 
 def export(
-    model: Annotated[
-        Path, typer.Option(help="Model directory that `stmk fit` wrote.")
-    ] = DEFAULT_MODEL,
+    model: Model = DEFAULT_MODEL,
     form: Annotated[
         str,
         typer.Option("--format", help="saved-model, tflite or all."),
@@ -41,8 +40,9 @@ def export(
     as NAME-float32.tflite, -float16 and -int8. docs/serving.md says what goes
     in and what comes out.
 
-    Example: stmk export --model saved_models/context --format all
+    Example: stmk export --model context --format all
     """
+    path, _ = find_card(model)
     with quiet_imports():
         from stm_keras.models.export import export_in_place, export_model
 
@@ -52,10 +52,10 @@ def export(
                 "--in-place writes the SavedModel into --model: leave --out "
                 "and --format out."
             )
-        export_in_place(model)
-        typer.echo(model)
-        return
-    target = out or Path("out/export") / model.resolve().name
-    progress = progress_bar("exporting")
-    for path in export_model(model, target, form, progress):
+        export_in_place(path)
         typer.echo(path)
+        return
+    target = out or Path("out/export") / path.resolve().name
+    progress = progress_bar("exporting")
+    for file in export_model(path, target, form, progress):
+        typer.echo(file)

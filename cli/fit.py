@@ -38,6 +38,7 @@ from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
 from stm_keras.models.card import ModelCard
+from stm_keras.models.shipped import find_card
 
 
 def fit(
@@ -73,10 +74,13 @@ def fit(
     Examples: stmk fit --data data/friedel --out saved_models/mine --epochs 5;
     stmk fit --network context --data data/scattering/crowded --data
     data/friedel/context --shares 3,2 --out saved_models/further;
-    stmk fit --init saved_models/context --experiment scan.sxm --data
+    stmk fit --init context --experiment scan.sxm --data
     data/scattering/crowded --steps 200 --learning-rate 0.0003 --out adapted
     """
-    card = _train(context.params)  # all of the options above, by name
+    given = dict(context.params)  # all of the options above, by name
+    if init is not None:
+        given["init"], _ = find_card(init)
+    card = _train(given)
     with quiet_imports():
         from stm_keras.training.publication import report
     typer.echo(report(card, out))

@@ -28,10 +28,11 @@ Shares = Annotated[
     ),
 ]
 Init = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        help="context: model directory whose weights to start from. With an "
-        "experiment they ship unchanged where fine-tuning made them worse.",
+        help="context: model to start from, by name or directory. With an "
+        "experiment its weights ship unchanged where fine-tuning made them "
+        "worse.",
         show_default=False,
     ),
 ]

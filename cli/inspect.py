@@ -1,11 +1,13 @@
 """`stmk inspect`: what a file is, and what is visible in it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cli.options import Channel, number_range, numbers
+from cli.predict_options import Bias, Direction, ExtentNm
+from stm_keras.system import check_paths
 
 
 def inspect(
@@ -38,19 +40,9 @@ def inspect(
         ),
     ] = None,
     channel: Channel = None,
-    direction: Annotated[
-        Any,
-        typer.Option(
-            help="Fast scan: forward or backward.", parser=str, metavar="<word>"
-        ),
-    ] = "forward",
-    bias: Annotated[
-        str | None,
-        typer.Option(help="Biases [V]: 0.1,0.2 or FIRST:LAST:STEP."),
-    ] = None,
-    extent_nm: Annotated[
-        str | None, typer.Option(help="Height,width of the frame [nm].")
-    ] = None,
+    direction: Direction = "forward",
+    bias: Bias = None,
+    extent_nm: ExtentNm = None,
 ) -> None:
     """Say what instrument files are and what is visible in them.
 
@@ -59,6 +51,7 @@ def inspect(
 
     Example: stmk inspect scan.sxm --out inspected
     """
+    check_paths(files)
     from stm_keras.inspection.report import inspect_files
     from stm_keras.io.recording import ReadOptions
 

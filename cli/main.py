@@ -20,6 +20,7 @@ from cli import (
     reproduce,
     waves,
 )
+from cli.grouped import Grouped
 from stm_keras import __version__
 from stm_keras.errors import InputError
 from stm_keras.system import keep_freed_memory
@@ -32,14 +33,13 @@ app = typer.Typer(
         "`stmk predict scan.sxm --surface cu111 --out found`."
     ),
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
 app.command("inspect")(inspect.inspect)
-app.command("predict")(predict.predict)
+app.command("predict", cls=Grouped)(predict.predict)
 app.command("waves")(waves.waves)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(build_data.app, name="build-data")

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODEL
 from cli.quiet import quiet_imports
 
 
@@ -19,13 +18,12 @@ def models(
         ),
     ] = None,
     folder: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            help="Where models are, at any depth. By default saved_models of "
-            "the project's folder.",
+            help="Where models are, at any depth. By default those that ship.",
             show_default=False,
         ),
-    ] = DEFAULT_MODEL.parent,
+    ] = None,
     verify: Annotated[
         bool,
         typer.Option(
@@ -41,13 +39,16 @@ def models(
     stmk models wang2020;
     stmk models --folder mine --verify
     """
+    from stm_keras.models.shipped import FOLDER, model_path
     from stm_keras.models.stored import find_models, list_models, named_model
 
     if name is None:
-        found = find_models(folder)
+        found = find_models(folder or FOLDER)
         lines = list_models(found)
     else:
-        found = [named_model(name, folder)]
+        if folder is None:
+            name = str(model_path(name))
+        found = [named_model(name, folder or FOLDER)]
         with quiet_imports():
             from stm_keras.models.description import describe
         lines = describe(found[0])

@@ -1,12 +1,13 @@
 """Options that several commands share."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.grouped import READING
 from stm_keras.errors import InputError
+from stm_keras.models.shipped import DEFAULT
 
 DataOut = Annotated[str, typer.Option(help="Directory of data sets.")]
 Overwrite = Annotated[
@@ -46,11 +47,18 @@ Channel = Annotated[
         "derivative (of I(V)) are known to all files. By default dI/dV where "
         "it was recorded, else the derivative of I(V), else the topograph.",
         show_default=False,
+        rich_help_panel=READING,
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="Name of a model that ships (see `stmk models`), or a model "
+        "directory.",
     ),
 ]
 DEFAULT_DATA = "data"
-DEFAULT_MODEL = Path(__file__).parents[1] / "saved_models" / "context"
-"""Beside this package where the project's folder is what is installed."""
+DEFAULT_MODEL = DEFAULT
 
 
 def all_cores() -> int:

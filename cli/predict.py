@@ -1,10 +1,15 @@
 """`stmk predict`: positions of the impurities in files."""
 
+import json as json_text
+from typing import Any
+
 import typer
 
+from cli.config_file import settings_of
 from cli.options import (
     DEFAULT_MODEL,
     Channel,
+    Model,
     Surface,
     number_range,
     numbers,
@@ -16,6 +21,7 @@ from cli.predict_options import (
     Bias,
     BiasRange,
     Cols,
+    Config,
     Direction,
     Export,
     ExtentNm,
@@ -23,12 +29,13 @@ from cli.predict_options import (
     Files,
     FitRings,
     GiveQ,
+    Json,
     Level,
     MaskLines,
     MaskRadius,
-    Model,
     Normalise,
     Out,
+    Quiet,
     Register,
     Report,
     Roi,
@@ -39,23 +46,28 @@ from cli.predict_options import (
     Threshold,
     Tiling,
     TipJumps,
+    Verbose,
     Waves,
 )
-from cli.progress import progress_bar
-from cli.quiet import quiet_imports
+from cli.progress import Status, progress_bar
+from cli.quiet import quiet_imports, start_at_once, without_keras
+from stm_keras.models.shipped import find_card
+from stm_keras.system import check_paths
 
 
 def predict(
+    context: typer.Context,
     files: Files,
     out: Out,
-    model: Model = DEFAULT_MODEL,
     surface: Surface = None,
+    model: Model = DEFAULT_MODEL,
+    stack: Stack = False,
+    threshold: Threshold = None,
     channel: Channel = None,
     direction: Direction = "forward",
     bias: Bias = None,
-    bias_range: BiasRange = None,
     extent_nm: ExtentNm = None,
-    stack: Stack = False,
+    bias_range: BiasRange = None,
     rows: Rows = None,
     cols: Cols = None,
     roi: Roi = None,
@@ -65,36 +77,46 @@ def predict(
     streaks: Streaks = False,
     register: Register = False,
     normalise: Normalise = "none",
-    tiling: Tiling = "overlap",
-    threshold: Threshold = None,
     false_discovery_rate: FalseDiscoveryRate = None,
     surrogates: Surrogates = None,
     give_q: GiveQ = True,
     fit_rings: FitRings = True,
     waves: Waves = False,
+    tiling: Tiling = "overlap",
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
     report: Report = True,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Find the impurities in instrument files.
 
     Writes positions.csv and .json (px, nm, and the scanner's nm where the
     file tells), report.html (open it in a browser), overview.png, the mask
-    of impurities as mask.tif and .npy at the file's size, measured.npy, and
-    S.npy. A file that is refused does not stop the others; the exit code is
-    then 2.
+    of impurities as mask.tif and .npy at the file's size, measured.npy, S.npy,
+    and options.yaml, with which --config does the same again. A file that is
+    refused does not stop the others; the exit code is then 2.
 
     Examples: stmk predict scan.sxm --surface cu111 --out found;
     stmk predict night/ --out found --export all;
     stmk predict scan.sxm --surface cu111 --rows 0:128 --out top
     """
-    with quiet_imports():
-        from stm_keras.io.recording import ReadOptions
-        from stm_keras.maps import Region
-        from stm_keras.preprocessing.cleaning import CleaningOptions
-        from stm_keras.preprocessing.preparation import PredictOptions
-        from stm_keras.results.batch import FileOptions, predict_files
-        from stm_keras.results.folder import OutputOptions
+    del config  # read before all others
+    status = Status(shown=not quiet)
+    status.at("reading")
+    check_paths(files)
+    path, card = find_card(model)
+    # None of this imports TensorFlow: mistakes are found at once.
+    from stm_keras.io.recording import ReadOptions
+    from stm_keras.maps import Region
+    from stm_keras.models.checks import check_options
+    from stm_keras.preprocessing.cleaning import CleaningOptions
+    from stm_keras.preprocessing.preparation import PredictOptions
+    from stm_keras.results.batch import FileOptions, FileResult, predict_files
+    from stm_keras.results.folder import OutputOptions
+
     read = ReadOptions(
         channel=channel,
         direction=direction,
@@ -125,10 +147,48 @@ def predict(
         fit_rings=fit_rings,
         waves=waves,
     )
-    output = OutputOptions(words(export), mask_radius_nm, report)
-    options = FileOptions(read, predict_options, output, stack)
-    lines = predict_files(
-        files, model, out, options, progress=progress_bar("tiles")
+    check_options(card, predict_options)
+    output = OutputOptions(
+        words(export), mask_radius_nm, report, settings_of(context)
     )
-    for line in lines:
-        typer.echo(line)
+    options = FileOptions(read, predict_options, output, stack)
+
+    def load(model: Any) -> Any:
+        status.at("loading TensorFlow and the model")
+        with quiet_imports(), without_keras():
+            from stm_keras.detector import load_detector
+
+            start_at_once()
+        detector = load_detector(model)
+        status.at("searching")
+        return detector
+
+    told: list[dict[str, Any]] = []
+    notes: list[str] = []
+
+    def keep(result: FileResult) -> None:
+        if json:
+            told.append(result.as_fields())
+        if verbose:
+            notes.extend(f"  {note}" for note in result.notes)
+
+    try:
+        for line in predict_files(
+            files,
+            path,
+            out,
+            options,
+            progress=progress_bar("tiles"),
+            load=load,
+            report=keep,
+        ):
+            status.done()
+            if not (json or quiet):
+                typer.echo("\n".join([line, *notes]))
+            notes.clear()
+            status.at("searching")
+    finally:
+        status.done()
+        if told:
+            typer.echo(json_text.dumps(told, indent=2))
+    status.took()

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.config_file import read_config
+from cli.grouped import CERTAINTY, CLEANING, PART, READING, TALKING, WRITING
+
 Files = Annotated[
     list[Path],
     typer.Argument(
@@ -20,14 +23,6 @@ Out = Annotated[
         show_default=False,
     ),
 ]
-Model = Annotated[
-    Path,
-    typer.Option(
-        help="Model directory. By default saved_models/context of the "
-        "project's folder.",
-        show_default=False,
-    ),
-]
 Stack = Annotated[
     bool,
     typer.Option(
@@ -39,7 +34,10 @@ Stack = Annotated[
 Direction = Annotated[
     Any,
     typer.Option(
-        help="Fast scan: forward or backward.", parser=str, metavar="<word>"
+        help="Fast scan: forward or backward.",
+        parser=str,
+        metavar="<word>",
+        rich_help_panel=READING,
     ),
 ]
 Bias = Annotated[
@@ -47,6 +45,7 @@ Bias = Annotated[
     typer.Option(
         help="Biases [V], in place of the file's: 0.1,0.2 or FIRST:LAST:STEP.",
         show_default=False,
+        rich_help_panel=READING,
     ),
 ]
 BiasRange = Annotated[
@@ -55,6 +54,7 @@ BiasRange = Annotated[
         help="Use the maps from LOW,HIGH [V] alone, both included: "
         "--bias-range=-0.3,0.1",
         show_default=False,
+        rich_help_panel=PART,
     ),
 ]
 ExtentNm = Annotated[
@@ -62,6 +62,7 @@ ExtentNm = Annotated[
     typer.Option(
         help="Height,width of the frame [nm], in place of the file's.",
         show_default=False,
+        rich_help_panel=READING,
     ),
 ]
 Rows = Annotated[
@@ -70,6 +71,7 @@ Rows = Annotated[
         help="Search these rows alone, FIRST:END [px]: row 0 is the top, END "
         "is not in it. --rows 20:200; --rows :128 is the upper part.",
         show_default=False,
+        rich_help_panel=PART,
     ),
 ]
 Cols = Annotated[
@@ -77,6 +79,7 @@ Cols = Annotated[
     typer.Option(
         help="The same of the columns, from the left: --cols 0:128.",
         show_default=False,
+        rich_help_panel=PART,
     ),
 ]
 Roi = Annotated[
@@ -86,6 +89,7 @@ Roi = Annotated[
         "--roi 2,0,10,12.5. Positions count from the whole file's corner "
         "all the same.",
         show_default=False,
+        rich_help_panel=PART,
     ),
 ]
 Level = Annotated[
@@ -95,6 +99,7 @@ Level = Annotated[
         "each line), line-differences or none: --level lines",
         parser=str,
         metavar="<word>",
+        rich_help_panel=CLEANING,
     ),
 ]
 MaskLines = Annotated[
@@ -104,6 +109,7 @@ MaskLines = Annotated[
         help="Take noisy and dead scan lines as not measured. By default "
         "yes, but not with --level none.",
         show_default=False,
+        rich_help_panel=CLEANING,
     ),
 ]
 TipJumps = Annotated[
@@ -111,6 +117,7 @@ TipJumps = Annotated[
     typer.Option(
         "--tip-jumps/--no-tip-jumps",
         help="Find tip jumps and take out their offsets.",
+        rich_help_panel=CLEANING,
     ),
 ]
 Streaks = Annotated[
@@ -118,6 +125,7 @@ Streaks = Annotated[
     typer.Option(
         "--streaks/--no-streaks",
         help="Take horizontal streaks shorter than a line as not measured.",
+        rich_help_panel=CLEANING,
     ),
 ]
 Register = Annotated[
@@ -126,6 +134,7 @@ Register = Annotated[
         "--register/--no-register",
         help="Find the drift between the maps of a stack and take it out: "
         "stmk predict di*.sxm --stack --register --out found",
+        rich_help_panel=CLEANING,
     ),
 ]
 Normalise = Annotated[
@@ -135,12 +144,16 @@ Normalise = Annotated[
         "(feenstra); or none.",
         parser=str,
         metavar="<word>",
+        rich_help_panel=CLEANING,
     ),
 ]
 Tiling = Annotated[
     Any,
     typer.Option(
-        help="overlap, or the paper's: paper.", parser=str, metavar="<word>"
+        help="overlap, or the paper's: paper.",
+        parser=str,
+        metavar="<word>",
+        rich_help_panel=CERTAINTY,
     ),
 ]
 Threshold = Annotated[
@@ -157,6 +170,7 @@ FalseDiscoveryRate = Annotated[
         help="context: select the surest detections, so many that this "
         "expected fraction is false, such as 0.05; instead of --threshold.",
         show_default=False,
+        rich_help_panel=CERTAINTY,
     ),
 ]
 Surrogates = Annotated[
@@ -166,6 +180,7 @@ Surrogates = Annotated[
         "spectrum, no impurity) to count false detections in. By default 5, "
         "fewer of large frames; 0 saves the time.",
         show_default=False,
+        rich_help_panel=CERTAINTY,
     ),
 ]
 GiveQ = Annotated[
@@ -175,6 +190,7 @@ GiveQ = Annotated[
         help="context: give the network the scattering wave vector q = 2k of "
         "every map. Without, it does with the maps alone, for surfaces whose "
         "k(V) is unknown; a visible FFT ring still sets the pixel.",
+        rich_help_panel=CERTAINTY,
     ),
 ]
 FitRings = Annotated[
@@ -184,6 +200,7 @@ FitRings = Annotated[
         help="context: fit rings to all maps, and where the residual is white "
         "noise let the fit count for positions and probabilities. "
         "Without, all is what the SavedModel's `locate` gives.",
+        rich_help_panel=CERTAINTY,
     ),
 ]
 Waves = Annotated[
@@ -193,11 +210,15 @@ Waves = Annotated[
         help="context: let the waves around each candidate have their say, and "
         "add the column wave_evidence. Off: real files lose by it, see "
         "docs/waves.md.",
+        rich_help_panel=CERTAINTY,
     ),
 ]
 MaskRadius = Annotated[
     float,
-    typer.Option(help="Of the disc around each impurity in the mask [nm]."),
+    typer.Option(
+        help="Of the disc around each impurity in the mask [nm].",
+        rich_help_panel=WRITING,
+    ),
 ]
 Export = Annotated[
     str | None,
@@ -205,6 +226,44 @@ Export = Annotated[
         help="Also write files for imagej, napari, gwyddion, or all: "
         "--export imagej,gwyddion",
         show_default=False,
+        rich_help_panel=WRITING,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="YAML file of options by their names, such as options.yaml of a "
+        "result, which repeats it. What is given here besides comes first.",
+        show_default=False,
+        is_eager=True,
+        callback=read_config,
+        rich_help_panel=TALKING,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON array, an object a file, in place of words.",
+        rich_help_panel=TALKING,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print nothing but what went wrong.",
+        rich_help_panel=TALKING,
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Also print all that was done to the maps.",
+        rich_help_panel=TALKING,
     ),
 ]
 Report = Annotated[
@@ -213,5 +272,6 @@ Report = Annotated[
         "--report/--no-report",
         help="Write report.html: a page with the maps, a threshold to move, "
         "and the table.",
+        rich_help_panel=WRITING,
     ),
 ]

@@ -5,16 +5,24 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODEL, Channel, Surface, number_range, numbers
+from cli.options import (
+    DEFAULT_MODEL,
+    Channel,
+    Model,
+    Surface,
+    number_range,
+    numbers,
+)
 from cli.predict_options import (
     Bias,
     Direction,
     ExtentNm,
     GiveQ,
     Level,
-    Model,
 )
 from cli.quiet import quiet_imports
+from stm_keras.models.shipped import find_card
+from stm_keras.system import check_paths
 
 Files = Annotated[
     list[Path],
@@ -61,9 +69,10 @@ def prepare(
     TensorFlow Serving; frame.json, the way back to the file's pixels, and all
     that was done.
 
-    Example: stmk prepare scan.sxm --surface cu111 --model
-    saved_models/context --out tensors
+    Example: stmk prepare scan.sxm --surface cu111 --out tensors
     """
+    check_paths(files)
+    path, _ = find_card(model)
     with quiet_imports():
         from stm_keras.io.recording import ReadOptions
         from stm_keras.preprocessing.cleaning import CleaningOptions
@@ -83,7 +92,7 @@ def prepare(
         ),
         stack=stack,
     )
-    warnings = write_tensors(files, model, out, options)
+    warnings = write_tensors(files, path, out, options)
     for warning in warnings:
         typer.echo(warning, err=True)
     typer.echo(out)

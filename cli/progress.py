@@ -1,5 +1,7 @@
-"""A progress bar for work that takes longer than two seconds."""
+"""What a command is at: a line from the first second, a bar for long work."""
 
+import sys
+import time
 from collections.abc import Callable
 
 from tqdm import tqdm
@@ -24,3 +26,35 @@ def progress_bar(what: str) -> Callable[[int, int], None]:
             bar = None
 
     return show
+
+
+class Status:
+    """A line on a terminal that says what a command is at.
+
+    Where standard error is no terminal, or `shown` is false, it says nothing.
+
+    Args:
+        shown: whether to say anything.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self.shown = shown and sys.stderr.isatty()
+        self.began = time.perf_counter()
+
+    def at(self, what: str) -> None:
+        """Say what the command is at, in place of what it was at before."""
+        self._write(f"\r\x1b[K{what} ...")
+
+    def done(self) -> None:
+        """Take the line away."""
+        self._write("\r\x1b[K")
+
+    def took(self) -> None:
+        """Take the line away and say how long all took."""
+        seconds = time.perf_counter() - self.began
+        self._write(f"\r\x1b[Ktook {seconds:.1f} s\n")
+
+    def _write(self, text: str) -> None:
+        if self.shown:
+            sys.stderr.write(text)
+            sys.stderr.flush()

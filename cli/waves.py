@@ -1,11 +1,14 @@
 """`stmk waves`: what stands around impurities at known places."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cli.options import Channel, number_range, numbers
+from cli.predict_options import Bias, Direction, ExtentNm, Level
+from cli.quiet import quiet_imports
+from stm_keras.system import check_paths
 
 
 def waves(
@@ -48,26 +51,11 @@ def waves(
             show_default=False,
         ),
     ] = None,
-    level: Annotated[
-        str,
-        typer.Option(
-            help="Subtract: plane, quadratic, lines, line-differences, none."
-        ),
-    ] = "plane",
+    level: Level = "plane",
     channel: Channel = None,
-    direction: Annotated[
-        Any,
-        typer.Option(
-            help="Fast scan: forward or backward.", parser=str, metavar="<word>"
-        ),
-    ] = "forward",
-    bias: Annotated[
-        str | None,
-        typer.Option(help="Biases [V]: 0.1,0.2 or FIRST:LAST:STEP."),
-    ] = None,
-    extent_nm: Annotated[
-        str | None, typer.Option(help="Height,width of the frame [nm].")
-    ] = None,
+    direction: Direction = "forward",
+    bias: Bias = None,
+    extent_nm: ExtentNm = None,
 ) -> None:
     """Fit the waves that impurities scatter: phases, q, effective mass.
 
@@ -76,8 +64,11 @@ def waves(
 
     Example: stmk waves scan.sxm --positions positions.csv --surface cu111
     """
-    from stm_keras.io.recording import ReadOptions
-    from stm_keras.waves.command import waves_of_files
+    check_paths(files)
+    check_paths([positions])
+    with quiet_imports():
+        from stm_keras.io.recording import ReadOptions
+        from stm_keras.waves.command import waves_of_files
 
     read = ReadOptions(
         channel=channel,

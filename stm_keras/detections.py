@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
+    from stm_keras.plots import Marks
     from stm_keras.results.report import Report
 
 ONE_CLUSTER = 64
@@ -276,29 +277,40 @@ def write_table(
     columns: Mapping[str, np.ndarray],
     notes: Sequence[str] = (),
 ) -> None:
-    """Write a table of positions to a CSV file.
+    """Write a table of positions to a CSV file, and what it is beside it.
+
+    The table is nothing but a table, which pandas and spreadsheets open as it
+    is. The file of `about_file` says what the columns are.
 
     Args:
         path: the file; its directory is made where missing.
         columns: see `position_columns`.
-        notes: lines to add to the comments at the top.
+        notes: lines to add to what is said of the columns.
 
     Raises:
         InputError: for a path that cannot be written.
     """
+    about = "".join(f"{line}\n" for line in table_head(columns, notes))
     text = io.StringIO()
-    text.writelines(f"# {line}\n" for line in table_head(columns, notes))
     text.write(",".join(columns) + "\n")
     for row in zip(*columns.values(), strict=True):
         cells = map(table_cell, columns, row)
         text.write(",".join(cells) + "\n")
+    _write_text(about_file(path), about)
     _write_text(Path(path), text.getvalue())
+
+
+def about_file(path: str | Path) -> Path:
+    """Where it is said what the columns of a table are: beside it, `.txt`."""
+    path = Path(path)
+    beside = path.with_suffix(".txt")
+    return beside if beside != path else path.with_name(f"{path.name}.txt")
 
 
 def table_head(
     columns: Mapping[str, np.ndarray], notes: Sequence[str] = ()
 ) -> list[str]:
-    """The comments at the top of a table: what its columns are, and notes.
+    """What is said beside a table: what its columns are, and notes.
 
     Args:
         columns: see `position_columns`.
@@ -324,7 +336,7 @@ def write_positions(
         path: the file; its directory is made where missing.
         positions: [n, 2], row and column [px] of the input file.
         scores: [n].
-        notes: lines to add to the comments at the top.
+        notes: lines to add to what is said of the columns.
         **columns: see `position_columns`; `pixel_nm` at least.
 
     Raises:
@@ -357,8 +369,8 @@ def read_positions(path: str | Path) -> PositionTable:
     Accepts the files of `write_positions` and any other table with the
     columns `row`, `col` or `row_px`, `col_px`, in any order and with any
     columns beside them; `x_nm`, `y_nm` and `score` are read where present.
-    Comments (#), blank lines, a byte order mark and any line ends are fine; a
-    table without a line is an empty one.
+    Comments (#), as earlier versions wrote, blank lines, a byte order mark
+    and any line ends are fine; a table without a line is an empty one.
 
     Args:
         path: the file, UTF-8.
@@ -691,11 +703,11 @@ class Detections:
         return match(self.positions_px, truth_px, tolerance_px)
 
     def to_csv(self, path: str | Path, notes: Sequence[str] = ()) -> None:
-        """Write the table, with what its columns are in comments (#).
+        """Write the table, and beside it what its columns are.
 
         Args:
-            path: the file.
-            notes: lines for the comments, before those of `notes`.
+            path: the file; see `about_file` for the other.
+            notes: lines for the latter, before those of `notes`.
 
         Raises:
             InputError: where it cannot be written.
@@ -721,10 +733,6 @@ class Detections:
         """
         from stm_keras.plots import overview
 
-        corner = self.search.origin_nm
-        truth_nm = None
-        if truth_px is not None:
-            truth_nm = to_nm(truth_px, self.maps.pixel_nm) - corner
         criterion = f"S > {self.threshold:.3g} std"
         if self.gives_probabilities:
             criterion = f"probability ≥ {self.threshold:.3g}"
@@ -732,9 +740,40 @@ class Detections:
             self.search.levelled,
             self.search.score,
             criterion,
-            self.positions_nm - corner,
-            truth_nm,
+            self.marks(truth_px),
         )
+
+    def marks(self, truth_px: np.ndarray | None = None) -> "Marks":
+        """What a picture of the part that was searched has drawn on it.
+
+        Args:
+            truth_px: see `plot`.
+        """
+        from stm_keras.plots import Marks
+
+        corner = self.search.origin_nm
+        truth_nm = true = None
+        if truth_px is not None:
+            truth_nm = to_nm(truth_px, self.maps.pixel_nm) - corner
+            true = self.are_true(truth_px)
+        return Marks(
+            self.positions_nm - corner, self.deviations_nm, truth_nm, true
+        )
+
+    def are_true(self, truth_px: ArrayLike) -> NDArray[np.bool_]:
+        """Which have a true position within a pixel of the network.
+
+        Args:
+            truth_px: row, column of the true positions [px], [m, 2].
+
+        Returns:
+            bool [n].
+        """
+        pixel_nm = np.mean(self.search.maps.pixel_nm)
+        tolerance_px = float(pixel_nm / np.mean(self.maps.pixel_nm))
+        right = np.zeros(len(self), dtype=bool)
+        right[self.match(truth_px, tolerance_px).pairs[:, 0]] = True
+        return right
 
     def report(
         self,

@@ -1,23 +1,29 @@
 """Pictures of what was found."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
 from stm_keras.maps import ConductanceMaps
 
 _DPI = 200
 _MOST_ACROSS = 3
 _FOUND_COLOUR = "#e63946"
+_FALSE_COLOUR = "#ffb000"
+_TRUTH_COLOUR = "#1d9bf0"
+_WITHIN_95 = 2.448
+"""Standard deviations to the edge of an ellipse that holds 95 % of a normal
+distribution in the plane: sqrt(-2 ln 0.05)."""
 _NICE_LENGTHS_NM = np.outer([1.0, 2.0, 5.0], 10.0 ** np.arange(-2, 5))
-_OUTLINE: list[Any] = [withStroke(linewidth=1.5, foreground="black")]
 _PREFIXES = {
     -5: "f",
     -4: "p",
@@ -36,12 +42,41 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What is drawn on a map.
+
+    Attributes:
+        positions_nm: y and x of what was found [nm], [n, 2].
+        deviations_nm: standard deviations of the two [nm], [n, 2], where they
+            are known.
+        truth_nm: y and x of the true positions [nm], [m, 2], where they are
+            known.
+        true: which of the found are true, bool [n], likewise.
+    """
+
+    positions_nm: np.ndarray
+    deviations_nm: np.ndarray | None = None
+    truth_nm: np.ndarray | None = None
+    true: np.ndarray | None = None
+
+    @property
+    def counts(self) -> str:
+        """How many, in words."""
+        if self.true is None or self.truth_nm is None:
+            return f"{len(self.positions_nm)} impurities"
+        right = int(self.true.sum())
+        return (
+            f"{right} true, {len(self.true) - right} false, "
+            f"{len(self.truth_nm) - right} missed"
+        )
+
+
 def overview(
     maps: ConductanceMaps,
     score: np.ndarray,
     criterion: str,
-    positions_nm: np.ndarray,
-    truth_nm: np.ndarray | None = None,
+    marks: Marks,
 ) -> Figure:
     """Draw a map, the score S and the positions side by side.
 
@@ -49,8 +84,7 @@ def overview(
         maps: levelled.
         score: S of the same frame, [H', W']; NaN where not measured.
         criterion: what counted as a detection, for the title.
-        positions_nm: y and x of what was found [nm], [n, 2].
-        truth_nm: y and x of the true positions [nm], where they are known.
+        marks: what was found.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10.2, 3.9), layout="constrained", dpi=_DPI)
@@ -68,8 +102,8 @@ def overview(
             _show(third, rms, f"RMS over bias {label}", extent, "gray")
         else:
             _show(third, *_in_prefix(middle, maps.unit), extent, "gray")
-        _mark(third, positions_nm, truth_nm)
-        third.set_title(f"{len(positions_nm)} impurities, {criterion}")
+        draw_marks(third, marks)
+        third.set_title(f"{marks.counts}\n{criterion}")
         for axes in (first, second, third):
             scale_bar(axes, maps.extent_nm)
     return figure
@@ -99,6 +133,35 @@ def side_by_side(maps: ConductanceMaps, most: int) -> Figure:
             scale_bar(axes, maps.extent_nm)
         for axes in grid[n_maps:]:
             axes.set_visible(False)
+    return figure
+
+
+def detectors_side_by_side(
+    maps: ConductanceMaps, found: Mapping[str, Marks]
+) -> Figure:
+    """Draw a map, and what several detectors found on it.
+
+    Args:
+        maps: levelled.
+        found: what each found, by the name of the detector.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10.2, 3.7), layout="constrained", dpi=_DPI)
+        FigureCanvasAgg(figure)
+        first, *others = figure.subplots(1, 1 + len(found))
+        extent = _extent(maps)
+        middle = len(maps.data) // 2
+        image, label = _in_prefix(maps.data[middle], maps.unit)
+        _show(first, image, label, extent, "gray")
+        bias = f"{maps.bias_v[middle] * 1e3:.4g} mV"
+        first.set_title(f"{maps.channel}, {bias}, 1 of {len(maps.data)} maps")
+        scale_bar(first, maps.extent_nm)
+        rms, label = _in_prefix(rms_map(maps.data), maps.unit)
+        for axes, (name, marks) in zip(others, found.items(), strict=True):
+            _show(axes, rms, f"RMS over bias {label}".strip(), extent, "gray")
+            draw_marks(axes, marks)
+            axes.set_title(f"{name}: {marks.counts}")
+            scale_bar(axes, maps.extent_nm)
     return figure
 
 
@@ -137,57 +200,96 @@ def _show(
     bar.set_label(label, fontsize=8)
 
 
-def _mark(
-    axes: Axes, positions_nm: np.ndarray, truth_nm: np.ndarray | None
-) -> None:
-    if truth_nm is not None:
-        axes.scatter(*truth_nm.T[::-1], s=9, c="#1d9bf0", lw=0, label="truth")
-    axes.scatter(
-        *positions_nm.T[::-1],
-        s=60,
-        marker="s",
-        facecolors="none",
-        edgecolors=_FOUND_COLOUR,
-        lw=1.0,
-        label="found",
+def draw_marks(axes: Axes, marks: Marks) -> None:
+    """Draw what was found: squares, with ellipses that hold 95 %.
+
+    Args:
+        axes: with the frame from its top left corner, in nm.
+        marks: false ones are of another colour, true positions dots.
+    """
+    found = marks.positions_nm
+    if marks.truth_nm is not None:
+        axes.scatter(
+            *marks.truth_nm.T[::-1], s=9, c=_TRUTH_COLOUR, lw=0, label="truth"
+        )
+    right = np.ones(len(found), bool) if marks.true is None else marks.true
+    groups = (
+        (right, _FOUND_COLOUR, "found"),
+        (~right, _FALSE_COLOUR, "false"),
     )
-    if truth_nm is not None:
+    for chosen, colour, label in groups:
+        if not chosen.any():
+            continue
+        axes.scatter(
+            *found[chosen].T[::-1],
+            s=60,
+            marker="s",
+            facecolors="none",
+            edgecolors=colour,
+            lw=1.0,
+            label=label,
+        )
+        if marks.deviations_nm is not None:
+            down, right_ = 2 * _WITHIN_95 * marks.deviations_nm[chosen].T
+            ellipses = EllipseCollection(
+                right_,
+                down,
+                np.zeros(len(down)),
+                units="xy",
+                offsets=found[chosen][:, ::-1],
+                offset_transform=axes.transData,
+                facecolors="none",
+                edgecolors=colour,
+                linewidths=0.8,
+            )
+            axes.add_collection(ellipses, autolim=False)
+    if marks.truth_nm is not None:
         # Below the frame: inside, it would hide impurities.
         axes.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, 0.0),
-            ncols=2,
+            loc="upper right",
+            bbox_to_anchor=(1.0, 0.0),
+            ncols=3,
             fontsize=7,
             frameon=False,
+            borderaxespad=0.2,
+            columnspacing=0.5,
+            handletextpad=0.0,
         )
 
 
 def scale_bar(axes: Axes, extent_nm: tuple[float, float]) -> None:
     """Draw a bar of a round length, about a fifth of the frame's width.
 
+    It stands below the frame, where it hides nothing.
+
     Args:
         axes: with the frame from its top left corner, in nm.
         extent_nm: height and width of the frame [nm].
     """
-    height, width = extent_nm
+    _, width = extent_nm
     lengths = _NICE_LENGTHS_NM.ravel()
     length = lengths[np.argmin(np.abs(np.log(lengths / (width / 5))))]
-    left, bottom = 0.05 * width, 0.94 * height
-    thick = 0.012 * height
+    below = axes.get_xaxis_transform()  # x in nm, y in heights of the frame
     axes.add_patch(
         Rectangle(
-            (left, bottom), length, thick, color="white", ec="black", lw=0.4
+            (0.0, -0.045),
+            length,
+            0.014,
+            transform=below,
+            clip_on=False,
+            color="black",
+            lw=0,
         )
     )
     axes.text(
-        left + length / 2,
-        bottom - 0.4 * thick,
+        length + 0.02 * width,
+        -0.038,
         f"{length:g} nm",
-        ha="center",
-        va="bottom",
+        transform=below,
+        ha="left",
+        va="center",
         fontsize=8,
-        color="white",
-    ).set_path_effects(_OUTLINE)
+    )
 
 
 def _extent(maps: ConductanceMaps) -> tuple[float, float, float, float]:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,19 @@ from stm_keras.errors import InputError
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a damaged zip archive raises, .npz and .keras among them."""
+
+
+def check_paths(paths: Iterable[str | Path]) -> None:
+    """Refuse paths of which none exists, before any work.
+
+    Where some do, those that do not are refused one by one, beside the others.
+
+    Raises:
+        InputError: naming the first.
+    """
+    paths = list(map(Path, paths))
+    if paths and not any(path.exists() for path in paths):
+        raise InputError(f"No such file: {paths[0]}. Check the path.")
 
 
 def writable_directory(path: str | Path) -> Path:

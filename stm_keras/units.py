@@ -23,6 +23,42 @@ THERMAL_WIDTH_KT: float = 3.5
 """Full width at half maximum of the thermal broadening of dI/dV, in k_B T."""
 
 
+def plainly(value: float) -> str:
+    """A number for people: two figures, and no power of ten.
+
+    Example:
+        >>> plainly(180.3), plainly(2.46), plainly(0.0341)
+        ('180', '2.5', '0.034')
+    """
+    return f"{float(f'{value:.2g}'):.15g}" if abs(value) >= 1e-4 else "0"
+
+
+def counted(expected: float) -> str:
+    """An expected number of things, in words.
+
+    Args:
+        expected: it, at least 0.
+
+    Returns:
+        Nothing where it is hardly one.
+
+    Example:
+        >>> counted(0.02), counted(0.3), counted(0.9), counted(2.5)
+        ('', 'perhaps 1', '1', '2 or 3')
+        >>> counted(4.1), counted(26.8)
+        ('about 4', 'about 27')
+    """
+    if expected < 0.1:
+        return ""
+    if expected < 0.6:
+        return "perhaps 1"
+    low = math.floor(expected)
+    if expected < 10 and low and 0.25 <= expected - low <= 0.75:
+        return f"{low} or {low + 1}"
+    whole = round(expected)
+    return "1" if whole == 1 else f"about {plainly(whole)}"
+
+
 def height_by_width(sides: Sequence[float], unit: str) -> str:
     """Two sides for people, in the order that all options have.
 

@@ -9,11 +9,14 @@ import tensorflow as tf
 from stm_keras.detections import Detections, Search
 from stm_keras.detector.detector import Detector
 from stm_keras.detector.tiles import Tiling, score_in_tiles
-from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, ProbabilitySelection
-from stm_keras.nn.context import LEAST_FRAME_PX
-from stm_keras.nn.decoding import Candidates, find_detections, least_kept
+from stm_keras.nn.decoding import (
+    LEAST_FRAME_PX,
+    Candidates,
+    find_detections,
+    least_kept,
+)
 from stm_keras.preprocessing.merged import merged_biases
 from stm_keras.preprocessing.preparation import (
     PredictOptions,
@@ -25,7 +28,7 @@ from stm_keras.qpi.dispersion import given_q
 from stm_keras.ring_fit import LEAST_PROBABILITY, Refit, refit_rings
 from stm_keras.simulation.surrogates import phase_surrogate
 from stm_keras.system import Progress, no_progress
-from stm_keras.waves.judge import judge
+from stm_keras.units import plainly
 
 Rule = Callable[[np.ndarray], float]
 """From the probabilities of all detections in a stack to the least that
@@ -68,20 +71,6 @@ class ContextDetector(Detector):
         """See `Detector`."""
         del card
         return LEAST_FRAME_PX
-
-    def check(self, options: PredictOptions) -> None:
-        """See `Detector`."""
-        if options.tiling != "overlap":
-            raise InputError(
-                f"--tiling {options.tiling}: the model {self.card.name} is "
-                "not cut into the paper's tiles; leave the option out."
-            )
-        threshold = options.threshold
-        if threshold is not None and not 0 < threshold < 1:
-            raise InputError(
-                f"--threshold {threshold:g}: the model {self.card.name} gives "
-                "probabilities; take one between 0 and 1."
-            )
 
     def search(
         self,
@@ -340,6 +329,8 @@ def _judged(
         The candidates; the evidence of the waves of each, float64 [n]; and
         what happened, a line for the user.
     """
+    from stm_keras.waves.judge import judge  # off by default, much to import
+
     judgement = judge(maps, found.positions, found.probabilities, q_per_nm)
     order = np.argsort(-judgement.probabilities, kind="stable")
     found = found._replace(probabilities=judgement.probabilities)
@@ -362,6 +353,6 @@ def _doubts(
         return ()
     return (
         "warning: phase-randomised surrogate maps, of the same spectrum "
-        f"without any impurity, give {mean:.2g} detections each, and these "
-        f"gave {n_found}: do not trust them",
+        f"without any impurity, give {plainly(mean)} detections each, and "
+        f"these gave {n_found}: do not trust them",
     )

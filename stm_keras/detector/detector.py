@@ -13,8 +13,9 @@ import tensorflow as tf
 from stm_keras.detections import Detections, Search
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
-from stm_keras.models.card import ModelCard, OtherVersionError, read_card
-from stm_keras.models.shipped import model_path
+from stm_keras.models.card import ModelCard, OtherVersionError
+from stm_keras.models.checks import check_options
+from stm_keras.models.shipped import find_card
 from stm_keras.preprocessing.preparation import (
     Companions,
     PredictOptions,
@@ -80,7 +81,7 @@ class Detector(abc.ABC):
                 network.
         """
         options = options or PredictOptions()
-        self.check(options)
+        check_options(self.card, options)
         prepared = self.prepare(self.card, maps, options, companions)
         check_size(prepared.ready, self.least_px(self.card), self.card.name)
         found = self.search(prepared, options, progress)
@@ -150,14 +151,6 @@ class Detector(abc.ABC):
     @abc.abstractmethod
     def least_px(cls, card: ModelCard) -> int:
         """The least side of a frame at the network's pixel [px]."""
-
-    @abc.abstractmethod
-    def check(self, options: PredictOptions) -> None:
-        """Refuse options of another network.
-
-        Raises:
-            InputError: naming the option.
-        """
 
     @abc.abstractmethod
     def search(
@@ -292,8 +285,7 @@ def load_detector_as(
             use it; a model of an older version works.
         InputError: where it is missing, is no model directory, or is damaged.
     """
-    path = model_path(directory)
-    card = read_card(path)
+    path, card = find_card(directory)
     kind = kinds.get(str(card.network.get("class")))
     if kind is None:
         raise InputError(

@@ -8,7 +8,6 @@ import tensorflow as tf
 from stm_keras.detections import Detections, Search
 from stm_keras.detector.detector import Detector
 from stm_keras.detector.tiles import Tiling, score_in_tiles
-from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, ScoreSelection
 from stm_keras.nn.decoding import find_standing_out
@@ -44,19 +43,6 @@ class Wang2020Detector(Detector):
     def least_px(cls, card: ModelCard) -> int:
         """See `Detector`: one more than the receptive field's radius."""
         return card.reach_px + 1
-
-    def check(self, options: PredictOptions) -> None:
-        """See `Detector`."""
-        if options.false_discovery_rate is not None:
-            raise InputError(
-                f"--false-discovery-rate: the model {self.card.name} gives no "
-                "probabilities; move --threshold instead."
-            )
-        if not options.give_q:
-            raise InputError(
-                f"--no-give-q: the model {self.card.name} never takes the "
-                "scattering wave vectors; leave the option out."
-            )
 
     def search(
         self,

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.patches import Arc
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from stm_keras.inspection.inspect import FileReport, MapReport, evenly
@@ -125,9 +126,11 @@ def _draw_transform(axes: Axes, one: MapReport) -> None:
                 lw=1,
             )
         )
-        text = f"q = {ring.q_per_nm:.2f} ± {ring.q_sigma:.2f} rad/nm"
-    axes.set(xlim=(-shown, shown), ylim=(shown, -shown), xticks=[], yticks=[])
-    axes.set_xlabel(text, fontsize=7)
+        text = f"q = {ring.q_per_nm:.2f} ± {ring.q_sigma:.2f}"
+    axes.set(xlim=(-shown, shown), ylim=(shown, -shown), yticks=[])
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes.tick_params(labelsize=6, width=0.5, length=2, pad=1)
+    axes.set_xlabel(f"$q_x$ [rad/nm]; {text}", fontsize=7, labelpad=1)
 
 
 def _transform(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import maximum_filter1d
-from scipy.signal import savgol_filter
 
 from stm_keras.errors import InputError
 from stm_keras.io.channels import (
@@ -78,6 +77,8 @@ def differentiate(
     if even and bias.size >= _WINDOW:
         # At the ends of the sweep one fit serves all of its points, and
         # NaN at one pixel would reach all others through its solver.
+        from scipy.signal import savgol_filter  # half a second to import
+
         missing = np.isnan(values)
         slope = np.asarray(
             savgol_filter(

@@ -24,7 +24,8 @@ from stm_keras.maps import ConductanceMaps
 from stm_keras.units import height_by_width
 
 _OWN_RESULTS = frozenset(
-    ("positions.csv", "positions.json", "overview.png", "summary.csv")
+    ("positions.csv", "positions.txt", "positions.json", "options.yaml")
+    + ("overview.png", "summary.csv")
     + ("S.npy", "mask.npy", "mask.tif", "measured.npy", "RoiSet.zip")
     + ("napari_points.csv", "result.gwy", "report.html")
 )

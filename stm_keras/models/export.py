@@ -26,6 +26,7 @@ from stm_keras.models.card import (
     write_card,
     write_checksums,
 )
+from stm_keras.models.shipped import find_card
 from stm_keras.models.signatures import (
     OUTPUTS,
     RING_RAD_PX,
@@ -36,8 +37,8 @@ from stm_keras.models.signatures import (
     with_frame,
 )
 from stm_keras.nn.calibration import TrainingDistribution, read_distribution
-from stm_keras.nn.context import LEAST_FRAME_PX, Context
-from stm_keras.nn.decoding import MOST
+from stm_keras.nn.context import Context
+from stm_keras.nn.decoding import LEAST_FRAME_PX, MOST
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.system import (
     BROKEN_ZIP,
@@ -348,7 +349,7 @@ def export_model(
     tensorflow-serving-api is installed.
 
     Args:
-        directory: of the model, with `model.keras` and its card.
+        directory: of the model, with `model.keras` and its card; or its name.
         out: where to write: `saved_model/`, and `NAME-PRECISION.tflite`.
         form: what to write. TFLite is made from the SavedModel, which is
             written beside it then.
@@ -365,7 +366,7 @@ def export_model(
         raise InputError(
             f"Unknown --format {form!r}. Known: {', '.join(FORMATS)}."
         )
-    card = read_card(directory)
+    directory, card = find_card(directory)
     model = load_weights(directory)
     if Path(out).resolve() == Path(directory).resolve():
         raise InputError(
@@ -401,8 +402,7 @@ def export_in_place(directory: str | Path) -> None:
     Raises:
         InputError: see `export_model`.
     """
-    directory = Path(directory)
-    card = read_card(directory)
+    directory, card = find_card(directory)
     as_written = (directory / CARD_NAME).read_bytes()
     model = load_weights(directory)
     fresh = writable_directory(directory) / ".export"

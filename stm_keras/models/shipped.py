@@ -3,35 +3,43 @@
 from pathlib import Path
 
 from stm_keras.errors import InputError
+from stm_keras.models.card import CARD_NAME, ModelCard, read_card
 
 DEFAULT = "context"
 """The strongest."""
 
-FOLDER = Path(__file__).parents[2] / "saved_models"
-"""Beside this package, in the project's folder."""
+_INSTALLED = Path(__file__).parents[1] / "_models"
+"""In a wheel; see `stm_keras.models.wheel`."""
+_IN_PROJECT = Path(__file__).parents[2] / "saved_models"
+"""Beside this package, where the project's folder is what is installed."""
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else _IN_PROJECT
+"""Where the models that ship are."""
 
 
 def shipped_models() -> dict[str, Path]:
     """Directories of the models that ship, by name."""
     if not FOLDER.is_dir():
         return {}
-    folders = sorted(path for path in FOLDER.iterdir() if path.is_dir())
-    return {path.name: path for path in folders}
+    cards = sorted(FOLDER.glob(f"*/{CARD_NAME}"))
+    return {card.parent.name: card.parent for card in cards}
 
 
 def model_path(model: str | Path) -> Path:
     """The directory of a model.
 
     Args:
-        model: a directory, or the name of a model that ships.
+        model: a directory, or the name of a model that ships. A name means
+            the model that ships, unless a directory of that name holds one.
 
     Raises:
         InputError: where there is neither.
     """
     path = Path(model)
-    if path.is_dir():
-        return path
     shipped = shipped_models()
+    if path.is_dir() and (
+        str(model) not in shipped or (path / CARD_NAME).is_file()
+    ):
+        return path
     if str(model) in shipped:
         return shipped[str(model)]
     known = ", ".join(shipped) or "none with this installation"
@@ -40,3 +48,17 @@ def model_path(model: str | Path) -> Path:
         f"ship ({known}). Train one with `stmk fit`, or give the directory of "
         "one."
     )
+
+
+def find_card(model: str | Path) -> tuple[Path, ModelCard]:
+    """Directory and card of a model, without loading it.
+
+    Args:
+        model: see `model_path`.
+
+    Raises:
+        InputError: where it is missing, is no model directory, or has a
+            damaged card; the same words for every command.
+    """
+    path = model_path(model)
+    return path, read_card(path)

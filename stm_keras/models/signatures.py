@@ -10,8 +10,11 @@ import tensorflow as tf
 
 from stm_keras.models.card import ProbabilitySelection, ScoreSelection
 from stm_keras.nn.calibration import TrainingDistribution
-from stm_keras.nn.context import LEAST_FRAME_PX
-from stm_keras.nn.decoding import locate_detections, locate_standing_out
+from stm_keras.nn.decoding import (
+    LEAST_FRAME_PX,
+    locate_detections,
+    locate_standing_out,
+)
 from stm_keras.nn.model import ImpurityFinder
 
 Named = dict[str, tf.Tensor]

@@ -320,9 +320,6 @@ def _log_sum(values: Tensor) -> Tensor:
     return tf.reduce_logsumexp(values, axis=-1, keepdims=True)
 
 
-LEAST_FRAME_PX = 16
-"""In a smaller frame the network would see little but its edge."""
-
 _FIRST_LOOK_SHARE = 0.3
 """Weight of the first look's loss beside the last one's."""
 

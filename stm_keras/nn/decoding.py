@@ -15,6 +15,9 @@ from stm_keras.errors import InputError
 from stm_keras.nn.untyped import Tensor
 from stm_keras.scoring import Peaks
 
+LEAST_FRAME_PX = 16
+"""In a smaller frame `Context` would see little but its edge."""
+
 MOST = 512
 """Impurities that one answer of a SavedModel can hold."""
 

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
-from scipy import ndimage, signal
-from skimage.registration import phase_cross_correlation
+from scipy import ndimage
 
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
@@ -48,6 +47,8 @@ class Waves(NamedTuple):
 
 def waves(shape: tuple[int, int]) -> Waves:
     """The waves of a frame, under a Tukey window."""
+    from scipy import signal  # takes half a second, and few files need it
+
     height, width = shape
     tapers = [signal.windows.tukey(n + 2, _TAPER)[1:-1] for n in shape]
     down = np.repeat(
@@ -178,6 +179,8 @@ def local_shifts(
 
 def _coarse_path(images: np.ndarray, basis: Waves) -> np.ndarray:
     """Whole-pixel steps between neighbours, added up."""
+    from skimage.registration import phase_cross_correlation
+
     shape = (images.shape[1], images.shape[2])
     full = np.zeros((len(images), *basis.band.shape), np.complex128)
     full[:, basis.band] = moved_spectra(

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
-from scipy.stats import theilslopes
 
 from stm_keras import surfaces
 from stm_keras.errors import InputError
@@ -179,6 +178,8 @@ def _on_a_line(rings: Rings) -> NDArray[np.bool_]:
     n = rings.bias_v.size
     if n < _MIN_FOR_OUTLIERS:
         return np.ones(n, dtype=np.bool_)
+    from scipy.stats import theilslopes  # half a second to import
+
     y = rings.q_per_nm**2
     line = theilslopes(y, rings.bias_v)
     slope, offset = float(line.slope), float(line.intercept)

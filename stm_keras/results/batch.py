@@ -5,21 +5,21 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stm_keras.detections import Detections, warnings_in
-from stm_keras.detector import Detector, check_size, kind_of, load_detector
 from stm_keras.errors import InputError
 from stm_keras.io.channels import Quantity, quantity
 from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import ReadOptions, printable
 from stm_keras.io.sets import expand, read_stack
 from stm_keras.maps import ConductanceMaps
-from stm_keras.models.card import read_card
+from stm_keras.models.shipped import find_card
 from stm_keras.preprocessing.merged import merged_biases
 from stm_keras.preprocessing.preparation import (
     Companions,
@@ -33,7 +33,10 @@ from stm_keras.system import (
     no_progress,
     writable_directory,
 )
-from stm_keras.units import height_by_width
+from stm_keras.units import counted, height_by_width, plainly
+
+if TYPE_CHECKING:
+    from stm_keras.detector import Detector
 
 FILE = "summary.csv"
 OK = "ok"
@@ -72,6 +75,9 @@ class FileResult:
             the model does not tell.
         warnings: what to be wary of, a line each.
         reason: why it was refused, a line; empty where it was not.
+        notes: all that was done, a line each.
+        expected_false: expected number of false ones; None likewise.
+        records: the impurities, a dictionary each.
     """
 
     file: str
@@ -84,6 +90,9 @@ class FileResult:
     remark: str = ""
     warnings: tuple[str, ...] = ()
     reason: str = ""
+    notes: tuple[str, ...] = ()
+    expected_false: float | None = None
+    records: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of_maps(cls, maps: ConductanceMaps) -> "FileResult":
@@ -107,23 +116,66 @@ class FileResult:
             files=tuple(files),
             remark=_remark(found),
             warnings=tuple(found.warnings),
+            notes=found.notes,
+            expected_false=found.expected_false,
+            records=tuple(found.records()),
         )
+
+    def as_fields(self) -> dict[str, Any]:
+        """What a program is told of it, as JSON has it."""
+        return {
+            "file": self.file,
+            "status": REFUSED if self.reason else OK,
+            "reason": self.reason or None,
+            "channel": self.channel or None,
+            "bias_v": list(self.bias_v),
+            "extent_nm": self.extent_nm and list(self.extent_nm),
+            "shape": self.shape and list(self.shape),
+            "found": self.found,
+            "expected_false": self.expected_false,
+            "positions": list(self.records),
+            "warnings": list(self.warnings),
+            "files": list(map(str, self.files)),
+        }
 
 
 def _remark(found: Detections) -> str:
-    """What the model says of its own errors, a line."""
+    """What the model says of its own errors, a line; none if all are sure."""
     if found.expected_false is None:
         return ""
-    parts = [
-        f"expected to be false among them: {found.expected_false:.2g} "
-        f"(probability of at least {found.threshold:.2g})"
-    ]
-    if found.surrogates is not None:
+    parts = []
+    expected = counted(found.expected_false)
+    if expected and len(found):
+        several = expected not in ("1", "perhaps 1")
         parts.append(
-            f"found in {len(found.surrogates)} phase-randomised surrogate "
-            f"maps: {found.surrogates.mean():.2g} each"
+            f"{expected} of these {len(found)} {'are' if several else 'is'} "
+            "expected to be false"
+        )
+    if found.surrogates is not None and found.surrogates.any():
+        parts.append(
+            "in phase-randomised surrogate maps, which hold no impurity, it "
+            f"finds {plainly(found.surrogates.mean())} each"
         )
     return "; ".join(parts)
+
+
+Report = Callable[[FileResult], None]
+"""Told how it went with a file, once it is done."""
+
+
+def no_report(result: FileResult) -> None:
+    """Tell nobody."""
+
+
+def load_detector(model: str | Path) -> "Detector":
+    """See `stm_keras.detector`, imported when a model is needed.
+
+    So what is wrong with a file or an option is known before TensorFlow is
+    imported, which takes seconds.
+    """
+    from stm_keras import detector
+
+    return detector.load_detector(model)
 
 
 def write_summary(path: str | Path, results: Sequence[FileResult]) -> None:
@@ -223,6 +275,8 @@ def predict_files(
     options: FileOptions,
     *,
     progress: Progress = no_progress,
+    load: Callable[[str | Path], "Detector"] | None = None,
+    report: Report = no_report,
 ) -> Iterator[str]:
     """Find the impurities in files and write the results.
 
@@ -237,6 +291,9 @@ def predict_files(
         out: directory of the result.
         options: how.
         progress: told the number of tiles of a file scored, and of all.
+        load: loads the model, once the first file is read; by default
+            `load_detector`.
+        report: told how it went with each file.
 
     Yields:
         Lines for the user: what was found where, and any warning.
@@ -250,25 +307,30 @@ def predict_files(
     files, out = list(expanded.paths), Path(out)
     _check_writable(out)
     if not options.stack and (len(files) != 1 or files != list(paths)):
-        yield from _predict_each(files, model, out, options, progress)
+        folders = _folders(files, out)
+        detector = (load or load_detector)(model)
+        yield from _predict_each(
+            files, detector, folders, out, options, progress, report
+        )
         return
     maps = read_files(files, options)
-    detector = load_detector(model)
+    detector = (load or load_detector)(model)
     result = _find(files, maps, detector, out, options, progress)
+    report(result)
     yield from _told(result)
     yield from (f"  {file}" for file in result.files)
 
 
 def _predict_each(
     files: Sequence[Path],
-    model: str | Path,
+    detector: "Detector",
+    folders: Sequence[Path],
     out: Path,
     options: FileOptions,
     progress: Progress,
+    report: Report,
 ) -> Iterator[str]:
     """Many files, one after the other, whatever becomes of each."""
-    folders = _folders(files, out)
-    detector = load_detector(model)
     writable_directory(out)
     results: list[FileResult] = []
     for file, folder in zip(files, folders, strict=True):
@@ -279,7 +341,9 @@ def _predict_each(
             result = _find([file], maps, detector, folder, options, progress)
         except InputError as error:
             result = replace(result, reason=str(error))
-        results.append(result)
+        report(result)
+        # Positions of a night of files would fill the memory.
+        results.append(replace(result, records=(), notes=()))
         # After each file: a long run that is stopped leaves what it did.
         write_summary(out / FILE, results)
         yield from _told(result)
@@ -303,7 +367,7 @@ def read_files(files: Sequence[Path], options: FileOptions) -> ConductanceMaps:
 def _find(
     files: Sequence[Path],
     maps: ConductanceMaps,
-    detector: Detector,
+    detector: "Detector",
     folder: Path,
     options: FileOptions,
     progress: Progress,
@@ -314,7 +378,11 @@ def _find(
         companions=companions_of(files, maps, options),
         progress=progress,
     )
-    written = write_result(found, folder, options.output)
+    output = options.output
+    if output.settings is not None:
+        own = {"files": list(map(str, files)), "out": str(folder)}
+        output = replace(output, settings={**own, **output.settings})
+    written = write_result(found, folder, output)
     return FileResult.of_maps(maps).with_detections(found, written)
 
 
@@ -431,7 +499,7 @@ def write_tensors(
 
     Args:
         paths: one file, or those of a stack.
-        model: model directory, of which the card is read.
+        model: directory or name, of which the card is read.
         out: folder to write to; other files in it stay.
         options: how to read and clean.
 
@@ -442,8 +510,10 @@ def write_tensors(
         InputError: where a file, the model or the folder cannot be used, or
             the frame is too small for the model.
     """
+    from stm_keras.detector import check_size, kind_of
+
     files = list(expand(paths).paths)
-    card = read_card(model)
+    _, card = find_card(model)
     if not options.stack and len(files) != 1:
         raise InputError(
             f"{len(files)} files: give one, or --stack for maps of one frame."

@@ -3,12 +3,14 @@
 import json
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
+import yaml
 from numpy.typing import ArrayLike, NDArray
 
 import stm_keras
@@ -208,6 +210,8 @@ class OutputOptions:
         exports: programs to write files for, keys of `EXPORTS`, or "all".
         mask_radius_nm: of the discs in the mask [nm].
         report: whether the page report.html is written.
+        settings: what `stmk predict --config` needs to do the same again,
+            plain values by the names of its options; None for none.
 
     Raises:
         InputError: for an unknown program, one whose package is missing, or
@@ -217,6 +221,7 @@ class OutputOptions:
     exports: tuple[str, ...] = ()
     mask_radius_nm: float = DEFAULT_RADIUS_NM
     report: bool = True
+    settings: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check everything before any work is done."""
@@ -243,6 +248,7 @@ class OutputOptions:
 REPORT = "report.html"
 FILES = (
     "positions.csv",
+    "positions.txt",
     "positions.json",
     "overview.png",
     "mask.tif",
@@ -253,6 +259,28 @@ FILES = (
 )
 """What a result holds, the report where it is asked for; files for other
 programs come after these."""
+
+
+SETTINGS = "options.yaml"
+"""The options of `stmk predict` that gave a result."""
+
+
+def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write options for `stmk predict --config`.
+
+    Args:
+        path: the file.
+        settings: plain values by the names of the options.
+    """
+    text = yaml.safe_dump(
+        dict(settings), sort_keys=False, allow_unicode=True, width=80
+    )
+    path.write_text(
+        f"# stm-keras {stm_keras.__version__}. The same again:\n"
+        f"#     stmk predict --config {SETTINGS}\n{text}",
+        "utf-8",
+        "backslashreplace",
+    )
 
 
 def write_result(
@@ -303,6 +331,9 @@ def write_result(
             report_of(found, truth_px).save(folder / REPORT)
         else:
             names.remove(REPORT)
+        if options.settings is not None:
+            write_settings(folder / SETTINGS, options.settings)
+            names.append(SETTINGS)
         for export in options.chosen:
             if len(found.scores) or export.writes_none:
                 extra = (mask,) if export.takes_mask else ()

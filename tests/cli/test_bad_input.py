@@ -246,7 +246,7 @@ def test_part_without_a_measured_pixel(stmk, tmp_path, model):
 def test_a_missing_package_is_told_before_any_work(stmk, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "roifile", None)
     monkeypatch.delitem(sys.modules, "stm_keras.results.exports", raising=False)
-    result = predict(stmk, tmp_path / "no.npz", "--export", "imagej")
+    result = predict(stmk, npz(tmp_path / "a.npz"), "--export", "imagej")
     refuses(result, "roifile", "pip install 'stm-keras[imagej]'")
 
 

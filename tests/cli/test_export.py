@@ -123,7 +123,7 @@ def test_one_flipped_byte_is_told(stmk, model, tmp_path):
     [
         (("prepare", "none.sxm", "--out", "o"), "none.sxm"),
         (("prepare", "{scan}", "--model", "none", "--out", "o"), "none"),
-        (("export", "--model", "none"), "not a model directory"),
+        (("export", "--model", "none"), "No such model: none"),
         (("export", "--model", "{model}", "--format", "onnx"), "'onnx'"),
         (
             ("export", "--model", "{model}", "--in-place", "--out", "o"),

@@ -2,6 +2,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from stm_keras.detections import (
     COLUMNS,
+    about_file,
     read_positions,
     write_positions,
 )
@@ -56,18 +58,38 @@ def test_the_written_text(tmp_path):
         pixel_nm=(0.1, 0.2),
         notes=["model: m", "two\nlines"],
     )
-    lines = path.read_text().splitlines()
-    comments = [line for line in lines if line.startswith("# ")]
-    text = " ".join(comments)
+    about = about_file(path).read_text()
     for word in ("top left", "y down", "px", "nm", "model: m"):
-        assert word in text
-    assert comments[-2:] == ["# two", "# lines"]
-    assert lines[len(comments) :] == [
+        assert word in about
+    assert about.splitlines()[-2:] == ["two", "lines"]
+    assert path.read_text().splitlines() == [
         ",".join(COLUMNS),
         "2.00000,3.00000,0.70000,0.25000,0.5,1",
         "0.00000,1.00000,0.30000,0.05000,0.25,2",
     ]
-    assert list(path.parent.iterdir()) == [path]
+    assert set(path.parent.iterdir()) == {path, path.with_suffix(".txt")}
+
+
+def test_pandas_opens_it_without_options(tmp_path):
+    positions = [[0, 1], [2, 3]]
+    path = tmp_path / "p.csv"
+    write_positions(
+        path, positions, [0.25, 0.5], pixel_nm=(0.1, 0.2), notes=["a, b"]
+    )
+    table = pandas.read_csv(path)
+    assert tuple(table.columns) == COLUMNS
+    assert set(map(str, table.dtypes)) == {"float64", "int64"}
+    assert table["row"].tolist() == [2.0, 0.0]
+
+
+def test_a_table_of_an_earlier_version_is_read(tmp_path):
+    path = file_with(tmp_path, OURS)
+    np.testing.assert_array_equal(read_positions(path).positions_px, [[1, 2]])
+
+
+def test_what_is_said_of_a_table_takes_no_place_of_it():
+    assert about_file("a/positions.csv") == Path("a/positions.txt")
+    assert about_file("a/positions.txt") == Path("a/positions.txt.txt")
 
 
 def test_places_on_the_sample_are_two_more_columns(tmp_path):
@@ -79,9 +101,8 @@ def test_places_on_the_sample_are_two_more_columns(tmp_path):
         pixel_nm=(0.1, 0.2),
         scanner_nm=[[-7, 8], [5, -6.5]],
     )
-    lines = path.read_text().splitlines()
-    assert any("y up" in line for line in lines)
-    assert lines[-3:] == [
+    assert "y up" in about_file(path).read_text()
+    assert path.read_text().splitlines() == [
         "row,col,x_nm,y_nm,scanner_x_nm,scanner_y_nm,score,rank",
         "2.00000,3.00000,0.70000,0.25000,5.00000,-6.50000,0.5,1",
         "0.00000,1.00000,0.30000,0.05000,-7.00000,8.00000,0.25,2",

@@ -10,6 +10,7 @@ from stm_keras.detector.context import _doubts
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps, Region
 from stm_keras.models.card import ModelCard, ProbabilitySelection
+from stm_keras.models.checks import check_options
 from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import (
     PredictOptions,
@@ -75,7 +76,7 @@ def find(maps, fake=None, **options):
     prepared = PreparedMaps((0, 0), maps, maps, maps, q_per_nm)
     fake = fake or detector()
     chosen = PredictOptions(surface="au111", **options)
-    fake.check(chosen)
+    check_options(fake.card, chosen)
     return fake.search(prepared, chosen)
 
 

@@ -267,7 +267,7 @@ def test_files_hold_what_was_found(tmp_path):
     )
     picture = (tmp_path / "out/overview.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
-    header = (tmp_path / "out/positions.csv").read_text()
+    header = (tmp_path / "out/positions.txt").read_text()
     assert "top left" in header
     assert {p.name for p in (tmp_path / "out").iterdir()} == set(FILES)
 

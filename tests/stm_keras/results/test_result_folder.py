@@ -198,5 +198,5 @@ def test_a_files_name_that_is_no_utf_8(tmp_path, prediction):
     write_summary(tmp_path / "summary.csv", [FileResult.of_maps(maps)])
     told = json.loads((tmp_path / "positions.json").read_text("utf-8"))
     assert name in json.dumps(told, ensure_ascii=False)
-    for table in ("positions.csv", "summary.csv"):
+    for table in ("positions.txt", "summary.csv"):
         assert r"b\udce4d.sxm" in (tmp_path / table).read_text("utf-8")
