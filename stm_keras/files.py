@@ -64,6 +64,41 @@ def writable_directory(path: str | Path) -> Path:
     return path
 
 
+MODEL_SIGNS = ("model_card.json", "SHA256SUMS", "saved_model.pb")
+"""A directory with one of these is a model's, if not a whole one."""
+
+
+def is_model(directory: str | Path) -> bool:
+    """Whether a directory is that of a model, if not of a whole one."""
+    return any((Path(directory) / name).is_file() for name in MODEL_SIGNS)
+
+
+def refuse_model_directory(path: str | Path) -> None:
+    """Refuse to put results in a model: its checksums would no longer hold.
+
+    Raises:
+        InputError: where `path` is, or lies in, a model's directory.
+    """
+    real = Path(os.path.realpath(path))
+    for folder in (real, *real.parents):
+        if is_model(folder):
+            raise InputError(
+                f"--out {path} is in the model directory {folder}, which only "
+                "`stmk fit` and `stmk export --in-place` write to: choose "
+                "another one."
+            )
+
+
+def result_directory(path: str | Path) -> Path:
+    """Make `path` a directory for results.
+
+    Raises:
+        InputError: see `writable_directory` and `refuse_model_directory`.
+    """
+    refuse_model_directory(path)
+    return writable_directory(path)
+
+
 # --- scratch directories --------------------------------------------------
 
 
@@ -115,6 +150,11 @@ def clear_stale(parent: Path) -> None:
             ):
                 _bring_back(stale, parent)
                 shutil.rmtree(stale, ignore_errors=True)
+
+
+def can_lock() -> bool:
+    """Whether processes of this system can lock directories."""
+    return fcntl is not None
 
 
 def lock(
@@ -197,16 +237,9 @@ def atomic_directory(
         new = scratch / path.name
         new.mkdir()
         yield new
-        if keep and path.is_dir():
-            for old in path.iterdir():
-                target = new / old.name
-                if (
-                    old.name not in drop
-                    and not old.name.startswith(PREFIX)
-                    and not os.path.lexists(target)
-                ):
-                    _link(old, target)
-        _take_place(new, path)
+        if keep:
+            carry_over(path, new, drop=drop)
+        take_place(new, path)
 
 
 @contextmanager
@@ -249,6 +282,26 @@ def _exchangeable(path: Path) -> bool:
     )
 
 
+def carry_over(old: Path, new: Path, *, drop: Collection[str] = ()) -> None:
+    """Have a new directory hold what the old one does, and it does not.
+
+    Files are linked and not copied where the file system can.
+
+    Args:
+        old: the directory; nothing is done where it is missing.
+        new: another one on the same disk.
+        drop: names that are left out.
+    """
+    for entry in old.iterdir() if old.is_dir() else ():
+        target = new / entry.name
+        if (
+            entry.name not in drop
+            and not entry.name.startswith(PREFIX)
+            and not os.path.lexists(target)
+        ):
+            _link(entry, target)
+
+
 def _link(old: Path, new: Path) -> None:
     """The same file or folder at another place, without its content copied."""
     if old.is_symlink():
@@ -265,10 +318,16 @@ def _link(old: Path, new: Path) -> None:
             shutil.copy2(old, new)
 
 
-def _take_place(new: Path, place: Path) -> None:
-    """Put a file or a directory where another may be; see `_exchange`.
+def take_place(new: Path, place: Path) -> None:
+    """Put a file or a directory where another may be, at one stroke.
 
-    What was there lies in the place of `new` then, if it was a directory.
+    Args:
+        new: what is to be put, in a scratch directory on the same disk.
+        place: where. A directory that was there lies in the place of `new`
+            afterwards.
+
+    Raises:
+        OSError: where the system refuses.
     """
     if not new.is_dir() or new.is_symlink():
         new.replace(place)
@@ -357,7 +416,7 @@ def result_in(out: Path, *, drop: Collection[str] = ()) -> Iterator[Path]:
             names = sorted(path.name for path in folder.iterdir())
             for name in names:
                 _check_kind(folder / name, out / name)
-            moves = [[n, (folder / n).lstat().st_ino] for n in names]
+            moves = [[n, _inode(folder / n), _inode(out / n)] for n in names]
             gone = [n for n in drop if n not in names and (out / n).exists()]
             _write_journal(out, scratch, moves, gone)
             _finish(out)
@@ -411,11 +470,10 @@ def _finish(out: Path) -> None:
         return
     scratch, moves, gone = journal
     try:
-        for name, inode in moves:
+        for name, *inodes in moves:
             new = scratch / _NEW / name
-            # A directory that has changed places left the old one there.
-            if os.path.lexists(new) and new.lstat().st_ino == inode:
-                _take_place(new, out / name)
+            if os.path.lexists(new) and not _has_moved(new, *inodes):
+                take_place(new, out / name)
         for name in gone:
             _remove(out / name)
         (out / JOURNAL).unlink(missing_ok=True)
@@ -426,6 +484,20 @@ def _finish(out: Path) -> None:
             f"brought home ({error.strerror}). Mend that and run the same "
             "command again."
         ) from error
+
+
+def _inode(path: Path) -> int:
+    """By which a directory is known again; 0 where there is none."""
+    return path.lstat().st_ino if os.path.lexists(path) else 0
+
+
+def _has_moved(new: Path, inode: int, inode_before: int) -> bool:
+    """Whether a directory has changed places: the old one is there then."""
+    if new.is_symlink() or not new.is_dir() or _inode(new) == inode:
+        return False
+    if _inode(new) == inode_before:
+        return True
+    raise OSError(errno.ESTALE, "it was copied from elsewhere meanwhile")
 
 
 def _remove(path: Path) -> None:
@@ -440,7 +512,7 @@ _MOST_BYTES = 1 << 20
 
 def _journal(
     out: Path,
-) -> tuple[Path, list[tuple[str, int]], list[str]] | None:
+) -> tuple[Path, list[tuple[str, int, int]], list[str]] | None:
     """What a folder's journal says; None where there is none.
 
     Raises:
@@ -456,7 +528,10 @@ def _journal(
         scratch = _plain(stored["from"])
         if not scratch.startswith(PREFIX):
             raise ValueError("of another folder")
-        moves = [(_plain(name), int(inode)) for name, inode in stored["files"]]
+        moves = [
+            (_plain(name), int(inode), int(before))
+            for name, inode, before in stored["files"]
+        ]
         gone = [_plain(name) for name in stored["remove"]]
     except FileNotFoundError:
         return None

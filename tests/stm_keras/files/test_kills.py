@@ -179,7 +179,7 @@ def test_a_link_to_a_directory_stays_a_link(tmp_path):
     "journal",
     [
         '{"from": "../other", "files": [], "remove": []}',
-        '{"from": ".stmk-1", "files": [["../../a", 1]], "remove": []}',
+        '{"from": ".stmk-1", "files": [["../../a", 1, 0]], "remove": []}',
         '{"from": ".stmk-1", "files": [], "remove": ["../precious"]}',
         '{"from": ".stmk-1", "files": [], "remove": [".."]}',
         '{"from": ".stmk-1", "files": 3, "remove": []}',
@@ -199,7 +199,7 @@ def test_a_journal_that_leads_elsewhere_is_refused(tmp_path, journal):
 def test_a_journal_is_told_to_people(tmp_path):
     scratch = tmp_path / ".stmk-1-a"
     write(scratch / "new", {"a": "new"})
-    moves = [["a", (scratch / "new/a").stat().st_ino]]
+    moves = [["a", (scratch / "new/a").stat().st_ino, 0]]
     files._write_journal(tmp_path, scratch, moves, [])
     about = json.loads((tmp_path / JOURNAL).read_text())["about"]
     assert "Run the same command again" in about
