@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODEL
+from cli.options import DEFAULT_MODEL, TrustModel
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
@@ -34,6 +34,7 @@ def export(
             "after an update of this package.",
         ),
     ] = False,
+    trust_model: TrustModel = False,
 ) -> None:
     """Export a trained model for TensorFlow Serving, LiteRT and others.
 
@@ -52,10 +53,10 @@ def export(
                 "--in-place writes the SavedModel into --model: leave --out "
                 "and --format out."
             )
-        export_in_place(model)
+        export_in_place(model, trust=trust_model)
         typer.echo(model)
         return
     target = out or Path("out/export") / model.resolve().name
     progress = progress_bar("exporting")
-    for path in export_model(model, target, form, progress):
+    for path in export_model(model, target, form, progress, trust=trust_model):
         typer.echo(path)

@@ -48,6 +48,15 @@ Channel = Annotated[
         show_default=False,
     ),
 ]
+TrustModel = Annotated[
+    bool,
+    typer.Option(
+        "--trust-model",
+        help="Load a model that differs from its checksums, or whose graph "
+        "can do more than compute. A model is a program: it may then do "
+        "whatever you may.",
+    ),
+]
 DEFAULT_DATA = "data"
 DEFAULT_MODEL = Path(__file__).parents[1] / "saved_models" / "context"
 """Beside this package where the project's folder is what is installed."""

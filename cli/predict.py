@@ -6,6 +6,7 @@ from cli.options import (
     DEFAULT_MODEL,
     Channel,
     Surface,
+    TrustModel,
     number_range,
     numbers,
     region_nm,
@@ -73,6 +74,7 @@ def predict(
     waves: Waves = False,
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
+    trust_model: TrustModel = False,
 ) -> None:
     """Find the impurities in instrument files.
 
@@ -123,7 +125,7 @@ def predict(
         waves=waves,
     )
     output = OutputOptions(words(export), mask_radius_nm)
-    options = FileOptions(read, predict_options, output, stack)
+    options = FileOptions(read, predict_options, output, stack, trust_model)
     lines = predict_files(
         files, model, out, options, progress=progress_bar("tiles")
     )

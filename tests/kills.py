@@ -63,9 +63,7 @@ def states_of(folder, action, store):
                 there = Path(folder) / path.parent.relative_to(state)
                 _of_the_copy(path, there)
         for path in sorted(state.rglob(f"{mine}*"), reverse=True):
-            path.rename(
-                path.with_name(path.name.replace(mine, _DEAD))
-            )
+            path.rename(path.with_name(path.name.replace(mine, _DEAD)))
         states.append(state)
         _watch = watch
 

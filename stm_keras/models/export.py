@@ -45,6 +45,8 @@ from stm_keras.models.signatures import (
     score_endpoints,
     with_frame,
 )
+from stm_keras.models.trust import check_files
+from stm_keras.nn.calibration import FILE as GROUND
 from stm_keras.nn.calibration import TrainingDistribution, read_distribution
 from stm_keras.nn.context import LEAST_FRAME_PX, Context
 from stm_keras.nn.decoding import MOST
@@ -390,6 +392,8 @@ def export_model(
     out: str | Path,
     form: str = "all",
     progress: Progress = no_progress,
+    *,
+    trust: bool = False,
 ) -> list[Path]:
     """Write a model for other programs.
 
@@ -402,6 +406,7 @@ def export_model(
         form: what to write. TFLite is made from the SavedModel, which is
             written beside it then.
         progress: told the number of files done and of all.
+        trust: see `load_weights`.
 
     Returns:
         What was written.
@@ -415,7 +420,7 @@ def export_model(
             f"Unknown --format {form!r}. Known: {', '.join(FORMATS)}."
         )
     card = read_card(directory)
-    model = load_weights(directory)
+    model = load_weights(directory, trust=trust)
     if Path(out).resolve() == Path(directory).resolve():
         raise InputError(
             f"--out {out} is the model itself: --in-place writes its "
@@ -456,7 +461,7 @@ def _check_ours(out: Path, names: Iterable[str]) -> None:
             )
 
 
-def export_in_place(directory: str | Path) -> None:
+def export_in_place(directory: str | Path, *, trust: bool = False) -> None:
     """Write the SavedModel of a model directory anew, from its weights.
 
     What this version of the package writes takes the place of what another
@@ -464,6 +469,7 @@ def export_in_place(directory: str | Path) -> None:
 
     Args:
         directory: of the model.
+        trust: see `load_weights`.
 
     Raises:
         InputError: see `export_model`.
@@ -471,18 +477,24 @@ def export_in_place(directory: str | Path) -> None:
     directory = writable_directory(directory)
     finish(directory)
     card = read_card(directory)
-    model = load_weights(directory)
+    model = load_weights(directory, trust=trust)
     with whole_directory(directory, drop=PARTS) as new:
         write_saved_model(model, card, new, read_distribution(directory))
         carry_over(directory, new, drop=(*PARTS, SUMS_NAME))
         write_checksums(new)
 
 
-def load_weights(directory: str | Path) -> ImpurityFinder:
+def load_weights(
+    directory: str | Path, *, trust: bool = False
+) -> ImpurityFinder:
     """The Keras model of a model directory, without running code from it.
 
+    Args:
+        directory: of the model.
+        trust: load it though it differs from its checksums.
+
     Raises:
-        InputError: where there is none, or it is damaged.
+        InputError: where there is none, or it is damaged or was changed.
     """
     path = Path(directory) / WEIGHTS
     if not path.exists():
@@ -490,6 +502,8 @@ def load_weights(directory: str | Path) -> ImpurityFinder:
             f"{directory} holds no {WEIGHTS}: give a directory that `stmk fit` "
             "wrote."
         )
+    if not trust:
+        check_files(directory, (WEIGHTS, CARD_NAME, GROUND))
     try:
         model: Any = keras.saving.load_model(
             path, compile=False, safe_mode=True

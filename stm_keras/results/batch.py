@@ -210,12 +210,14 @@ class FileOptions:
         predict: how to find.
         output: what to write.
         stack: all files are maps of one frame, and so one result.
+        trust_model: load the model unchecked, see `load_detector`.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
     predict: PredictOptions = field(default_factory=PredictOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     stack: bool = False
+    trust_model: bool = False
 
 
 def predict_files(
@@ -256,7 +258,7 @@ def predict_files(
         yield from _predict_each(files, model, out, options, progress)
         return
     maps = read_files(files, options)
-    detector = load_detector(model)
+    detector = load_detector(model, trust=options.trust_model)
     result = _find(files, maps, detector, out, options, progress)
     yield from _told(result)
     yield from (f"  {file}" for file in result.files)
@@ -271,7 +273,7 @@ def _predict_each(
 ) -> Iterator[str]:
     """Many files, one after the other, whatever becomes of each."""
     folders = _folders(files, out)
-    detector = load_detector(model)
+    detector = load_detector(model, trust=options.trust_model)
     writable_directory(out)
     results: list[FileResult] = []
     for file, folder in zip(files, folders, strict=True):

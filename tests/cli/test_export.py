@@ -115,7 +115,7 @@ def test_one_flipped_byte_is_told(stmk, model, tmp_path):
     path.write_bytes(content)
     code, _, error = stmk("export", "--model", "mine")
     assert code == 2
-    assert "model.keras is damaged" in error
+    assert "SHA256SUMS (changed: model.keras)" in error
     assert "Traceback" not in error
 
 
