@@ -20,6 +20,8 @@ from cli import (
     reproduce,
     waves,
 )
+from cli.disk import of_the_disk
+from cli.stopping import Stopped, stopping
 from stm_keras import __version__
 from stm_keras.errors import InputError
 from stm_keras.system import keep_freed_memory
@@ -81,14 +83,21 @@ def main() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     keep_freed_memory()
     try:
-        app()
+        with stopping():
+            app()
     except InputError as error:
         _refuse(str(error))
-    except KeyboardInterrupt:
-        sys.exit("stmk: stopped.")
+    except Stopped as stop:
+        print(f"stmk: {stop.message}", file=sys.stderr)
+        sys.exit(stop.exit_code)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _refuse(f"{error.strerror or error}{where}.")
+    except Exception as error:
+        reason = of_the_disk(error)
+        if reason is None:
+            raise
+        _refuse(reason)
 
 
 def _refuse(message: str) -> NoReturn:

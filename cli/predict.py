@@ -1,5 +1,7 @@
 """`stmk predict`: positions of the impurities in files."""
 
+from pathlib import Path
+
 import typer
 
 from cli.options import (
@@ -43,6 +45,7 @@ from cli.predict_options import (
 )
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
+from cli.stopping import KEPT, when_stopped
 
 
 def predict(
@@ -129,5 +132,16 @@ def predict(
     lines = predict_files(
         files, model, out, options, progress=progress_bar("tiles")
     )
-    for line in lines:
-        typer.echo(line)
+    with when_stopped(lambda: _kept(out)):
+        for line in lines:
+            typer.echo(line)
+
+
+def _kept(out: Path) -> str:
+    """What is left where a prediction was stopped."""
+    if not (out / "summary.csv").exists():
+        return KEPT
+    return (
+        f"The files that are done are in {out / 'summary.csv'}, whole. Run the "
+        "same command on the others."
+    )

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import platform
 import re
+import signal
 import threading
 import zipfile
 import zlib
@@ -73,6 +74,24 @@ def single_threaded() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Have processes that start here not hear Ctrl-C.
+
+    A terminal sends it to all processes at once, and each of a pool's would
+    print a traceback of its own. The one that started them hears it after
+    this block, and ends them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:
