@@ -23,6 +23,9 @@ _ADVICE = {
 """What to do, by the fault's number."""
 
 
+_CUT_SHORT = " requested and "
+
+
 def of_the_disk(error: BaseException | None) -> str | None:
     """One line on a fault of the disk that came in another exception.
 
@@ -47,6 +50,9 @@ def of_the_disk(error: BaseException | None) -> str | None:
                 if by_number == number or os.strerror(number) in told:
                     where = told.strip().splitlines()[0][:200]
                     return one_line(f"{where}. {advice}.")
+            if by_number is None and _CUT_SHORT in told:  # NumPy's words
+                advice = _ADVICE[errno.ENOSPC]
+                return f"A file could not be written whole. {advice}."
         error = error.__cause__ or error.__context__
     return None
 

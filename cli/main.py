@@ -90,11 +90,11 @@ def main() -> None:
     except Stopped as stop:
         print(f"stmk: {stop.message}", file=sys.stderr)
         sys.exit(stop.exit_code)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        _refuse(f"{error.strerror or error}{where}.")
     except Exception as error:
         reason = of_the_disk(error)
+        if reason is None and isinstance(error, OSError):
+            where = f" ({error.filename})" if error.filename else ""
+            reason = f"{error.strerror or error}{where}."
         if reason is None:
             raise
         _refuse(reason)
