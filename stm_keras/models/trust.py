@@ -146,6 +146,8 @@ def check_graph(directory: str | Path) -> None:
                 "TensorFlow would load it. Remove it, or give --trust-model."
             )
     path = directory / GRAPH
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file. Restore the model.")
     try:
         stored: Any = SavedModel.FromString(path.read_bytes())
     except OSError as error:
