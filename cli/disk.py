@@ -41,11 +41,8 @@ def of_the_disk(error: BaseException | None) -> str | None:
     while error is not None:
         told = str(error)
         by_number = error.errno if isinstance(error, OSError) else None
-        if (
-            by_number
-            or _is_tensorflows(error)
-            or isinstance(error, RuntimeError)
-        ):
+        kinds = isinstance(error, OSError | RuntimeError)
+        if kinds or _is_tensorflows(error):
             for number, advice in _ADVICE.items():
                 if by_number == number or os.strerror(number) in told:
                     where = told.strip().splitlines()[0][:200]
@@ -53,7 +50,7 @@ def of_the_disk(error: BaseException | None) -> str | None:
             if by_number is None and _CUT_SHORT in told:  # NumPy's words
                 advice = _ADVICE[errno.ENOSPC]
                 return f"A file could not be written whole. {advice}."
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
     return None
 
 
