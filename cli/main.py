@@ -82,6 +82,7 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     keep_freed_memory()
+    _open_standard_files()
     try:
         with stopping():
             app()
@@ -98,6 +99,18 @@ def main() -> None:
         if reason is None:
             raise
         _refuse(reason)
+
+
+def _open_standard_files() -> None:
+    """Where one is closed, the next file of a user would take its number.
+
+    What is meant for the terminal would then be written into that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
 
 
 def _refuse(message: str) -> NoReturn:

@@ -1,0 +1,81 @@
+"""A thousand predictions in one process, and its memory.
+
+    python benchmarks/safety/soak.py --n 1000 --out out/safety
+
+Each reads a file of two maps of 40 x 40 px, finds and writes a result, with
+the little model of the tests, loaded once. After a tenth of them, for caches to
+fill, the memory that is in use must not grow by more than a twentieth. A line
+of JSON goes to `soak.jsonl`.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import stm_keras
+from stm_keras.files import atomic_file, writable_directory
+from stm_keras.models.export import export_in_place
+from stm_keras.results.folder import write_result
+
+LITTLE = Path(__file__).parents[2] / "tests/models/wang2020"
+_MOST_GROWTH = 0.05
+_PAGE = resource.getpagesize()
+
+
+def in_use_mb() -> float:
+    """Resident memory of this process [MB]."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * _PAGE / 1e6
+
+
+def soak(count: int, folder: Path) -> list[float]:
+    """Predict many times; gives the memory after each [MB]."""
+    model = folder / "model"
+    shutil.copytree(LITTLE, model)
+    export_in_place(model)
+    rng = np.random.default_rng(0)
+    scan = folder / "scan.npz"
+    detector = stm_keras.load_detector(model)
+    used = []
+    for _ in range(count):
+        maps = rng.normal(size=(2, 40, 40))
+        np.savez(scan, maps=maps, bias_v=[0.1, 0.2], extent_nm=[20.0, 20.0])
+        found = stm_keras.find(scan, surface="au111", detector=detector)
+        write_result(found, folder / "found")
+        used.append(in_use_mb())
+    return used
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=Path("out/safety"))
+    options = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        used = soak(options.n, Path(folder))
+    begin, end = used[len(used) // 10], used[-1]
+    flat = end < begin * (1 + _MOST_GROWTH)
+    row = {
+        "attack": "predictions in one process, memory flat from the tenth part "
+        f"on ({begin:.0f} MB, at the end {end:.0f} MB)",
+        "tried": options.n,
+        "held": options.n if flat else 0,
+        "seconds": round(time.monotonic() - started),
+    }
+    path = writable_directory(options.out) / "soak.jsonl"
+    with atomic_file(path) as draft:
+        draft.write_text(json.dumps(row) + "\n")
+    print(json.dumps(row))
+    sys.exit(not flat)
+
+
+if __name__ == "__main__":
+    main()
