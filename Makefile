@@ -18,7 +18,8 @@ PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 FUZZ_N ?= 10000
 STMK_FUZZ_SEED ?= $(shell date +%Y%m%d)
 
-.PHONY: demo test slow-test test-all fuzz safety locked lock-check check clean
+.PHONY: demo test slow-test test-all fuzz fuzz-million safety locked \
+	lock-check check clean
 demo: $(VENV)/installed
 	$(BIN)/stmk demo
 
@@ -34,6 +35,11 @@ test-all: $(VENV)/installed-all
 
 fuzz: $(VENV)/installed-test
 	$(BIN)/python benchmarks/readers/fuzz.py --n $(FUZZ_N) \
+		--seed $(STMK_FUZZ_SEED)
+
+# A million damaged files, some hours.
+fuzz-million: $(VENV)/installed-test
+	$(BIN)/python benchmarks/readers/fuzz.py --n 110000 \
 		--seed $(STMK_FUZZ_SEED)
 
 # Attacks on files, models and commands, and the table of docs/safety.md.

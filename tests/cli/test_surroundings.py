@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-# urllib3 binds a socket of its own machine to see what it may; that asks nobody.
+# urllib3 binds a socket of this machine to see what it may; that asks nobody.
 _NO_NETWORK = """
 import os, sys
 
