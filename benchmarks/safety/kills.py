@@ -324,6 +324,8 @@ def main() -> None:
     from data_builders.friedel import friedel_dataset_builder
 
     del stm_keras, friedel_dataset_builder
+    only = "-".join(options.only or ["all"]).replace(" ", "")
+    path = writable_directory(options.out) / f"kills-{only}.jsonl"
     rows = []
     with tempfile.TemporaryDirectory(prefix="kills-") as temporary:
         scratch = Path(temporary)
@@ -338,10 +340,8 @@ def main() -> None:
                 attack(name, command, options.kills, options.seed, place)
             )
             print(json.dumps(rows[-1]), flush=True)
-    only = "-".join(options.only or ["all"]).replace(" ", "")
-    path = writable_directory(options.out) / f"kills-{only}.jsonl"
-    with atomic_file(path) as draft:
-        draft.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            with atomic_file(path) as draft:
+                draft.write_text("".join(json.dumps(r) + "\n" for r in rows))
     sys.exit(any(row["faults"] for row in rows))
 
 
