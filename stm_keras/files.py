@@ -136,6 +136,8 @@ def clear_stale(parent: Path) -> None:
     Args:
         parent: the folder; it may be missing.
     """
+    if fcntl is None:  # nor could `os.kill` ask whether a process is there
+        return
     try:
         left = [p for p in parent.iterdir() if p.name.startswith(PREFIX)]
     except OSError:

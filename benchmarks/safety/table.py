@@ -1,11 +1,11 @@
 """Attacks, how often they were tried, and how often what is promised held.
 
-    python benchmarks/safety/table.py [--results out/safety] [--tests FILE.xml]
+    python benchmarks/safety/table.py [--results out/safety] [--tests A.xml ...]
 
 It runs the tests that attack (each case of each test is a try), adds the lines
 that `kills.py` and `soak.py` have left in --results, and writes the table into
 docs/safety.md. The exit status is 1 where anything did not hold. `--tests`
-takes a report that pytest has written (`--junitxml`) in place of the run.
+takes reports that pytest has written (`--junitxml`) in place of the run.
 """
 
 import argparse
@@ -57,10 +57,11 @@ def run_tests(report: Path) -> None:
     )
 
 
-def counted(report: Path) -> list[dict[str, object]]:
+def counted(reports: list[Path]) -> list[dict[str, object]]:
     """Tries by attack; what was skipped was not tried."""
     tried, held = Counter[str](), Counter[str]()
-    for case in ET.parse(report).iter("testcase"):
+    cases = (case for r in reports for case in ET.parse(r).iter("testcase"))
+    for case in cases:
         name = case.get("classname", "").replace(".", "/")
         module = name.removeprefix("tests/")
         if case.find("skipped") is not None:
@@ -90,13 +91,13 @@ def lines_in(results: Path) -> list[dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("out/safety"))
-    parser.add_argument("--tests", type=Path)
+    parser.add_argument("--tests", type=Path, nargs="+")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report = options.tests or Path(folder) / "tests.xml"
+        reports = options.tests or [Path(folder) / "tests.xml"]
         if options.tests is None:
-            run_tests(report)
-        rows = [*counted(report), *lines_in(options.results)]
+            run_tests(reports[0])
+        rows = [*counted(reports), *lines_in(options.results)]
     table = ["| attack | tried | held |", "|---|---|---|"]
     table += [f"| {r['attack']} | {r['tried']} | {r['held']} |" for r in rows]
     before, _, rest = PAGE.read_text().partition(MARKS[0])

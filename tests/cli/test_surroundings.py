@@ -3,6 +3,7 @@
 Each is a process of its own. An audit hook ends it where it asks the network.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -33,22 +34,30 @@ main()
 @pytest.fixture
 def run(tmp_path):
     """Runs `stmk` in a process: exit code, output, error."""
+    return functools.partial(started, tmp_path)
 
-    def start(*arguments, flags=(), environment=None, **how):
-        done = subprocess.run(
-            [sys.executable, *flags, "-c", _NO_NETWORK, *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, **(environment or {})},
-            capture_output=True,
-            check=False,
-            **how,
-        )
-        error = done.stderr.decode("utf-8", "replace")
-        assert not (tmp_path / "network.log").exists()
-        assert "Traceback" not in error
-        return done.returncode, done.stdout.decode("utf-8", "replace"), error
 
-    return start
+def started(folder, *arguments, flags=(), environment=None):
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", _NO_NETWORK, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        check=False,
+    )
+    error = done.stderr.decode("utf-8", "replace")
+    assert not (folder / "network.log").exists()
+    assert "Traceback" not in error
+    return done.returncode, done.stdout.decode("utf-8", "replace"), error
+
+
+@pytest.fixture(scope="module")
+def usual(model, virtual_scan, tmp_path_factory):
+    """Positions of a prediction in usual surroundings."""
+    folder = tmp_path_factory.mktemp("usual")
+    told = (virtual_scan, "--model", model, "--surface", "au111")
+    assert started(folder, "predict", *told, "--out", "found")[0] == 0
+    return json.loads((folder / "found/positions.json").read_text())
 
 
 @pytest.fixture
@@ -97,16 +106,14 @@ def test_no_command_asks_the_network(run, told, model, friedel, tmp_path):
     ],
     ids=["-O", "-OO", "LC_ALL=C", "no HOME", "no settings", "no terminal"],
 )
-def test_a_prediction_is_the_same(run, told, tmp_path, flags, environment):
-    assert run("predict", *told, "usual")[0] == 0
+def test_a_prediction_is_the_same(
+    run, told, usual, tmp_path, flags, environment
+):
     code, _, error = run(
         "predict", *told, "odd", flags=flags, environment=environment
     )
     assert code == 0, error
-    usual, odd = (
-        json.loads((tmp_path / name / "positions.json").read_text())
-        for name in ("usual", "odd")
-    )
+    odd = json.loads((tmp_path / "odd/positions.json").read_text())
     assert usual["positions"] == odd["positions"]
 
 
