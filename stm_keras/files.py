@@ -186,12 +186,20 @@ def _just_begun(scratch: Path) -> bool:
     """Whether its process may be about to lock it."""
     try:
         age_s = time.time() - scratch.stat().st_mtime
-        os.kill(int(scratch.name.removeprefix(PREFIX).split("-")[0]), 0)
-    except PermissionError:  # alive, and another user's
-        return age_s < _AT_FIRST_S
-    except (OSError, ValueError, OverflowError):
+        process = int(scratch.name.removeprefix(PREFIX).split("-")[0])
+    except (OSError, ValueError):
         return False
-    return age_s < _AT_FIRST_S
+    return age_s < _AT_FIRST_S and _is_alive(process)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # another user's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 # --- a file, a directory --------------------------------------------------
