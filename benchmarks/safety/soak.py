@@ -1,6 +1,6 @@
-"""A thousand predictions in one process, and its memory.
+"""Many predictions in one process, and its memory.
 
-    python benchmarks/safety/soak.py --n 1000 --out out/safety
+    python benchmarks/safety/soak.py --n 1000 [--minutes 60] [--out out/safety]
 
 Each reads a file of two maps of 40 x 40 px, finds and writes a result, with
 the little model of the tests, loaded once. After a tenth of them, for caches to
@@ -35,8 +35,8 @@ def in_use_mb() -> float:
     return pages * _PAGE / 1e6
 
 
-def soak(count: int, folder: Path) -> list[float]:
-    """Predict many times; gives the memory after each [MB]."""
+def soak(count: int, folder: Path, until: float) -> list[float]:
+    """Predict many times, while there is time; the memory after each [MB]."""
     model = folder / "model"
     shutil.copytree(LITTLE, model)
     export_in_place(model)
@@ -44,7 +44,7 @@ def soak(count: int, folder: Path) -> list[float]:
     scan = folder / "scan.npz"
     detector = stm_keras.load_detector(model)
     used = []
-    for _ in range(count):
+    while len(used) < count and time.monotonic() < until:
         maps = rng.normal(size=(2, 40, 40))
         np.savez(scan, maps=maps, bias_v=[0.1, 0.2], extent_nm=[20.0, 20.0])
         found = stm_keras.find(scan, surface="au111", detector=detector)
@@ -56,18 +56,20 @@ def soak(count: int, folder: Path) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--out", type=Path, default=Path("out/safety"))
     options = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        used = soak(options.n, Path(folder))
+        until = started + 60 * options.minutes
+        used = soak(options.n, Path(folder), until)
     begin, end = used[len(used) // 10], used[-1]
     flat = end < begin * (1 + _MOST_GROWTH)
     row = {
         "attack": "predictions in one process, memory flat from the tenth part "
         f"on ({begin:.0f} MB, at the end {end:.0f} MB)",
-        "tried": options.n,
-        "held": options.n if flat else 0,
+        "tried": len(used),
+        "held": len(used) if flat else 0,
         "seconds": round(time.monotonic() - started),
     }
     path = writable_directory(options.out) / "soak.jsonl"
