@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from collections.abc import Mapping
 
 from stm_keras.errors import one_line
 
@@ -23,6 +24,15 @@ _ADVICE = {
 """What to do, by the fault's number."""
 
 
+_NEVER_EXPECTED = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.ELOOP,
+    errno.EIO,
+    errno.ESTALE,
+)
 _CUT_SHORT = " requested and "
 
 
@@ -38,19 +48,31 @@ def of_the_disk(error: BaseException | None) -> str | None:
     Returns:
         The line; None where the fault is none of the disk.
     """
+    known: Mapping[int, str] = _ADVICE
     while error is not None:
-        told = str(error)
-        by_number = error.errno if isinstance(error, OSError) else None
-        kinds = isinstance(error, OSError | RuntimeError)
-        if kinds or _is_tensorflows(error):
-            for number, advice in _ADVICE.items():
-                if by_number == number or os.strerror(number) in told:
-                    where = told.strip().splitlines()[0][:200]
-                    return one_line(f"{where}. {advice}.")
-            if by_number is None and _CUT_SHORT in told:  # NumPy's words
-                advice = _ADVICE[errno.ENOSPC]
-                return f"A file could not be written whole. {advice}."
-        error = error.__cause__
+        line = _told(error, known)
+        if line is not None:
+            return line
+        if error.__cause__ is None:
+            # Of what was merely handled meanwhile, a missing file says little.
+            known = {n: _ADVICE[n] for n in _NEVER_EXPECTED}
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _told(error: BaseException, known: Mapping[int, str]) -> str | None:
+    told = str(error)
+    by_number = error.errno if isinstance(error, OSError) else None
+    kinds = isinstance(error, OSError | RuntimeError)
+    if not kinds and not _is_tensorflows(error):
+        return None
+    for number, advice in known.items():
+        if by_number == number or os.strerror(number) in told:
+            where = told.strip().splitlines()[0][:200]
+            return one_line(f"{where}. {advice}.")
+    if by_number is None and _CUT_SHORT in told:  # NumPy's words
+        advice = _ADVICE[errno.ENOSPC]
+        return f"A file could not be written whole. {advice}."
     return None
 
 
