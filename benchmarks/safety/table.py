@@ -60,15 +60,16 @@ def run_tests(report: Path) -> None:
 def counted(reports: list[Path]) -> list[dict[str, object]]:
     """Tries by attack; what was skipped was not tried."""
     tried, held = Counter[str](), Counter[str]()
-    cases = (case for r in reports for case in ET.parse(r).iter("testcase"))
-    for case in cases:
-        name = case.get("classname", "").replace(".", "/")
-        module = name.removeprefix("tests/")
-        if case.find("skipped") is not None:
-            continue
-        tried[module] += 1
-        wrong = case.find("failure") is not None, case.find("error") is not None
-        held[module] += not any(wrong)
+    for report in reports:
+        cases = list(ET.parse(report).iter("testcase"))
+        for module in set(map(_module, cases)):  # a later report counts
+            tried[module] = held[module] = 0
+        for case in cases:
+            if case.find("skipped") is None:
+                tried[_module(case)] += 1
+                held[_module(case)] += all(
+                    case.find(wrong) is None for wrong in ("failure", "error")
+                )
     return [
         {
             "attack": f"{attack} (`tests/{module}.py`)",
@@ -77,6 +78,11 @@ def counted(reports: list[Path]) -> list[dict[str, object]]:
         }
         for module, attack in ATTACKS.items()
     ]
+
+
+def _module(case: ET.Element) -> str:
+    name = case.get("classname", "").replace(".", "/")
+    return name.removeprefix("tests/")
 
 
 def lines_in(results: Path) -> list[dict[str, object]]:
