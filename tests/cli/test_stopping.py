@@ -16,6 +16,29 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 _RUN = "from cli.main import main; main()"
 
 
+def _hears():
+    """As from a terminal: what a shell starts behind it ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _heard():
+    before = signal.getsignal(signal.SIGINT)
+    _hears()
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_what_is_ignored_stays_so(stmk, monkeypatch):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    monkeypatch.setattr(
+        "stm_keras.models.stored.find_models",
+        lambda folder: os.kill(os.getpid(), signal.SIGINT) or [],
+    )
+    monkeypatch.setattr("stm_keras.models.stored.list_models", list)
+    assert stmk("models")[0] == 0
+
+
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_prediction(
     stmk, model, virtual_scan, tmp_path, monkeypatch, number, code
@@ -75,6 +98,7 @@ def test_a_build_in_processes(tmp_path, number, code, to_all):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_hears,
     )
     while not list(tmp_path.glob("out/.stmk-*.incomplete/*/*/*")):
         assert process.poll() is None
