@@ -58,7 +58,7 @@ def run_tests(report: Path) -> None:
 
 
 def counted(reports: list[Path]) -> list[dict[str, object]]:
-    """Tries by attack; what was skipped was not tried."""
+    """Tries by attack; what was skipped, or is in no report, was not tried."""
     tried, held = Counter[str](), Counter[str]()
     for report in reports:
         cases = list(ET.parse(report).iter("testcase"))
@@ -77,6 +77,7 @@ def counted(reports: list[Path]) -> list[dict[str, object]]:
             "held": held[module],
         }
         for module, attack in ATTACKS.items()
+        if module in tried
     ]
 
 
