@@ -18,7 +18,8 @@ PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 FUZZ_N ?= 10000
 STMK_FUZZ_SEED ?= $(shell date +%Y%m%d)
 
-.PHONY: demo test slow-test test-all fuzz check wheel-check dist clean
+.PHONY: demo test slow-test test-all fuzz fuzz-million safety locked \
+	lock-check check wheel-check dist clean
 demo: $(VENV)/installed
 	$(BIN)/stmk demo
 
@@ -35,6 +36,25 @@ test-all: $(VENV)/installed-all
 fuzz: $(VENV)/installed-test
 	$(BIN)/python benchmarks/readers/fuzz.py --n $(FUZZ_N) \
 		--seed $(STMK_FUZZ_SEED)
+
+# A million damaged files, some hours.
+fuzz-million: $(VENV)/installed-test
+	$(BIN)/python benchmarks/readers/fuzz.py --n 110000 \
+		--seed $(STMK_FUZZ_SEED)
+
+# Attacks on files, models and commands, and the table of docs/safety.md.
+safety: $(VENV)/installed-test
+	$(BIN)/python benchmarks/safety/kills.py --kills 100
+	$(BIN)/python benchmarks/safety/soak.py --n 1000
+	$(BIN)/python benchmarks/safety/table.py
+
+# Every package with the hash of its file, for one system; see docs/safety.md.
+locked: | $(BIN)/python
+	$(BIN)/python -m pip install --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --no-deps -e .
+
+lock-check: $(VENV)/installed
+	$(BIN)/python benchmarks/safety/lock.py --check
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

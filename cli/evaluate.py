@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.options import TrustModel
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
@@ -53,6 +54,7 @@ def evaluate(
     json: Annotated[
         Path | None, typer.Option(help="Also write the scores to this file.")
     ] = None,
+    trust_model: TrustModel = False,
 ) -> None:
     """Score found positions, or a model, against known positions.
 
@@ -91,6 +93,7 @@ def evaluate(
             noise=DEFAULT_NOISE if noise is None else noise,
             n_voltages=voltages,
             progress=progress_bar("evaluating"),
+            trust=trust_model,
         )
     else:
         assert positions is not None

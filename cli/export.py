@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_MODEL, Model
+from cli.options import DEFAULT_MODEL, Model, TrustModel
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
 from stm_keras.errors import InputError
@@ -33,6 +33,7 @@ def export(
             "after an update of this package.",
         ),
     ] = False,
+    trust_model: TrustModel = False,
 ) -> None:
     """Export a trained model for TensorFlow Serving, LiteRT and others.
 
@@ -52,10 +53,10 @@ def export(
                 "--in-place writes the SavedModel into --model: leave --out "
                 "and --format out."
             )
-        export_in_place(path)
+        export_in_place(path, trust=trust_model)
         typer.echo(path)
         return
     target = out or Path("out/export") / path.resolve().name
     progress = progress_bar("exporting")
-    for file in export_model(path, target, form, progress):
+    for file in export_model(path, target, form, progress, trust=trust_model):
         typer.echo(file)

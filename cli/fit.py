@@ -1,5 +1,6 @@
 """`stmk fit`: train a network."""
 
+import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ from cli.fit_options import (
 from cli.options import Overwrite, Surface, whole_numbers
 from cli.progress import progress_bar
 from cli.quiet import quiet_imports
+from cli.stopping import when_stopped
 from stm_keras.errors import InputError
 from stm_keras.models.card import ModelCard
 from stm_keras.models.shipped import find_card
@@ -131,7 +133,22 @@ def _train(given: Mapping[str, Any]) -> ModelCard:
                     f"--{name.replace('_', '-')} is an option of --network "
                     f"{owner}, and this is {network}: leave it out."
                 )
-    return {"wang2020": _fit_wang2020, "context": _fit_context}[network](given)
+    fits = {"wang2020": _fit_wang2020, "context": _fit_context}
+    with when_stopped(lambda: _kept(given["out"])):
+        return fits[network](given)
+
+
+def _kept(out: Path) -> str:
+    """What a training that was stopped has left."""
+    try:
+        state = json.loads((out / "training/state.json").read_text())
+        done = len(state["history"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return "No checkpoint was written yet. Run the same command again."
+    return (
+        f"The checkpoint after epoch {done} is kept in {out}/training: run "
+        "the same command with --resume."
+    )
 
 
 def _fit_wang2020(given: Mapping[str, Any]) -> ModelCard:

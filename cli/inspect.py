@@ -7,7 +7,7 @@ import typer
 
 from cli.options import Channel, number_range, numbers
 from cli.predict_options import Bias, Direction, ExtentNm
-from stm_keras.system import check_paths
+from stm_keras.files import check_paths
 
 
 def inspect(

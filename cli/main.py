@@ -20,7 +20,9 @@ from cli import (
     reproduce,
     waves,
 )
+from cli.disk import of_the_disk
 from cli.grouped import Grouped
+from cli.stopping import Stopped, stopping
 from stm_keras import __version__
 from stm_keras.errors import InputError
 from stm_keras.system import keep_freed_memory
@@ -80,15 +82,35 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     keep_freed_memory()
+    _open_standard_files()
     try:
-        app()
+        with stopping():
+            app()
     except InputError as error:
         _refuse(str(error))
-    except KeyboardInterrupt:
-        sys.exit("stmk: stopped.")
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        _refuse(f"{error.strerror or error}{where}.")
+    except Stopped as stop:
+        print(f"stmk: {stop.message}", file=sys.stderr)
+        sys.exit(stop.exit_code)
+    except Exception as error:
+        reason = of_the_disk(error)
+        if reason is None and isinstance(error, OSError):
+            where = f" ({error.filename})" if error.filename else ""
+            reason = f"{error.strerror or error}{where}."
+        if reason is None:
+            raise
+        _refuse(reason)
+
+
+def _open_standard_files() -> None:
+    """Where one is closed, the next file of a user would take its number.
+
+    What is meant for the terminal would then be written into that file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
 
 
 def _refuse(message: str) -> NoReturn:

@@ -57,6 +57,15 @@ Model = Annotated[
         "directory.",
     ),
 ]
+TrustModel = Annotated[
+    bool,
+    typer.Option(
+        "--trust-model",
+        help="Load a model that differs from its checksums, or whose graph "
+        "can do more than compute. A model is a program: it may then do "
+        "whatever you may.",
+    ),
+]
 DEFAULT_DATA = "data"
 DEFAULT_MODEL = DEFAULT
 

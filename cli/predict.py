@@ -1,6 +1,7 @@
 """`stmk predict`: positions of the impurities in files."""
 
 import json as json_text
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -11,6 +12,7 @@ from cli.options import (
     Channel,
     Model,
     Surface,
+    TrustModel,
     number_range,
     numbers,
     region_nm,
@@ -51,8 +53,9 @@ from cli.predict_options import (
 )
 from cli.progress import Status, progress_bar
 from cli.quiet import quiet_imports, start_at_once, without_keras
+from cli.stopping import KEPT, when_stopped
+from stm_keras.files import check_paths
 from stm_keras.models.shipped import find_card
-from stm_keras.system import check_paths
 
 
 def predict(
@@ -90,6 +93,7 @@ def predict(
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    trust_model: TrustModel = False,
 ) -> None:
     """Find the impurities in instrument files.
 
@@ -151,7 +155,7 @@ def predict(
     output = OutputOptions(
         words(export), mask_radius_nm, report, settings_of(context)
     )
-    options = FileOptions(read, predict_options, output, stack)
+    options = FileOptions(read, predict_options, output, stack, trust_model)
 
     def load(model: Any) -> Any:
         status.at("loading TensorFlow and the model")
@@ -159,7 +163,7 @@ def predict(
             from stm_keras.detector import load_detector
 
             start_at_once()
-        detector = load_detector(model)
+        detector = load_detector(model, trust=trust_model)
         status.at("searching")
         return detector
 
@@ -173,22 +177,33 @@ def predict(
             notes.extend(f"  {note}" for note in result.notes)
 
     try:
-        for line in predict_files(
-            files,
-            path,
-            out,
-            options,
-            progress=progress_bar("tiles"),
-            load=load,
-            report=keep,
-        ):
-            status.done()
-            if not (json or quiet):
-                typer.echo("\n".join([line, *notes]))
-            notes.clear()
-            status.at("searching")
+        with when_stopped(lambda: _kept(out)):
+            for line in predict_files(
+                files,
+                path,
+                out,
+                options,
+                progress=progress_bar("tiles"),
+                load=load,
+                report=keep,
+            ):
+                status.done()
+                if not (json or quiet):
+                    typer.echo("\n".join([line, *notes]))
+                notes.clear()
+                status.at("searching")
     finally:
         status.done()
         if told:
             typer.echo(json_text.dumps(told, indent=2))
     status.took()
+
+
+def _kept(out: Path) -> str:
+    """What is left where a prediction was stopped."""
+    if not (out / "summary.csv").exists():
+        return KEPT
+    return (
+        f"The files that are done are in {out / 'summary.csv'}, whole. Run the "
+        "same command on the others."
+    )

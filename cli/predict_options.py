@@ -112,6 +112,27 @@ MaskLines = Annotated[
         rich_help_panel=CLEANING,
     ),
 ]
+Terraces = Annotated[
+    bool | None,
+    typer.Option(
+        "--terraces/--no-terraces",
+        help="Find terraces, bring them to one height, and take the steps "
+        "between them as not measured. By default yes, but not with --level "
+        "none.",
+        show_default=False,
+        rich_help_panel=CLEANING,
+    ),
+]
+Clip = Annotated[
+    bool | None,
+    typer.Option(
+        "--clip/--no-clip",
+        help="Clip tall objects at twelve robust standard deviations of a "
+        "map. By default yes, but not with --level none.",
+        show_default=False,
+        rich_help_panel=CLEANING,
+    ),
+]
 TipJumps = Annotated[
     bool,
     typer.Option(

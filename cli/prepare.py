@@ -21,8 +21,8 @@ from cli.predict_options import (
     Level,
 )
 from cli.quiet import quiet_imports
+from stm_keras.files import check_paths
 from stm_keras.models.shipped import find_card
-from stm_keras.system import check_paths
 
 Files = Annotated[
     list[Path],

@@ -16,18 +16,23 @@ def quiet_imports() -> Iterator[None]:
     level, so the file descriptor itself is turned away. An exception still
     arrives whole.
     """
-    sys.stderr.flush()
+    _flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
-        sys.stderr.flush()
+        _flush()
         os.dup2(kept, 2)
         os.close(kept)
     # TFDS warns of its own use of what it has deprecated.
     absl_logging.set_verbosity(absl_logging.ERROR)
+
+
+def _flush() -> None:
+    if sys.stderr is not None:  # as where it was closed
+        sys.stderr.flush()
 
 
 @contextmanager

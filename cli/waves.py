@@ -8,7 +8,7 @@ import typer
 from cli.options import Channel, number_range, numbers
 from cli.predict_options import Bias, Direction, ExtentNm, Level
 from cli.quiet import quiet_imports
-from stm_keras.system import check_paths
+from stm_keras.files import check_paths
 
 
 def waves(

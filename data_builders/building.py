@@ -8,7 +8,7 @@ same set in the same order (TFDS orders by key).
 
 `build` runs a builder so that a data set is either whole or not there: in a
 directory that a killed build cannot leave behind for good
-(`scratch_directory`), which takes its place at the end.
+(`files.scratch_directory`), which takes its place at one stroke.
 """
 
 import dataclasses
@@ -18,12 +18,9 @@ import hashlib
 import io
 import os
 import shlex
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import (
-    ExitStack,
     contextmanager,
     nullcontext,
     redirect_stderr,
@@ -39,12 +36,7 @@ from absl import logging
 from tqdm import tqdm
 
 from stm_keras.errors import InputError
-from stm_keras.system import writable_directory
-
-try:
-    import fcntl
-except ImportError:  # Windows: there, a killed build's directory stays
-    fcntl = None
+from stm_keras.files import scratch_directory, take_place, writable_directory
 
 Example = dict[str, np.ndarray]
 
@@ -294,14 +286,34 @@ def _build_here(
     builder_in: Callable[[Path], Any], out: Path, overwrite: bool, options: Any
 ) -> Path:
     target = Path(builder_in(out).data_path)
-    if target.is_dir() and not overwrite:
+    if (target / _INFO).is_file() and not overwrite:
         return target
-    with scratch_directory(out) as scratch:
+    _check_ours(target)
+    with scratch_directory(out, UNFINISHED) as scratch:
         builder = builder_in(scratch)
         _prepare(builder, out, options)
         _check_counts(builder)
-        move_into_place(Path(builder.data_path), target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        take_place(Path(builder.data_path), target)
     return target
+
+
+_INFO = "dataset_info.json"
+UNFINISHED = ".incomplete"
+"""In the name of a set that is being built; readers pass it by."""
+
+
+def _check_ours(target: Path) -> None:
+    """Refuse to replace what is no data set."""
+    if (
+        os.path.lexists(target)
+        and not (target / _INFO).is_file()
+        and not (target.is_dir() and not any(target.iterdir()))
+    ):
+        raise InputError(
+            f"{target} is there already, and no data set: move it away, or "
+            "choose another --out."
+        )
 
 
 def _build_in_bucket(builder: Any, overwrite: bool, options: Any) -> Any:
@@ -400,76 +412,6 @@ def named_config(
             f"Unknown --config: {name!r}. Known: {', '.join(known)}."
         )
     return known[name]
-
-
-# --- a place to build in --------------------------------------------------
-
-
-try:
-    import fcntl
-except ImportError:  # Windows: there, a killed build's directory stays
-    fcntl = None
-
-_PREFIX = ".incomplete."
-
-
-@contextmanager
-def scratch_directory(out: Path) -> Iterator[Path]:
-    """Give an empty directory in `out`, removed at the end.
-
-    Those of earlier builds whose process is gone are removed first; that of
-    a build that still runs is left alone.
-
-    Args:
-        out: directory of data sets.
-
-    Yields:
-        The directory. `incomplete` in its name tells readers to pass it by.
-    """
-    for stale in out.glob(f"{_PREFIX}*"):
-        with ExitStack() as stack:
-            if _lock(stale, stack):
-                shutil.rmtree(stale, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".new", dir=out))
-    scratch.chmod(0o755)  # mkdtemp makes it private
-    with ExitStack() as stack:
-        _lock(scratch, stack)
-        # Named once it is locked, or another build might take it for stale.
-        scratch = scratch.rename(scratch.with_name(_PREFIX + scratch.name[4:]))
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _lock(directory: Path, stack: ExitStack) -> bool:
-    """Lock a directory until `stack` ends; says whether it could.
-
-    The system lets go of the lock with the process, however that ends.
-    """
-    if fcntl is None:
-        return False
-    try:
-        descriptor = os.open(directory, os.O_RDONLY)
-        stack.callback(os.close, descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # a build that runs holds it, or has just removed it
-        return False
-    return True
-
-
-def move_into_place(built: Path, target: Path) -> None:
-    """Give a finished data set its name; what was there is replaced.
-
-    Args:
-        built: directory on the same disk as `target`.
-        target: the set's place; its parents are made.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        # Aside first: while it is being removed, nothing stands half there.
-        target.replace(built.with_name("replaced"))
-    built.replace(target)
 
 
 # --- Apache Beam ----------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -130,11 +130,13 @@ class ConductanceMaps:
 
     def __post_init__(self) -> None:
         """Bring the arrays to their types and check that all fits."""
-        data = np.ascontiguousarray(self.data, dtype=np.float32)
+        scaled, notes = in_range(self.data)
+        data = np.ascontiguousarray(scaled, dtype=np.float32)
         bias = np.atleast_1d(np.asarray(self.bias_v, dtype=np.float64))
         # Set through `object`: a frozen dataclass has no other way.
         object.__setattr__(self, "data", data)
         object.__setattr__(self, "bias_v", bias)
+        object.__setattr__(self, "provenance", (*self.provenance, *notes))
         _check_frame(self.source, data)
         _check_bias(self.source, bias, data.shape[0])
         object.__setattr__(
@@ -186,7 +188,7 @@ class ConductanceMaps:
         bias = self.bias_v if bias_v is None else np.asarray(bias_v, np.float64)
         return replace(
             self,
-            data=np.asarray(data, dtype=np.float32),
+            data=data,
             bias_v=bias,
             extent_nm=self.extent_nm if extent_nm is None else extent_nm,
             provenance=(*self.provenance, note),
@@ -356,13 +358,52 @@ def finite_or_nan(values: ArrayLike) -> tuple[NDArray[np.float32], list[str]]:
         float32 of the same shape, and lines for `provenance` (none where
         nothing was changed).
     """
+    values, notes = in_range(values)
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.array(values, dtype=np.float32)
     infinite = np.isinf(data)
     if not infinite.any():
-        return data, []
+        return data, notes
     data[infinite] = np.nan
-    return data, [f"{infinite.sum()} infinite values taken as not measured"]
+    told = f"{infinite.sum()} infinite values taken as not measured"
+    return data, [*notes, told]
+
+
+_USUAL = (1e-18, 1e18)
+"""Sizes of values whose squares float32 holds, too."""
+_SAMPLES = 100_000
+
+
+def in_range(values: ArrayLike) -> tuple[NDArray[Any], list[str]]:
+    """Bring values of an odd unit to numbers that float32 holds.
+
+    Squares of numbers below 1e-19 are zero in it, and those above 1e19 are
+    infinite. The median size decides, which a few outliers do not move.
+
+    Args:
+        values: real numbers, any shape and precision.
+
+    Returns:
+        The same values, or the same times a power of ten; and lines for
+        `provenance`.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind != "f" or not array.size:
+        return array, []
+    flat = array.reshape(-1)
+    sample = flat[:: max(1, flat.size // _SAMPLES)].astype(np.longdouble)
+    sizes = np.abs(sample[np.isfinite(sample) & (sample != 0)])
+    middle = float(np.sort(sizes)[(sizes.size - 1) // 2]) if sizes.size else 1.0
+    least, most = _USUAL
+    if least <= middle <= most or not 0 < middle < math.inf:
+        return array, []
+    power = -round(math.log10(middle))
+    scaled = array.astype(np.longdouble) * np.longdouble(10.0) ** power
+    with np.errstate(over="ignore"):
+        scaled = scaled.astype(np.float64)
+    return scaled, [
+        f"values times 1e{power}, as float32 holds none of this size"
+    ]
 
 
 def checked_extent(

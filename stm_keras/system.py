@@ -1,108 +1,26 @@
-"""Write a file or a directory whole or not at all."""
+"""Files, memory, processes, and versions of packages."""
 
 import ctypes
 import multiprocessing
 import os
 import platform
 import re
-import shutil
-import tempfile
+import signal
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from stm_keras import __version__
-from stm_keras.errors import InputError
+from stm_keras.files import atomic_directory as atomic_directory
+from stm_keras.files import atomic_file as atomic_file
+from stm_keras.files import writable_directory as writable_directory
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a damaged zip archive raises, .npz and .keras among them."""
-
-
-def check_paths(paths: Iterable[str | Path]) -> None:
-    """Refuse paths of which none exists, before any work.
-
-    Where some do, those that do not are refused one by one, beside the others.
-
-    Raises:
-        InputError: naming the first.
-    """
-    paths = list(map(Path, paths))
-    if paths and not any(path.exists() for path in paths):
-        raise InputError(f"No such file: {paths[0]}. Check the path.")
-
-
-def writable_directory(path: str | Path) -> Path:
-    """Make `path` a directory that can be written to.
-
-    Args:
-        path: the directory; it and its parents are made where missing.
-
-    Returns:
-        The same path.
-
-    Raises:
-        InputError: where it is a file, or may not be made or written to.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"Cannot write to the directory {path}: {error.strerror}. "
-            "Choose another one."
-        ) from error
-    return path
-
-
-@contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, renamed to `path` at the end.
-
-    Args:
-        path: the file to write. The temporary name keeps its suffix, so that
-            libraries which choose a format by the suffix choose the same.
-
-    Yields:
-        The temporary name. If the block raises, it is removed and `path`
-        keeps what it held before.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Give a temporary directory that takes the place of `path` at the end.
-
-    Args:
-        path: the directory to write; what it held before is replaced.
-
-    Yields:
-        An empty directory beside `path`. If the block raises, it is removed
-        and `path` keeps what it held before.
-    """
-    path = Path(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary.chmod(0o755)  # mkdtemp makes it private
-    try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 _M_TRIM_THRESHOLD = -1
@@ -156,6 +74,24 @@ def single_threaded() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Have processes that start here not hear Ctrl-C.
+
+    A terminal sends it to all processes at once, and each of a pool's would
+    print a traceback of its own. The one that started them hears it after
+    this block, and ends them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:

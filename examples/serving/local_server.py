@@ -7,19 +7,19 @@ For trying a client where the model server itself is not to be had: gRPC
 /v1/models/NAME` and `POST /v1/models/NAME:predict` in the column form
 (`inputs`) and the row form (`instances`, that of KServe's V1 too). One process,
 no batching, no versions. Each folder of --models with a `saved_model.pb` is a
-model. Needs `pip install "stm-keras[serving]"`.
+model: load none that you do not trust, see docs/safety.md. Requests are
+limited in size, in time and in number, see `rest.py`. Needs `pip install
+"stm-keras[serving]"`.
 """
 
 import argparse
-import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
+import rest  # beside this file
 import tensorflow as tf
 from tensorflow_serving.apis import (
     predict_pb2,
@@ -89,68 +89,6 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
-class Rest(BaseHTTPRequestHandler):
-    """REST: model status and prediction."""
-
-    models: Models
-
-    def do_GET(self) -> None:
-        """Status of a model."""
-        name = self.path.removeprefix("/v1/models/")
-        if name not in self.models.by_name:
-            self._answer(404, {"error": f"no model {name!r}"})
-            return
-        version = {"version": "1", "state": "AVAILABLE"}
-        self._answer(200, {"model_version_status": [version]})
-
-    def do_POST(self) -> None:
-        """A prediction."""
-        name, _, verb = self.path.removeprefix("/v1/models/").partition(":")
-        if verb != "predict":
-            self._answer(404, {"error": f"no such path: {self.path}"})
-            return
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        try:
-            request = json.loads(body)
-            rows = request.get("instances")
-            inputs = request.get("inputs") if rows is None else _columns(rows)
-            outputs = self.models.predict(
-                name, request.get("signature_name", ""), inputs
-            )
-        except LookupError as error:
-            self._answer(404, {"error": str(error)})
-        except (ValueError, TypeError, AttributeError) as error:
-            self._answer(400, {"error": str(error)})
-        else:
-            named = {k: v.tolist() for k, v in outputs.items()}
-            content = (
-                {"outputs": named}
-                if rows is None
-                else {"predictions": _rows(named)}
-            )
-            self._answer(200, content)
-
-    def log_message(self, *args: Any) -> None:
-        """Be quiet."""
-
-    def _answer(self, code: int, content: dict[str, Any]) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    return {key: [row[key] for row in rows] for key in rows[0]}
-
-
-def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    count = len(next(iter(columns.values())))
-    return [{k: v[i] for k, v in columns.items()} for i in range(count)]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, default=Path("saved_models"))
@@ -160,16 +98,14 @@ def main() -> None:
     models = Models(options.models)
     server = grpc.server(
         ThreadPoolExecutor(2),
-        options=[("grpc.max_receive_message_length", 2**28)],
+        options=[("grpc.max_receive_message_length", rest.MOST_BODY_BYTES)],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         Prediction(models), server
     )
     server.add_insecure_port(f"localhost:{options.grpc_port}")
     server.start()
-    handler = type("Handler", (Rest,), {"models": models})
-    rest = ThreadingHTTPServer(("localhost", options.rest_port), handler)
-    threading.Thread(target=rest.serve_forever, daemon=True).start()
+    rest.serve(models, options.rest_port)
     print(f"ready: {', '.join(models.by_name)}", flush=True)
     server.wait_for_termination()
 

@@ -28,12 +28,16 @@ KINDS: dict[str, type[Detector]] = {
 """Detectors by the class of their network, as cards name it."""
 
 
-def load_detector(directory: str | Path) -> Detector:
+def load_detector(directory: str | Path, *, trust: bool = False) -> Detector:
     """Load a model directory.
+
+    A model is a program, so it is checked first: against its checksums, and
+    for operations that do more than compute; see `stm_keras.models.trust`.
 
     Args:
         directory: what `stmk fit --out` wrote, or the name of a model that
             ships, such as "context".
+        trust: load it unchecked; it may then do whatever this process may.
 
     Returns:
         The detector of its network.
@@ -41,9 +45,10 @@ def load_detector(directory: str | Path) -> Detector:
     Raises:
         OtherVersionError: where a newer version made it and this one cannot
             use it; a model of an older version works.
-        InputError: where it is missing, is no model directory, or is damaged.
+        InputError: where it is missing, is no model directory, is damaged or
+            changed, or could do more than compute.
     """
-    return load_detector_as(KINDS, directory)
+    return load_detector_as(KINDS, directory, trust=trust)
 
 
 def kind_of(card: ModelCard) -> type[Detector]:

@@ -12,22 +12,19 @@ import tensorflow as tf
 
 from stm_keras.detections import Detections, Search
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_directory
 from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, OtherVersionError
 from stm_keras.models.checks import check_options
 from stm_keras.models.shipped import find_card
+from stm_keras.models.trust import check_trusted
 from stm_keras.preprocessing.preparation import (
     Companions,
     PredictOptions,
     PreparedMaps,
     cut_and_clean,
 )
-from stm_keras.system import (
-    Progress,
-    atomic_directory,
-    made_by_newer,
-    no_progress,
-)
+from stm_keras.system import Progress, made_by_newer, no_progress
 
 
 class Detector(abc.ABC):
@@ -272,13 +269,17 @@ class _Signatures(dict[str, Any]):
 
 
 def load_detector_as(
-    kinds: Mapping[str, type[Detector]], directory: str | Path
+    kinds: Mapping[str, type[Detector]],
+    directory: str | Path,
+    *,
+    trust: bool = False,
 ) -> Detector:
     """Load a model directory; see `stm_keras.detector.load_detector`.
 
     Args:
         kinds: of detectors, by the class of their network.
         directory: what `stmk fit --out` wrote.
+        trust: see `stm_keras.models.trust.check_trusted`.
 
     Raises:
         OtherVersionError: where a newer version made it and this one cannot
@@ -295,10 +296,13 @@ def load_detector_as(
     try:
         if not isinstance(card.selection, kind.keeps):
             raise TypeError(f"the card is not of a {kind.network}")
+        check_trusted(path, trust=trust)
         module = tf.saved_model.load(str(path))
         # The module owns the weights: it must live as long as they are used.
         detector = kind(card, _Signatures(module), path)
         detector.warm_up()
+    except InputError:
+        raise
     except (
         OSError,
         LookupError,  # weights cut short; a signature that is not there

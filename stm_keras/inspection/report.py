@@ -12,6 +12,7 @@ import numpy as np
 
 from stm_keras import surfaces
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, result_directory
 from stm_keras.inspection.inspect import (
     FileReport,
     KnownSurfaces,
@@ -24,7 +25,6 @@ from stm_keras.io.channels import quantity
 from stm_keras.io.recording import Channel, ReadOptions
 from stm_keras.io.sets import expand
 from stm_keras.qpi.dispersion import Deviation, n_biases
-from stm_keras.system import atomic_file, writable_directory
 from stm_keras.units import height_by_width
 
 _LABEL = 14
@@ -352,7 +352,7 @@ def inspect_files(
         surfaces.surface(surface)
     files, notes = expand(paths)
     if out is not None:
-        out = writable_directory(out)
+        out = result_directory(out)
     yield from notes
     reports, failed = list[FileReport](), list[InputError]()
     for number, path in enumerate(files):

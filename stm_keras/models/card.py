@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stm_keras.errors import InputError
+from stm_keras.models.fields import check_fields, read_json
 from stm_keras.system import atomic_file, made_by_newer, maker, package_versions
 
 CARD_NAME = "model_card.json"
@@ -20,8 +21,6 @@ TRAINING = "training"
 CARD_FORMAT = 2
 _READABLE = (1, 2)
 """Form 1 had no `detection`: all its models are of `Wang2020`."""
-
-_TABLES = ("network", "data", "training", "scores", "made", "versions")
 
 
 class OtherVersionError(InputError):
@@ -179,7 +178,7 @@ def read_card(directory: str | Path) -> ModelCard:
     path = Path(directory) / CARD_NAME
     fields: Any = None
     try:
-        fields = json.loads(path.read_text())
+        fields = read_json(path)
         if fields["format"] not in _READABLE:
             raise _other_form(path, fields)
         return ModelCard(**_typed(fields))
@@ -190,18 +189,22 @@ def read_card(directory: str | Path) -> ModelCard:
         ) from error
     except InputError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise _unreadable(path, fields, error) from error
 
 
 def _typed(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields as `ModelCard` has them; JSON knows no tuple and no whole key."""
+    check_fields(fields)
     low, high = fields["ring_rad_px"]
-    if not 0 < low <= high:
-        raise ValueError(f"ring_rad_px is {low} to {high}")
-    for name in _TABLES:
-        if not isinstance(fields[name], dict):
-            raise TypeError(f"{name} is no table")
     typed = {**fields, "ring_rad_px": (float(low), float(high))}
     parts = [typed.pop(n, None) for n in ("thresholds", "floors", "detection")]
     return typed | {"selection": _selection(*parts)}
@@ -236,7 +239,7 @@ def _fields(card: ModelCard) -> dict[str, Any]:
 
 def _other_form(path: Path, fields: dict[str, Any]) -> OtherVersionError:
     return OtherVersionError(
-        f"{path} has the form {fields['format']!r} and was made by "
+        f"{path} has the form {fields['format']!r:.40} and was made by "
         f"{maker(fields.get('versions'))}; this is "
         f"{maker(package_versions())}, which reads the forms "
         f"{' and '.join(map(str, _READABLE))}. Use the model with the version "
@@ -331,6 +334,8 @@ def verify_checksums(directory: str | Path) -> Differences | None:
     directory = Path(directory)
     path = directory / SUMS_NAME
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no file. Restore it.")
         content = path.read_bytes()
     except FileNotFoundError:
         return None

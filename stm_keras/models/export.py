@@ -4,8 +4,7 @@ import functools
 import importlib
 import importlib.util
 import json
-import shutil
-import tempfile
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +15,17 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from stm_keras.errors import InputError
+from stm_keras.files import (
+    atomic_directory,
+    atomic_file,
+    carry_over,
+    finish,
+    result_directory,
+    result_in,
+    scratch_directory,
+    whole_directory,
+    writable_directory,
+)
 from stm_keras.models.card import (
     CARD_NAME,
     SUMS_NAME,
@@ -36,19 +46,13 @@ from stm_keras.models.signatures import (
     score_endpoints,
     with_frame,
 )
+from stm_keras.models.trust import check_files
+from stm_keras.nn.calibration import FILE as GROUND
 from stm_keras.nn.calibration import TrainingDistribution, read_distribution
 from stm_keras.nn.context import Context
 from stm_keras.nn.decoding import LEAST_FRAME_PX, MOST
 from stm_keras.nn.model import ImpurityFinder
-from stm_keras.system import (
-    BROKEN_ZIP,
-    Progress,
-    atomic_directory,
-    atomic_file,
-    maker,
-    no_progress,
-    writable_directory,
-)
+from stm_keras.system import BROKEN_ZIP, Progress, maker, no_progress
 
 
 def described(
@@ -104,6 +108,10 @@ def _limits(card: ModelCard) -> dict[str, str]:
 
 
 SIGNATURES_NAME = "signatures.json"
+ASSETS = "assets"
+FOLDER = "assets.extra"
+PARTS = ("saved_model.pb", "fingerprint.pb", "variables", ASSETS, FOLDER)
+"""What a SavedModel consists of."""
 
 
 def export_saved_model(
@@ -127,13 +135,57 @@ def export_saved_model(
     Args:
         model: the trained network.
         card: its card, with the thresholds.
-        directory: where to write; replaced whole.
+        directory: where to write; an export that is there is replaced whole,
+            and what else lies in it stays.
+        distribution: features of the training fields.
+
+    Raises:
+        InputError: where another directory is there.
+    """
+    directory = Path(directory)
+    check_replaceable(directory)
+    writable_directory(directory.parent)
+    with atomic_directory(directory, keep=True, drop=PARTS) as temporary:
+        write_saved_model(model, card, temporary, distribution)
+
+
+def check_replaceable(directory: Path) -> None:
+    """Refuse to replace what no export of this package has written.
+
+    Args:
+        directory: that an export is to be written to.
+
+    Raises:
+        InputError: where it is a file, or holds anything but an export.
+    """
+    if not os.path.lexists(directory):
+        return
+    if directory.is_dir():
+        if (directory / ASSETS / CARD_NAME).is_file():
+            return
+        if not any(directory.iterdir()):
+            return
+    raise InputError(
+        f"{directory} is there already, and no export of stmk: move it away, "
+        "or choose another --out."
+    )
+
+
+def write_saved_model(
+    model: ImpurityFinder,
+    card: ModelCard,
+    empty: Path,
+    distribution: TrainingDistribution | None,
+) -> None:
+    """Write a SavedModel into an empty directory; see `export_saved_model`.
+
+    Args:
+        model: the trained network.
+        card: its card.
+        empty: a directory that has a scratch directory around it.
         distribution: features of the training fields.
     """
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        atomic_directory(directory) as temporary,
-    ):
+    with scratch_directory(empty.parent) as scratch:
         module = tf.Module()
         module.weights = [variable.value for variable in model.variables]
         endpoints = endpoints_of(model, card, distribution)
@@ -143,16 +195,16 @@ def export_saved_model(
             for name, function in functions.items()
         }
         write_card(card, scratch)
-        about = Path(scratch) / SIGNATURES_NAME
+        about = scratch / SIGNATURES_NAME
         outputs = {n: s.structured_outputs for n, s in signatures.items()}
         about.write_text(
             json.dumps(described(endpoints, outputs, card), indent=2) + "\n"
         )
         module.assets = [
-            tf.saved_model.Asset(str(Path(scratch) / CARD_NAME)),
+            tf.saved_model.Asset(str(scratch / CARD_NAME)),
             tf.saved_model.Asset(str(about)),
         ]
-        tf.saved_model.save(module, str(temporary), signatures=signatures)
+        tf.saved_model.save(module, str(empty), signatures=signatures)
 
 
 def endpoints_of(
@@ -263,7 +315,6 @@ def export_tflite(
         temporary.write_bytes(content)
 
 
-FOLDER = "assets.extra"
 NAME = "tf_serving_warmup_requests"
 WARMED_UP = ("serving_default", "locate", "attention")
 _SIZE_PX = 64
@@ -342,6 +393,8 @@ def export_model(
     out: str | Path,
     form: str = "all",
     progress: Progress = no_progress,
+    *,
+    trust: bool = False,
 ) -> list[Path]:
     """Write a model for other programs.
 
@@ -354,6 +407,7 @@ def export_model(
         form: what to write. TFLite is made from the SavedModel, which is
             written beside it then.
         progress: told the number of files done and of all.
+        trust: see `load_weights`.
 
     Returns:
         What was written.
@@ -367,78 +421,80 @@ def export_model(
             f"Unknown --format {form!r}. Known: {', '.join(FORMATS)}."
         )
     directory, card = find_card(directory)
-    model = load_weights(directory)
+    model = load_weights(directory, trust=trust)
     if Path(out).resolve() == Path(directory).resolve():
         raise InputError(
             f"--out {out} is the model itself: --in-place writes its "
             "SavedModel anew; or name another directory."
         )
-    out = writable_directory(out)
-    saved_model = out / SAVED_MODEL
     precisions = () if form == "saved-model" else PRECISIONS
+    names = [f"{card.name}-{precision}.tflite" for precision in precisions]
     total = 1 + len(precisions)
-    export_saved_model(model, card, saved_model, read_distribution(directory))
-    if warmup_possible():
-        write_warmup(saved_model, card.name)
-    progress(1, total)
-    written = [saved_model]
-    for done, precision in enumerate(precisions, 2):
-        path = out / f"{card.name}-{precision}.tflite"
-        export_tflite(saved_model, path, precision)
-        progress(done, total)
-        written.append(path)
-    return written
+    out = result_directory(out)
+    finish(out)
+    _check_ours(out, names)
+    with result_in(out) as folder:
+        saved_model = folder / SAVED_MODEL
+        saved_model.mkdir()
+        write_saved_model(
+            model, card, saved_model, read_distribution(directory)
+        )
+        if warmup_possible():
+            write_warmup(saved_model, card.name)
+        progress(1, total)
+        for done, precision in enumerate(precisions, 2):
+            export_tflite(saved_model, folder / names[done - 2], precision)
+            progress(done, total)
+        carry_over(out / SAVED_MODEL, saved_model, drop=PARTS)
+    return [out / SAVED_MODEL, *(out / name for name in names)]
 
 
-def export_in_place(directory: str | Path) -> None:
+def _check_ours(out: Path, names: Iterable[str]) -> None:
+    """Refuse to replace a user's own files."""
+    check_replaceable(out / SAVED_MODEL)
+    if (out / SAVED_MODEL).is_dir():
+        return
+    for name in names:
+        if os.path.lexists(out / name):
+            raise InputError(
+                f"{out / name} is there already, and no export of stmk: move "
+                "it away, or choose another --out."
+            )
+
+
+def export_in_place(directory: str | Path, *, trust: bool = False) -> None:
     """Write the SavedModel of a model directory anew, from its weights.
 
     What this version of the package writes takes the place of what another
-    one wrote; card and weights stay.
+    one wrote, at one stroke; all else stays.
 
     Args:
         directory: of the model.
+        trust: see `load_weights`.
 
     Raises:
         InputError: see `export_model`.
     """
     directory, card = find_card(directory)
-    as_written = (directory / CARD_NAME).read_bytes()
-    model = load_weights(directory)
-    fresh = writable_directory(directory) / ".export"
-    export_saved_model(model, card, fresh, read_distribution(directory))
-    move_into(directory, fresh)
-    with atomic_file(directory / CARD_NAME) as temporary:
-        temporary.write_bytes(as_written)
-    write_checksums(directory)
+    directory = writable_directory(directory)
+    model = load_weights(directory, trust=trust)
+    with whole_directory(directory, drop=PARTS) as new:
+        write_saved_model(model, card, new, read_distribution(directory))
+        carry_over(directory, new, drop=(*PARTS, SUMS_NAME))
+        write_checksums(new)
 
 
-def move_into(out: Path, export: Path) -> None:
-    """Move a SavedModel's parts to their place, `saved_model.pb` last.
-
-    Until that file is there, the directory is not a SavedModel, and no other
-    program takes it for one.
-
-    Args:
-        out: the model's directory.
-        export: the SavedModel; removed.
-    """
-    parts = sorted(export.iterdir(), key=lambda p: p.name == "saved_model.pb")
-    for name in ("saved_model.pb", CARD_NAME, SUMS_NAME):
-        (out / name).unlink(missing_ok=True)
-    for part in parts:
-        target = out / part.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        part.replace(target)
-    export.rmdir()
-
-
-def load_weights(directory: str | Path) -> ImpurityFinder:
+def load_weights(
+    directory: str | Path, *, trust: bool = False
+) -> ImpurityFinder:
     """The Keras model of a model directory, without running code from it.
 
+    Args:
+        directory: of the model.
+        trust: load it though it differs from its checksums.
+
     Raises:
-        InputError: where there is none, or it is damaged.
+        InputError: where there is none, or it is damaged or was changed.
     """
     path = Path(directory) / WEIGHTS
     if not path.exists():
@@ -446,6 +502,8 @@ def load_weights(directory: str | Path) -> ImpurityFinder:
             f"{directory} holds no {WEIGHTS}: give a directory that `stmk fit` "
             "wrote."
         )
+    if not trust:
+        check_files(directory, (WEIGHTS, CARD_NAME, GROUND))
     try:
         model: Any = keras.saving.load_model(
             path, compile=False, safe_mode=True

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stm_keras.errors import InputError
+from stm_keras.files import finish
 from stm_keras.models.card import CARD_NAME, ModelCard, read_card
 
 DEFAULT = "context"
@@ -61,4 +62,5 @@ def find_card(model: str | Path) -> tuple[Path, ModelCard]:
             damaged card; the same words for every command.
     """
     path = model_path(model)
+    finish(path)  # what a kill left half done
     return path, read_card(path)

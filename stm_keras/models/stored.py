@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stm_keras.errors import InputError, one_line
+from stm_keras.files import is_model
 from stm_keras.models.card import (
     CARD_NAME,
-    SUMS_NAME,
     TRAINING,
     Differences,
     ModelCard,
@@ -20,9 +20,6 @@ from stm_keras.models.card import (
     verify_checksums,
 )
 from stm_keras.system import OURS
-
-_SIGNS = (CARD_NAME, SUMS_NAME, "saved_model.pb")
-"""A directory with one of these is a model's, if not a whole one."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +85,9 @@ def named_model(name: str, folder: str | Path) -> StoredModel:
     Raises:
         InputError: where there is no such model.
     """
-    if _is_model(Path(name)):
+    if is_model(Path(name)):
         return look_at(Path(name), Path(name).resolve().name)
-    if _is_model(Path(folder) / name):
+    if is_model(Path(folder) / name):
         return look_at(Path(folder) / name, name)
     if Path(name).is_dir():
         raise InputError(
@@ -134,10 +131,6 @@ def look_at(directory: Path, name: str) -> StoredModel:
     )
 
 
-def _is_model(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in _SIGNS)
-
-
 def _directories(folder: Path) -> dict[str, Path]:
     """Model directories by their names; none is looked for in another."""
     if not folder.is_dir():
@@ -152,7 +145,7 @@ def _directories(folder: Path) -> dict[str, Path]:
         real = os.path.realpath(path)
         if real in seen:  # a link to a folder above it
             folders.clear()
-        elif _is_model(Path(path)):
+        elif is_model(Path(path)):
             folders.clear()
             name = Path(path).relative_to(folder).as_posix()
             found[Path(real).name if name == "." else name] = Path(path)

@@ -15,6 +15,7 @@ from scipy import ndimage
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.drift import register
+from stm_keras.preprocessing.hot_pixels import mask_hot_pixels
 from stm_keras.preprocessing.tall import MAD_TO_STD, clip_tall
 from stm_keras.preprocessing.terraces import level_terraces
 
@@ -611,11 +612,13 @@ def clean(
 ) -> ConductanceMaps:
     """Take the cleaning steps that are switched on.
 
-    In this order: division by I/V or by the mean, while the numbers are the
-    file's own; tip jumps and terraces, as they would bend a plane; levelling;
-    noisy and dead lines, then streaks, which are judged against a level
-    surface; drift between maps, which needs them clean; tall objects, and
-    division by the spread, which what was cleaned away would have widened.
+    First, hot single pixels are taken as not measured, whatever is switched
+    on: one would bend every plane and hide all else. Then in this order:
+    division by I/V or by the mean, while the numbers are the file's own; tip
+    jumps and terraces, as they would bend a plane; levelling; noisy and dead
+    lines, then streaks, which are judged against a level surface; drift
+    between maps, which needs them clean; tall objects, and division by the
+    spread, which what was cleaned away would have widened.
 
     Args:
         maps: the maps, as read.
@@ -631,6 +634,7 @@ def clean(
     Raises:
         InputError: as the steps do, and where "feenstra" has no `current`.
     """
+    maps = mask_hot_pixels(maps)
     if options.normalise == "feenstra":
         maps = divide_by_i_over_v(maps, current)
     if options.normalise == "mean":

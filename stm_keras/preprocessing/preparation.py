@@ -135,8 +135,11 @@ def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
     Raises:
         InputError: for an unknown word, or where nothing is left of a map.
     """
-    masked = levelling != "none"
-    return clean(maps, CleaningOptions(levelling, mask_lines=masked))
+    some = levelling != "none"
+    options = CleaningOptions(
+        levelling, mask_lines=some, terraces=some, clip=some
+    )
+    return clean(maps, options)
 
 
 def to_network_pixel(

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,14 @@ import numpy as np
 
 from stm_keras.detections import Detections, warnings_in
 from stm_keras.errors import InputError
+from stm_keras.files import (
+    JOURNAL,
+    atomic_file,
+    refuse_model_directory,
+    result_directory,
+    result_in,
+    writable_directory,
+)
 from stm_keras.io.channels import Quantity, quantity
 from stm_keras.io.reader import maps_of, open_recording
 from stm_keras.io.recording import ReadOptions, printable
@@ -27,12 +34,7 @@ from stm_keras.preprocessing.preparation import (
     PreparedMaps,
 )
 from stm_keras.results.folder import OutputOptions, write_result
-from stm_keras.system import (
-    Progress,
-    atomic_file,
-    no_progress,
-    writable_directory,
-)
+from stm_keras.system import Progress, no_progress
 from stm_keras.units import counted, height_by_width, plainly
 
 if TYPE_CHECKING:
@@ -167,7 +169,7 @@ def no_report(result: FileResult) -> None:
     """Tell nobody."""
 
 
-def load_detector(model: str | Path) -> "Detector":
+def load_detector(model: str | Path, *, trust: bool = False) -> "Detector":
     """See `stm_keras.detector`, imported when a model is needed.
 
     So what is wrong with a file or an option is known before TensorFlow is
@@ -175,7 +177,7 @@ def load_detector(model: str | Path) -> "Detector":
     """
     from stm_keras import detector
 
-    return detector.load_detector(model)
+    return detector.load_detector(model, trust=trust)
 
 
 def write_summary(path: str | Path, results: Sequence[FileResult]) -> None:
@@ -260,12 +262,18 @@ class FileOptions:
         predict: how to find.
         output: what to write.
         stack: all files are maps of one frame, and so one result.
+        trust_model: load the model unchecked, see `load_detector`.
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
     predict: PredictOptions = field(default_factory=PredictOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     stack: bool = False
+    trust_model: bool = False
+
+
+def _load(model: str | Path, options: FileOptions) -> "Detector":
+    return load_detector(model, trust=options.trust_model)
 
 
 def predict_files(
@@ -306,15 +314,16 @@ def predict_files(
     yield from expanded.notes
     files, out = list(expanded.paths), Path(out)
     _check_writable(out)
+    refuse_model_directory(out)
     if not options.stack and (len(files) != 1 or files != list(paths)):
         folders = _folders(files, out)
-        detector = (load or load_detector)(model)
+        detector = load(model) if load else _load(model, options)
         yield from _predict_each(
             files, detector, folders, out, options, progress, report
         )
         return
     maps = read_files(files, options)
-    detector = (load or load_detector)(model)
+    detector = load(model) if load else _load(model, options)
     result = _find(files, maps, detector, out, options, progress)
     report(result)
     yield from _told(result)
@@ -477,6 +486,9 @@ FILES = (
     "inputs.json",
     "frame.json",
 )
+FRAME = "frame.json"
+_IN_FRAME = b'"position_in_file_px": "(px + 0.5)'
+_MOST_FRAME_BYTES = 1 << 20
 
 _MOST_OFF_PX = 0.05
 """What the mean of two sides may do to a position without a word."""
@@ -524,19 +536,30 @@ def write_tensors(
     ready = kind.prepare(card, maps, options.predict, beside)
     check_size(ready.ready, kind.least_px(card), card.name)
     notes = [*ready.ready.provenance, *_oblong(ready)]
-    out = writable_directory(out)
-    with tempfile.TemporaryDirectory(prefix=".stmk-", dir=out) as scratch:
-        folder = Path(scratch)
+    out = Path(out)
+    _check_tensors(out)
+    out = result_directory(out)
+    with result_in(out, drop=FILES) as folder:  # or of another model's tensors
         for name, values in tensors_of(ready).items():
             np.save(folder / f"{name}.npy", values)
         _write_json(folder / "inputs.json", _request(ready))
-        _write_json(folder / "frame.json", _frame(ready, notes))
-        for name in FILES:
-            if (folder / name).exists():
-                (folder / name).replace(out / name)
-            else:  # of another model's tensors
-                (out / name).unlink(missing_ok=True)
+        _write_json(folder / FRAME, _frame(ready, notes))
     return [note for note in notes if note.startswith("warning:")]
+
+
+def _check_tensors(out: Path) -> None:
+    """Refuse to write over a user's own files."""
+    taken = [name for name in FILES if os.path.lexists(out / name)]
+    try:
+        with (out / FRAME).open("rb") as file:
+            ours = _IN_FRAME in file.read(_MOST_FRAME_BYTES)
+    except OSError:
+        ours = False
+    if taken and not ours and not os.path.lexists(out / JOURNAL):
+        raise InputError(
+            f"{out / taken[0]} is there already, and not of `stmk prepare`: "
+            "move it away, or choose another --out."
+        )
 
 
 def _oblong(ready: PreparedMaps) -> list[str]:

@@ -2,8 +2,8 @@
 
 import json
 import math
-import tempfile
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 import stm_keras
 from stm_keras.detections import Detections
 from stm_keras.errors import InputError
+from stm_keras.files import JOURNAL, result_directory, result_in
 from stm_keras.maps import ConductanceMaps
 from stm_keras.results.exports import ALL, EXPORTS, Export
 from stm_keras.results.report import report_of
-from stm_keras.system import writable_directory
 
 DEFAULT_RADIUS_NM = 0.5
 """Where the dark core of a CO molecule on Cu(111) ends.
@@ -292,8 +292,9 @@ def write_result(
 ) -> list[Path]:
     """Write a result: `FILES`, and what `options` adds.
 
-    All is written beside its place first and then moved there, so that an
-    error leaves the directory as it was.
+    All is written beside its place first and then moved there together, see
+    `files.result_in`: an error leaves the directory as it was, and a kill is
+    mended by the next run.
 
     Args:
         found: what to write.
@@ -306,12 +307,14 @@ def write_result(
         The files written.
 
     Raises:
-        InputError: where it cannot be written to.
+        InputError: where it cannot be written to, is a model's, or holds
+            files of these names that no result brought there.
     """
     options = options or OutputOptions()
-    out = writable_directory(directory)
-    with tempfile.TemporaryDirectory(prefix=".stmk-", dir=out) as temporary:
-        folder = Path(temporary)
+    out = Path(directory)
+    check_results(out, (*FILES, *(export.file for export in options.chosen)))
+    out = result_directory(out)
+    with result_in(out) as folder:
         mask = impurity_mask(
             found.measured.shape,
             found.maps.pixel_nm,
@@ -339,9 +342,38 @@ def write_result(
                 extra = (mask,) if export.takes_mask else ()
                 export.load()(folder / export.file, found, *extra)
                 names.append(export.file)
-        for name in names:
-            (folder / name).replace(out / name)
     return [out / name for name in names]
+
+
+def check_results(out: Path, names: Iterable[str]) -> None:
+    """Refuse to write over a user's own files.
+
+    Args:
+        out: directory of a result; it may be missing.
+        names: of files that will be written.
+
+    Raises:
+        InputError: where one of them is there, and no result of this package.
+    """
+    taken = [name for name in names if os.path.lexists(out / name)]
+    if taken and not os.path.lexists(out / JOURNAL) and not _is_result(out):
+        raise InputError(
+            f"{out / taken[0]} is there already, and no result of stmk: move "
+            "it away, or choose another --out."
+        )
+
+
+def _is_result(out: Path) -> bool:
+    """Whether a folder's positions.json is ours; it comes with all others."""
+    try:
+        with (out / RESULT).open("rb") as file:
+            return FORMAT.encode() in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+
+
+RESULT = "positions.json"
+_HEAD_BYTES = 200
 
 
 def _write_arrays(folder: Path, found: Detections, mask: np.ndarray) -> None:

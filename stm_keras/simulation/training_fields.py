@@ -43,7 +43,11 @@ from stm_keras.simulation.surface_features import (
     add_features,
     sites_of,
 )
-from stm_keras.system import end_with_parent, single_threaded
+from stm_keras.system import (
+    deaf_to_interrupts,
+    end_with_parent,
+    single_threaded,
+)
 
 _MAX_COVERAGE = 0.4
 """Largest share of the area that discs as wide as the smallest distance may
@@ -414,7 +418,8 @@ def _spread(
                     chunk = list(islice(indices, _CHUNK))
                     if not chunk:
                         break
-                    with single_threaded():  # a process may start here
+                    # A process may start here.
+                    with single_threaded(), deaf_to_interrupts():
                         waiting.append(pool.submit(_chunk, config, seed, chunk))
                 if not waiting:
                     return

@@ -1,5 +1,6 @@
 """Prepared data sets on disk: find one, open it, say clearly if it is hurt."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from stm_keras.errors import InputError
 from stm_keras.simulation.scene import Scene
 
 _INFO = "dataset_info.json"
+_FEATURES = "features.json"
 
 
 def find_prepared(path: str | Path) -> Path:
@@ -62,13 +64,21 @@ _UNREADABLE = (
     message.DecodeError,
 )
 _NO_DESCRIPTION = (
+    ArithmeticError,
     AssertionError,  # TFDS: the data set could not be found
-    json_format.Error,
-    KeyError,
+    AttributeError,
+    ImportError,  # a feature of another package
+    LookupError,
+    NotImplementedError,
     OSError,
+    RecursionError,
     TypeError,
     ValueError,  # JSON
+    json_format.Error,
+    tf.errors.InvalidArgumentError,
 )
+_OF_EXAMPLES = ("ParseExample", "ParallelMapDataset", "MapDataset")
+"""What an error names where records are no such examples."""
 
 
 @contextmanager
@@ -89,11 +99,40 @@ def reading(path: str | Path, *, description: bool = False) -> Iterator[None]:
     except InputError:
         raise
     except kinds as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
-            f"The data set in {path} is damaged ({lines[0][:160]}). "
-            "Build it again."
-        ) from error
+        raise _damaged(path, error) from error
+    except tf.errors.InvalidArgumentError as error:
+        if not any(word in str(error) for word in _OF_EXAMPLES):
+            raise
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str | Path, error: Exception) -> InputError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = lines[0].rpartition("}} ")[2][:160]  # without TensorFlow's node
+    return InputError(
+        f"The data set in {path} is damaged: {_culprit(Path(path), error)} "
+        f"({reason}). Build it again."
+    )
+
+
+def _culprit(path: Path, error: Exception) -> str:
+    """Which of a data set's files is hurt."""
+    shards = sorted(path.rglob("*.tfrecord*"))
+    for shard in shards:
+        if not _is_whole(shard):
+            return shard.name
+    named = re.search(r"[\w.-]+\.tfrecord[\w.-]*", str(error))
+    if named and named[0] not in {shard.name for shard in shards}:
+        return f"{named[0]} is missing"
+    return f"{_FEATURES} or {_INFO} does not fit the records"
+
+
+def _is_whole(shard: Path) -> bool:
+    """Whether every record of a shard can be read, and there are some."""
+    try:
+        return sum(1 for _ in tf.data.TFRecordDataset(str(shard))) > 0
+    except (tf.errors.OpError, OSError):
+        return False
 
 
 def open_prepared(path: str | Path) -> Any:
@@ -184,7 +223,9 @@ def load_virtual(path: str | Path, split: str = "test") -> list[Scene]:
             or holds no virtual experiments.
     """
     scenes = []
-    for example in load_split(path, split).as_numpy_iterator():
+    with reading(path):
+        examples = list(load_split(path, split).as_numpy_iterator())
+    for example in examples:
         lacking = [name for name in _OF_EXPERIMENTS if name not in example]
         if lacking:
             raise InputError(

@@ -36,6 +36,7 @@ def evaluate_model(
     noise: float = 0.8,
     n_voltages: int | None = None,
     progress: Progress = no_progress,
+    trust: bool = False,
 ) -> dict[str, Score]:
     """Score a model on the test split of a data set.
 
@@ -53,6 +54,7 @@ def evaluate_model(
         n_voltages: maps to keep of each stack, evenly spaced; all if None.
         progress: told the number of experiments, or of stages, done and of
             all.
+        trust: load the model unchecked, see `load_detector`.
 
     Returns:
         Scores at one pixel's tolerance, by case.
@@ -60,7 +62,7 @@ def evaluate_model(
     Raises:
         InputError: where the model or the data set cannot be used.
     """
-    detector = load_detector(model)
+    detector = load_detector(model, trust=trust)
     info = open_prepared(data).info
     if "reference_positions" in info.features:
         surface = (info.metadata or {}).get("simulation", {}).get("surface")

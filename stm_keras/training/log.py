@@ -4,14 +4,26 @@ import csv
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 
 from stm_keras.errors import InputError
-from stm_keras.models.card import CARD_NAME, TRAINING, read_card
-from stm_keras.system import atomic_file, writable_directory
+from stm_keras.files import (
+    atomic_file,
+    can_lock,
+    lock,
+    writable_directory,
+)
+from stm_keras.models.card import (
+    CARD_NAME,
+    TRAINING,
+    read_card,
+    verify_checksums,
+)
 
 LAST = "last.keras"
 BEST = "best.keras"
@@ -21,6 +33,9 @@ FILES: dict[Keep, str] = {"best": BEST, "last": LAST}
 """Checkpoints that a network may be made of."""
 _STATE = "state.json"
 _CSV = "log.csv"
+BOARD = "tensorboard"
+_OURS = {_STATE, LAST, BEST, _CSV, BOARD, "export"}
+"""What a training's folder holds; `export` is of an earlier version's."""
 
 
 class TrainingLog(keras.callbacks.Callback):
@@ -153,9 +168,36 @@ def training_directory(out: Path, resume: bool, overwrite: bool) -> Path:
             f"{out} is not empty. Continue the training in it with --resume, "
             "replace it with --overwrite, or choose another --out."
         )
+    if directory.is_dir() and any(
+        path.name not in _OURS and not path.name.startswith(".")
+        for path in directory.iterdir()
+    ):
+        raise InputError(
+            f"{directory} holds what no `stmk fit` has written: move it away, "
+            "or choose another --out."
+        )
     if overwrite and not resume:
         shutil.rmtree(directory, ignore_errors=True)
     return writable_directory(directory)
+
+
+@contextmanager
+def only_one(directory: Path) -> Iterator[None]:
+    """Keep a second training out of a folder.
+
+    Args:
+        directory: of checkpoints and logs.
+
+    Raises:
+        InputError: where another process trains there.
+    """
+    with ExitStack() as stack:
+        if not lock(directory, stack) and can_lock():
+            raise InputError(
+                f"Another `stmk fit` trains in {directory.parent}: wait for "
+                "its end, or choose another --out."
+            )
+        yield
 
 
 def is_finished(out: Path, course: dict[str, Any]) -> bool:
@@ -166,6 +208,9 @@ def is_finished(out: Path, course: dict[str, Any]) -> bool:
         course: the options that decide a training.
     """
     if not (out / CARD_NAME).exists():
+        return False
+    differs = verify_checksums(out)  # written last: without, it was stopped
+    if differs is None or differs.changed or differs.missing:
         return False
     stored = read_card(out).training
     wanted = json.loads(json.dumps(course))

@@ -9,14 +9,19 @@ from typing import Any
 
 import keras
 
-from stm_keras.models.card import ModelCard, write_card, write_checksums
+from stm_keras.files import carry_over, whole_directory
+from stm_keras.models.card import (
+    SUMS_NAME,
+    ModelCard,
+    write_card,
+    write_checksums,
+)
 from stm_keras.models.description import adaptation_lines
-from stm_keras.models.export import export_saved_model, move_into
+from stm_keras.models.export import PARTS, WEIGHTS, write_saved_model
 from stm_keras.nn.calibration import FILE as GROUND
 from stm_keras.nn.calibration import TrainingDistribution, write_distribution
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.scoring import format_card_scores
-from stm_keras.system import atomic_file
 from stm_keras.training.datasets import find_prepared, open_prepared
 from stm_keras.training.log import TrainingLog
 
@@ -30,34 +35,28 @@ def write_model(
     checkpoint: str | None = None,
     distribution: TrainingDistribution | None = None,
 ) -> None:
-    """Write a model's directory; card and checksums come last of all.
+    """Write a model's directory: all of it takes its place at one stroke.
 
     Args:
         model: the network.
         card: of it.
-        out: the directory.
-        log: of its training, beside which the SavedModel is made first.
+        out: the directory; what else it holds stays.
+        log: of its training.
         checkpoint: file of the training that holds these weights, which is
             copied; None saves the model.
         distribution: its training distribution, if it is known.
     """
-    export = log.directory / "export"
-    export_saved_model(model, card, export, distribution)
-    move_into(out, export)
-    with atomic_file(out / "model.keras") as temporary:
+    with whole_directory(out, drop=(*PARTS, GROUND)) as new:
+        write_saved_model(model, card, new, distribution)
         if checkpoint is not None:
-            shutil.copyfile(log.directory / checkpoint, temporary)
+            shutil.copyfile(log.directory / checkpoint, new / WEIGHTS)
         else:
-            # Keras knows its own files by their ending.
-            whole = temporary.with_suffix(".keras")
-            model.save(whole)
-            whole.replace(temporary)
-    if distribution is None:
-        (out / GROUND).unlink(missing_ok=True)
-    else:
-        write_distribution(distribution, out)
-    write_card(card, out)
-    write_checksums(out)
+            model.save(new / WEIGHTS)
+        if distribution is not None:
+            write_distribution(distribution, new)
+        write_card(card, new)
+        carry_over(out, new, drop=(*PARTS, GROUND, SUMS_NAME))
+        write_checksums(new)
 
 
 def report(card: ModelCard, directory: Path) -> str:

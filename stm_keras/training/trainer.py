@@ -13,15 +13,18 @@ import numpy as np
 import tensorflow as tf
 
 from stm_keras.errors import InputError
+from stm_keras.files import finish
 from stm_keras.models.card import ModelCard, read_card
 from stm_keras.nn.model import ImpurityFinder
 from stm_keras.system import Progress, no_progress
 from stm_keras.training.datasets import reading
 from stm_keras.training.log import (
+    BOARD,
     FILES,
     Keep,
     TrainingLog,
     is_finished,
+    only_one,
     training_directory,
 )
 
@@ -129,10 +132,12 @@ def fit(
     recipe.check()
     if resume and is_finished(recipe.out, recipe.asked()):
         return read_card(recipe.out)
+    finish(recipe.out)
     directory = training_directory(recipe.out, resume, overwrite)
-    log = TrainingLog(directory, recipe.course(), recipe.steps)
-    model = train(recipe, log, resume=resume, verbosity=verbosity)
-    return recipe.publish(model, log, progress)
+    with only_one(directory):
+        log = TrainingLog(directory, recipe.course(), recipe.steps)
+        model = train(recipe, log, resume=resume, verbosity=verbosity)
+        return recipe.publish(model, log, progress)
 
 
 def train(
@@ -193,7 +198,7 @@ def _run(
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
             keras.callbacks.TensorBoard(
-                str(log.directory / "tensorboard"), write_graph=False
+                str(log.directory / BOARD), write_graph=False
             ),
             log,
         ],

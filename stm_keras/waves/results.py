@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from stm_keras.files import atomic_file, result_directory
 from stm_keras.maps import ConductanceMaps
 from stm_keras.qpi.dispersion import Dispersion
-from stm_keras.system import atomic_file, writable_directory
 from stm_keras.waves.fit import WaveFit
 from stm_keras.waves.kernel import mean_kernel
 from stm_keras.waves.picture import plot_waves
@@ -62,7 +62,7 @@ def write_waves(
     Raises:
         InputError: where the directory cannot be written to.
     """
-    folder = writable_directory(out)
+    folder = result_directory(out)
     unit = maps.unit or "the map's unit"
     _write_table(
         folder / "scattering.csv",

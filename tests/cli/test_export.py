@@ -57,8 +57,9 @@ def test_what_else_is_in_the_folder_stays(stmk, virtual_scan, model, tmp_path):
     folder.mkdir()
     shutil.copy(virtual_scan, folder)
     (folder / "thesis.txt").write_text("all of it")
-    (folder / "ring_per_nm.npy").write_text("of another model")
     told = ("--model", model, "--surface", "au111", "--out")
+    assert stmk("prepare", folder / virtual_scan.name, *told, folder)[0] == 0
+    (folder / "ring_per_nm.npy").write_text("of another model")
     assert stmk("prepare", folder / virtual_scan.name, *told, folder)[0] == 0
     assert {p.name for p in folder.iterdir()} == {
         *("maps.npy", "pixel_nm.npy", "inputs.json", "frame.json"),
@@ -114,7 +115,7 @@ def test_one_flipped_byte_is_told(stmk, model, tmp_path):
     path.write_bytes(content)
     code, _, error = stmk("export", "--model", "mine")
     assert code == 2
-    assert "model.keras is damaged" in error
+    assert "SHA256SUMS (changed: model.keras)" in error
     assert "Traceback" not in error
 
 

@@ -74,7 +74,7 @@ def test_a_failed_overwrite_keeps_what_was_there(tmp_path, monkeypatch):
 
 
 def test_leftovers_of_a_killed_build_are_removed(tmp_path):
-    stale = tmp_path / ".incomplete.abc" / "friedel"
+    stale = tmp_path / ".stmk-1-abc.incomplete" / "friedel"
     stale.mkdir(parents=True)
     (stale / "shard").touch()
     build(Builder, SMALL, tmp_path)
@@ -82,7 +82,7 @@ def test_leftovers_of_a_killed_build_are_removed(tmp_path):
 
 
 def test_a_build_that_runs_is_left_alone(tmp_path):
-    other = tmp_path / ".incomplete.abc"
+    other = tmp_path / ".stmk-1-abc.incomplete"
     other.mkdir()
     held = os.open(other, os.O_RDONLY)
     try:

@@ -26,6 +26,7 @@ from stm_keras.studies.bench.finders import (
 )
 from stm_keras.studies.bench.scoring import CellResult, score_cell
 from stm_keras.system import (
+    deaf_to_interrupts,
     end_with_parent,
     single_threaded,
     writable_directory,
@@ -208,9 +209,11 @@ def _spread(
             options.processes, mp_context=context, initializer=end_with_parent
         ) as pool,
     ):
-        futures = [
-            pool.submit(_do_whole_group, todo, path, options) for todo in groups
-        ]
+        with deaf_to_interrupts():  # processes start here
+            futures = [
+                pool.submit(_do_whole_group, todo, path, options)
+                for todo in groups
+            ]
         try:
             for future in as_completed(futures):
                 for line in future.result():

@@ -71,7 +71,7 @@ def test_a_field_of_a_newer_version(card):
     "changes", [{"made": "today"}, {"versions": []}, {"scores": None}]
 )
 def test_tables_that_are_none(card, changes):
-    with pytest.raises(InputError, match="is no table"):
+    with pytest.raises(InputError, match="should be a table"):
         read_card(card(**changes))
 
 

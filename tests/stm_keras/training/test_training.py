@@ -11,8 +11,6 @@ import tensorflow as tf
 from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
 from stm_keras.models.card import (
-    CARD_NAME,
-    SUMS_NAME,
     read_card,
     verify_checksums,
 )
@@ -22,7 +20,7 @@ from stm_keras.training.config import Wang2020Config
 from stm_keras.training.datasets import BatchConfig
 from stm_keras.training.experiment import experiment_tiles
 from stm_keras.training.log import TrainingLog
-from stm_keras.training.publication import move_into, report
+from stm_keras.training.publication import report
 
 NETWORK = {"filters": 4, "attention_filters": 2, "kernel_size": 3, "depth": 1}
 
@@ -185,18 +183,6 @@ def test_card_that_makes_no_sense(model, tmp_path, wrong):
     (tmp_path / "model_card.json").write_text(json.dumps(card))
     with pytest.raises(InputError, match=r"model_card\.json is damaged"):
         read_card(tmp_path)
-
-
-def test_a_half_written_model_is_taken_for_none(tmp_path):
-    """Its card and checksums would be those of the model before."""
-    for name in ("saved_model.pb", CARD_NAME, SUMS_NAME, "ground.npz"):
-        (tmp_path / name).touch()
-    export = tmp_path / "training/export"
-    export.mkdir(parents=True)
-    (export / "fingerprint.pb").touch()
-    move_into(tmp_path, export)
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"ground.npz", "fingerprint.pb", "training"}
 
 
 def test_a_finished_training_is_used_as_it_is(friedel, trained):
