@@ -7,9 +7,8 @@ import numpy as np
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.waves.masks import core_radii, outside_cores
-from stm_keras.waves.model import distances
 from stm_keras.waves.normal import Scene
-from stm_keras.waves.nuisance import cosines, sources_around
+from stm_keras.waves.nuisance import Outside, cosines, sources_around
 
 COARSEST_RAD_PX = 1.2
 """Pixels are joined as long as q stays below this [rad/px]."""
@@ -105,8 +104,7 @@ def prepare(
     scene = Scene(
         pixels,
         cosines(shape, pixels, q_per_nm.min() * pixel_nm),
-        distances(sources.positions, pixels),
-        sources,
+        Outside.of(sources, pixels, q_per_nm.max() * pixel_nm / 2),
         shape,
     )
     return Prepared(
