@@ -117,23 +117,35 @@ class Places(NamedTuple):
         return cls(cell, part)
 
 
+ROWS = 8
+"""So many rows are looked up at once: what is at work stays in the cache."""
+
+
 def interpolated(table: Table, at: Places) -> np.ndarray:
     """Values of a table, complex64, of the shape of the places."""
     out = np.empty(at.cell.shape, np.complex64)
     if out.ndim < 2:
         look_up(table, at, out, np.empty_like(out))
         return out
-    # Row by row: what is at work stays in the cache.
-    spare = np.empty(out.shape[1:], np.complex64)
-    for cell, part, row in zip(*at, out, strict=True):
-        look_up(table, Places(cell, part), row, spare)
+    spare = np.empty((ROWS, *out.shape[1:]), np.complex64)
+    for first in range(0, len(out), ROWS):
+        own = slice(first, first + ROWS)
+        look_up(table, Places(at.cell[own], at.part[own]), out[own], spare)
     return out
 
 
 def look_up(
     table: Table, at: Places, out: np.ndarray, spare: np.ndarray
 ) -> None:
-    """Write values of a table to `out`; `spare` is of its shape, to work in."""
+    """Write values of a table.
+
+    Args:
+        table: see `Table`.
+        at: where.
+        out: of the shape of the places.
+        spare: to work in, of that shape or with more rows.
+    """
+    spare = spare[: len(out)]
     table.steps.take(at.cell, mode="clip", out=out)
     out *= at.part
     table.values.take(at.cell, mode="clip", out=spare)

@@ -4,12 +4,14 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from stm_keras.waves.arrow import Block, Spread, solve, spread
 from stm_keras.waves.model import Medium, distances
@@ -145,9 +147,15 @@ def each(function: Callable, items: Sequence) -> list:
             return list(pool.map(function, items))
 
 
-def _one_thread() -> threadpool_limits:
+@cache
+def _libraries() -> ThreadpoolController:
+    """Those loaded; to look for them takes as long as a small fit's step."""
+    return ThreadpoolController()
+
+
+def _one_thread() -> AbstractContextManager:
     """BLAS on one thread: over small matrices several wait for each other."""
-    return threadpool_limits(limits=1, user_api="blas")
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 def own_names(fit: Fit) -> list[str]:
@@ -233,10 +241,10 @@ def iterate(fit: Fit, rounds: int, *, adapt: bool = True) -> None:
     """
     for _ in range(rounds):
         nuisances = nuisances_of(fit)
-        # Of impurities that scatter nothing only the amplitudes can be told.
-        first = fit
-        if not any(state.c.any() for state in fit.states):
-            first = fit.of_amplitudes()
+        # Of impurities that scatter nothing only the amplitudes can be told;
+        # what maps share is told best once their own unknowns are.
+        known = any(state.c.any() for state in fit.states)
+        first = fit.of_own() if known else fit.of_amplitudes()
         _step(first, normals_of(first, nuisances))
         fit.states = first.states
         normals = normals_of(fit, nuisances)
@@ -329,7 +337,8 @@ def _adapted(scene: Scene, state: MapState, made: Normal) -> MapState:
     b = len(scene.background)
     values = made.source_values[b:].astype(np.float64)
     # Expectation-maximisation: expected squares, variance included.
-    inverse, _ = lapack.dtrtri(made.nuisance.factor, lower=1)
+    factor = made.nuisance.factor.astype(np.float32)
+    inverse, _ = lapack.strtri(factor, lower=1)
     variance = state.noise * (inverse**2).sum(axis=0)[b:]
     area = np.tile(scene.outside.sources.areas, 2)
     outside = float(np.mean((values**2 + variance) / area))

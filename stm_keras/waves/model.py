@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stm_keras.waves.hankel import (
+    ROWS,
     STEP,
     Places,
     Table,
@@ -93,11 +94,12 @@ def circular(r: np.ndarray, medium: Medium) -> tuple[np.ndarray, np.ndarray]:
     wave, slope = (np.empty(r.shape, np.complex64) for _ in range(2))
     # One table of the medium is shorter than the distances are many.
     of_wave, of_slope = _damped(most, medium)
-    spare = np.empty(r.shape[1:], np.complex64)
-    for row, one, other in zip(r, wave, slope, strict=True):
-        at = Places.of(row * k, STEP)
-        look_up(of_wave, at, one, spare)
-        look_up(of_slope, at, other, spare)
+    spare = np.empty((ROWS, *r.shape[1:]), np.complex64)
+    for first in range(0, len(r), ROWS):
+        own = slice(first, first + ROWS)
+        at = Places.of(r[own] * k, STEP)
+        look_up(of_wave, at, wave[own], spare)
+        look_up(of_slope, at, slope[own], spare)
     return wave, slope
 
 
@@ -180,8 +182,9 @@ def position_columns(
     along = 2 * radial.real / r
     for axis in range(2):
         out = columns[axis * n : (axis + 1) * n]
-        lever = positions[:, axis : axis + 1] - pixels[:, axis]
-        np.multiply(along, lever, out=out, casting="same_kind")
+        own, at = (p[:, axis].astype(np.float32) for p in (positions, pixels))
+        np.subtract(own[:, None], at, out=out)
+        out *= along
         if kappa:
             dG = 2 * kappa * waves.G_slope * apart[..., axis] / length
             out += _products(waves.g, dG.astype(np.complex64) @ waves.g)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stm_keras.waves.hankel import STEP, Places, look_up
+from stm_keras.waves.hankel import ROWS, STEP, Places, look_up
 from stm_keras.waves.model import Medium, damped_waves, distances
 
 _RINGS = ((0.6, 1.2, 1.0), (1.7, 1.6, 1.4), (3.4, 2.3, 2.2), (6.4, 3.4, 4.0))
@@ -20,8 +20,6 @@ width that a ring stands for, in periods 2 pi / q of the waves."""
 
 _CUTOFF = 0.25
 """Highest wave number of the background as a share of q."""
-
-_ROWS = 16
 
 BACKGROUND_VARIANCE = 10.0
 """Prior variance of each cosine, for maps of variance 1: nearly free."""
@@ -147,21 +145,18 @@ def write_source_columns(
     """
     table = damped_waves(outside.step, outside.most, medium)
     n, n_pixels = len(out) // 2, out.shape[1]
-    u = np.empty((_ROWS, n_pixels), np.complex64)
-    spare = np.empty(n_pixels, np.complex64)
-    # A few rows at once: what is at work stays in the cache.
-    for first in range(0, n, _ROWS):
-        rows = range(first, min(first + _ROWS, n))
-        own = slice(first, rows.stop)
-        for place, row in enumerate(rows):
-            at = Places(outside.at.cell[row], outside.at.part[row])
-            look_up(table, at, u[place], spare)
-        some = u[: len(rows)]
+    u, spare = np.empty((2, ROWS, n_pixels), np.complex64)
+    for first in range(0, n, ROWS):
+        last = min(first + ROWS, n)
+        own = slice(first, last)
+        some = u[: last - first]
+        at = Places(outside.at.cell[own], outside.at.part[own])
+        look_up(table, at, some, spare)
         if scattered is not None:
             some += scattered[own]
         some *= some
         out[own] = some.real
-        np.negative(some.imag, out=out[n + first : n + rows.stop])
+        np.negative(some.imag, out=out[n + first : n + last])
 
 
 def cosines(shape: tuple[int, int], pixels: np.ndarray, q: float) -> np.ndarray:
