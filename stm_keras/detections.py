@@ -322,6 +322,8 @@ def write_positions(
 
 def _cell(name: str, value: Any) -> str:
     if isinstance(value, (float, np.floating)):
+        if math.isnan(value):
+            return ""  # not determined
         places = name in COLUMNS[:4] or name.endswith("_nm")
         return f"{value:.5f}" if places else f"{value:.8g}"
     return str(value)
@@ -631,10 +633,18 @@ class Detections:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """One dictionary an impurity, of plain numbers and words."""
+        """One dictionary an impurity, of plain numbers and words.
+
+        What is not determined is None.
+        """
         columns = {name: c.tolist() for name, c in self.columns().items()}
         return [
-            dict(zip(columns, row, strict=True))
+            {
+                name: None
+                if isinstance(value, float) and math.isnan(value)
+                else value
+                for name, value in zip(columns, row, strict=True)
+            }
             for row in zip(*columns.values(), strict=True)
         ]
 
@@ -691,6 +701,7 @@ class Detections:
             criterion,
             self.positions_nm - corner,
             truth_nm,
+            kinds=self.physics.get("species"),
         )
 
     def _repr_html_(self) -> str:

@@ -14,6 +14,14 @@ from matplotlib.patheffects import withStroke
 from stm_keras.maps import ConductanceMaps
 
 _DPI = 200
+_KIND_MARKS = (
+    ("o", "#56b4e9"),
+    ("^", "#e69f00"),
+    ("D", "#009e73"),
+    ("v", "#cc79a7"),
+)
+"""Marker and colour of the kinds of impurities."""
+
 _FOUND_COLOUR = "#e63946"
 _NICE_LENGTHS_NM = np.outer([1.0, 2.0, 5.0], 10.0 ** np.arange(-2, 5))
 _OUTLINE: list[Any] = [withStroke(linewidth=1.5, foreground="black")]
@@ -41,6 +49,8 @@ def overview(
     criterion: str,
     positions_nm: np.ndarray,
     truth_nm: np.ndarray | None = None,
+    *,
+    kinds: np.ndarray | None = None,
 ) -> Figure:
     """Draw a map, the score S and the positions side by side.
 
@@ -50,6 +60,8 @@ def overview(
         criterion: what counted as a detection, for the title.
         positions_nm: y and x of what was found [nm], [n, 2].
         truth_nm: y and x of the true positions [nm], where they are known.
+        kinds: of what was found from 1, NaN where it is not determined [n],
+            for a mark of its own each; None where nobody asked.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10.2, 3.9), layout="constrained", dpi=_DPI)
@@ -67,7 +79,7 @@ def overview(
             _show(third, rms, f"RMS over bias {label}", extent, "gray")
         else:
             _show(third, *_in_prefix(middle, maps.unit), extent, "gray")
-        _mark(third, positions_nm, truth_nm)
+        _mark(third, positions_nm, truth_nm, kinds)
         third.set_title(f"{len(positions_nm)} impurities, {criterion}")
         for axes in (first, second, third):
             scale_bar(axes, maps.extent_nm)
@@ -110,28 +122,54 @@ def _show(
 
 
 def _mark(
-    axes: Axes, positions_nm: np.ndarray, truth_nm: np.ndarray | None
+    axes: Axes,
+    positions_nm: np.ndarray,
+    truth_nm: np.ndarray | None,
+    kinds: np.ndarray | None,
 ) -> None:
     if truth_nm is not None:
         axes.scatter(*truth_nm.T[::-1], s=9, c="#1d9bf0", lw=0, label="truth")
-    axes.scatter(
-        *positions_nm.T[::-1],
-        s=60,
-        marker="s",
-        facecolors="none",
-        edgecolors=_FOUND_COLOUR,
-        lw=1.0,
-        label="found",
-    )
-    if truth_nm is not None:
+    groups = _groups(len(positions_nm), kinds)
+    for own, marker, colour, label in groups:
+        axes.scatter(
+            *positions_nm[own].T[::-1],
+            s=60,
+            marker=marker,
+            facecolors="none",
+            edgecolors=colour,
+            lw=1.0,
+            label=label,
+        )
+    if groups and (truth_nm is not None or kinds is not None):
         # Below the frame: inside, it would hide impurities.
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, 0.0),
-            ncols=2,
+            ncols=3,
             fontsize=7,
             frameon=False,
         )
+
+
+def _groups(
+    n: int, kinds: np.ndarray | None
+) -> list[tuple[np.ndarray, str, str, str]]:
+    """What is marked alike: which, marker, colour, words."""
+    if kinds is None:
+        return [(np.ones(n, bool), "s", _FOUND_COLOUR, "found")]
+    groups = [
+        (kinds == kind, *_KIND_MARKS[(int(kind) - 1) % len(_KIND_MARKS)], kind)
+        for kind in np.unique(kinds[np.isfinite(kinds)])
+    ]
+    shown = [
+        (own, marker, colour, f"species {kind:.0f}: {own.sum()}")
+        for own, marker, colour, kind in groups
+    ]
+    other = ~np.isfinite(kinds)
+    if other.any():
+        words = f"species not determined: {other.sum()}"
+        shown.append((other, "s", _FOUND_COLOUR, words))
+    return shown
 
 
 def scale_bar(axes: Axes, extent_nm: tuple[float, float]) -> None:

@@ -16,6 +16,15 @@ from stm_keras.detections import Detections
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.results.exports import ALL, EXPORTS, Export
+from stm_keras.results.waves import NOTES as WAVE_NOTES
+from stm_keras.results.waves import (
+    SPECIES,
+    FoundWaves,
+    section,
+    waves_about,
+    with_species,
+    write_wave_files,
+)
 from stm_keras.system import writable_directory
 
 DEFAULT_RADIUS_NM = 0.5
@@ -111,13 +120,21 @@ UNITS = {
     "bias_v": "V",
     "std_x_nm, std_y_nm": "nm, standard deviations of x_nm and y_nm",
     "rank": "1 is the highest score",
+    "wave_evidence": "amplitude in deviations; null where waves say nothing",
+    "species": "kind by waves, 1 the most numerous; null: not determined",
 }
 
 
-def write_json(path: Path, found: Detections, *, mask_radius_nm: float) -> None:
+def write_json(
+    path: Path,
+    found: Detections,
+    *,
+    mask_radius_nm: float,
+    waves: FoundWaves | None = None,
+) -> None:
     """Write `document` to a file, UTF-8."""
     text = json.dumps(
-        document(found, mask_radius_nm=mask_radius_nm),
+        document(found, mask_radius_nm=mask_radius_nm, waves=waves),
         indent=2,
         allow_nan=False,
         ensure_ascii=False,
@@ -126,12 +143,19 @@ def write_json(path: Path, found: Detections, *, mask_radius_nm: float) -> None:
     path.write_text(text + "\n", "utf-8", "backslashreplace", newline="\n")
 
 
-def document(found: Detections, *, mask_radius_nm: float) -> dict[str, Any]:
+def document(
+    found: Detections,
+    *,
+    mask_radius_nm: float,
+    waves: FoundWaves | None = None,
+) -> dict[str, Any]:
     """Positions and what is known of them, as JSON has it.
 
     Args:
         found: the impurities.
         mask_radius_nm: of the discs in the mask [nm].
+        waves: about the impurities, for a section of their own; None for
+            none.
 
     Returns:
         Plain values; the keys are described in docs/predict.md.
@@ -160,6 +184,7 @@ def document(found: Detections, *, mask_radius_nm: float) -> dict[str, Any]:
         },
         "mask": {"file": "mask.npy", "radius_nm": mask_radius_nm},
         "positions": found.records(),
+        **({} if waves is None else {"waves": section(waves)}),
         "warnings": found.warnings,
         "provenance": list(found.notes),
     }
@@ -246,7 +271,8 @@ FILES = (
     "measured.npy",
     "S.npy",
 )
-"""What every result holds; files for other programs come after these."""
+"""What every result holds; files for other programs come after these, and
+with `--waves` those of `stm_keras.results.waves`."""
 
 
 def write_result(
@@ -276,6 +302,10 @@ def write_result(
     """
     options = options or OutputOptions()
     out = writable_directory(directory)
+    waves = None
+    if found.search.options.get("waves"):
+        waves = waves_about(found)
+        found = with_species(found, waves)
     with tempfile.TemporaryDirectory(prefix=".stmk-", dir=out) as temporary:
         folder = Path(temporary)
         mask = impurity_mask(
@@ -291,7 +321,9 @@ def write_result(
             folder / "positions.json",
             found,
             mask_radius_nm=options.mask_radius_nm,
+            waves=waves,
         )
+        names += [] if waves is None else write_wave_files(folder, waves)
         _draw(folder, found, truth_px)
         for export in options.chosen:
             if len(found.scores) or export.writes_none:
@@ -318,6 +350,7 @@ def _write_table(folder: Path, found: Detections) -> None:
             f"score: {found.meaning_of_score}; detections of at least "
             f"{found.threshold:.4g}",
             f"model: {found.search.model['name']}",
+            *(WAVE_NOTES if SPECIES in found.physics else ()),
         ],
     )
 

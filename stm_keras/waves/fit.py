@@ -193,7 +193,7 @@ def fit_waves(
             f"{list(positions.shape)}."
         )
     deviations = _deviations(maps, positions, deviations_px)
-    q, notes = _known_q(maps, q_per_nm)
+    q, notes = known_q(maps, q_per_nm)
     used = np.flatnonzero(q > 0)
     part = maps.with_data(
         maps.data[used], "of known q", bias_v=maps.bias_v[used]
@@ -228,7 +228,7 @@ def _deviations(
     return deviations
 
 
-def _known_q(
+def known_q(
     maps: ConductanceMaps, given: ArrayLike | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The q = 2k of each map, NaN where unknown, and notes.

@@ -13,7 +13,7 @@ from stm_keras.waves.nuisance import Outside, cosines, sources_around
 COARSEST_RAD_PX = 1.2
 """Pixels are joined as long as q stays below this [rad/px]."""
 
-_CLOSEST_PERIODS = 0.12
+CLOSEST_PERIODS = 0.12
 """Two positions that are nearer are one place, in periods 2 pi / q."""
 
 
@@ -159,7 +159,7 @@ def _check_positions(
         (positions[:, None] - positions) * np.asarray(maps.pixel_nm), axis=-1
     )
     apart[np.diag_indices_from(apart)] = np.inf
-    closest = _CLOSEST_PERIODS * 2 * np.pi / q_per_nm.max()
+    closest = CLOSEST_PERIODS * 2 * np.pi / q_per_nm.max()
     if apart.min() < closest:
         one, other = np.unravel_index(int(apart.argmin()), apart.shape)
         raise InputError(
