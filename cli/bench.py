@@ -22,8 +22,9 @@ def bench(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Suites, with commas: eq3, virtual, mismatch, real, phase. "
-            "By default all but phase, the diagram over density and noise.",
+            help="Suites, with commas: eq3, virtual, mismatch, real, phase, "
+            "waves. By default all but phase, the diagram over density and "
+            "noise, and waves.",
             show_default=False,
         ),
     ] = None,
@@ -106,10 +107,12 @@ def bench(
 
     Suites: eq3 (the paper's Eq. 3), virtual (Au(111) experiments of three
     difficulties and densities, 1 to 126 maps), mismatch (what differs from
-    the training), real (Cu(111) files), phase. Stopped, the same command
-    continues. bench.md and bench.csv hold all that was done in the folder: of
-    a suite what its last command did and what was made alike (numbers of
-    maps, seed, weights); results.jsonl keeps the rest.
+    the training), real (Cu(111) files), phase, waves (the wave model: phases,
+    masses, the judge; --maps are its fields, waves.md its tables). Stopped,
+    the same command continues, but for waves. bench.md and bench.csv hold all
+    that was done in the folder: of a suite what its last command did and what
+    was made alike (numbers of maps, seed, weights); results.jsonl keeps the
+    rest.
 
     Example: stmk bench --suite eq3,mismatch --maps 50 --processes 2
     """
