@@ -29,8 +29,12 @@ FEWEST_SURE, FEWEST_EMPTY = 4, 8
 MOST_CANDIDATES = 150
 """More are not fitted together, for the time's sake: the most probable are."""
 
-MOST_GAIN = 4.0
-"""Of a logit, to both sides: a network is never overruled altogether."""
+PART = 0.6
+"""Of the logarithm of the ratio: the network has read the waves as well."""
+
+MOST_FOR, MOST_AGAINST = 0.5, 3.0
+"""Of a logit. Waves speak against more than for: a step sends waves, too, and
+the tail of a tall object beyond its mask looks like one."""
 
 OWN_PERIODS = 0.75
 """A candidate nearer to a more probable one, in periods 2 pi / q, gains
@@ -173,8 +177,8 @@ def decided(
             "that the network is sure of from places where nothing is "
             f"(in {ratio.apart:.0%} of the pairs; chance: 50 %)"
         )
-    gain = ratio.weight * np.nan_to_num(ratio.log_ratio)
-    gain = np.clip(gain, -MOST_GAIN, np.where(beside, 0.0, MOST_GAIN))
+    gain = PART * ratio.weight * np.nan_to_num(ratio.log_ratio)
+    gain = np.clip(gain, -MOST_AGAINST, np.where(beside, 0.0, MOST_FOR))
     p = np.clip(network, 1e-6, 1 - 1e-6)
     joint = 1 / (1 + np.exp(-np.log(p / (1 - p)) - gain))
     heard = np.isfinite(ratio.log_ratio)
