@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from stm_keras.maps import ConductanceMaps
 
 _DPI = 200
-_KIND_MARKS = (
+KIND_MARKS = (
     ("o", "#56b4e9"),
     ("^", "#e69f00"),
     ("D", "#009e73"),
@@ -145,7 +145,7 @@ def _mark(
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, 0.0),
-            ncols=3,
+            ncols=2,
             fontsize=7,
             frameon=False,
         )
@@ -158,7 +158,7 @@ def _groups(
     if kinds is None:
         return [(np.ones(n, bool), "s", _FOUND_COLOUR, "found")]
     groups = [
-        (kinds == kind, *_KIND_MARKS[(int(kind) - 1) % len(_KIND_MARKS)], kind)
+        (kinds == kind, *KIND_MARKS[(int(kind) - 1) % len(KIND_MARKS)], kind)
         for kind in np.unique(kinds[np.isfinite(kinds)])
     ]
     shown = [
