@@ -20,8 +20,8 @@ from stm_keras.waves.settled import settled_radii
 MOST_MAPS = 8
 """More maps say little more, and cost as much each."""
 
-_PHASES = np.arange(24) * 2 * np.pi / 24
-_SLOPES = np.linspace(-1.0, 1.0, 9)
+PHASES = np.arange(24) * 2 * np.pi / 24
+SLOPES = np.linspace(-1.0, 1.0, 9)
 """Phases at the middle energy, and their change to the ends [rad]."""
 
 _APART_PERIODS = 0.35
@@ -223,10 +223,10 @@ def along(
     known = np.isfinite(amplitudes).all(axis=1)
     if not known.any():
         return out
-    slopes = _SLOPES if len(u) > 1 else np.zeros(1)
+    slopes = SLOPES if len(u) > 1 else np.zeros(1)
     tried = [
         projected(amplitudes[known], covariance[known], phase + slope * u)
-        for phase in _PHASES
+        for phase in PHASES
         for slope in slopes
     ]
     out[known] = np.max(tried, axis=0)

@@ -27,7 +27,7 @@ from stm_keras.waves.normal import (
     unfactorised,
 )
 
-_WEAK = 30.0
+WEAK = 30.0
 """Prior deviation of an amplitude's parts, in deviations of a map: weak."""
 
 _SAME_WAVES = 0.32
@@ -192,8 +192,8 @@ def _with_prior(fit: Fit, v: int, block: Block) -> Block:
     n, state = fit.n, fit.states[v]
     H, b = block.H, block.b
     at = np.arange(2 * n)
-    H[at, at] += 1 / _WEAK**2
-    b[at] -= np.concatenate([state.c.real, state.c.imag]) / _WEAK**2
+    H[at, at] += 1 / WEAK**2
+    b[at] -= np.concatenate([state.c.real, state.c.imag]) / WEAK**2
     place = 2 * n
     if fit.q_each:
         wide = 1 / (fit.q_spread * fit.k_start[v]) ** 2
