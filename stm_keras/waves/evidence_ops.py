@@ -93,7 +93,7 @@ def candidate_amplitudes(
     own = wave_columns(r, k, gamma)
     own *= tf.cast(tf.tile(candidate, [2]), tf.float32)[:, None]
     columns = tf.concat([nuisances, own], axis=1)
-    n, m = r.shape[0], nuisances.shape[1]
+    n, m = _static(r, 0), _static(nuisances, 1)
     weak = tf.fill([tf.shape(maps)[0], 2 * n], np.float32(WEAK**2))
     precision = noise[:, None] / tf.concat([prior, weak], axis=1)
     gram = tf.matmul(columns, columns, transpose_b=True)
@@ -121,6 +121,13 @@ def candidate_amplitudes(
     return Amplitudes(parts, tf.stack(rows, axis=-2))
 
 
+def _static(tensor: tf.Tensor, axis: int) -> int:
+    """A size that is known beforehand."""
+    size = tensor.shape[axis]
+    assert size is not None
+    return int(size)
+
+
 def evidence_along(found: Amplitudes, u: tf.Tensor) -> tf.Tensor:
     """Amplitude along the best phase that is linear in energy, [N].
 
@@ -131,7 +138,7 @@ def evidence_along(found: Amplitudes, u: tf.Tensor) -> tf.Tensor:
     Returns:
         In deviations, float64; as `evidence.along`.
     """
-    slopes = SLOPES if u.shape[0] != 1 else np.zeros(1)
+    slopes = SLOPES if _static(u, 0) > 1 else np.zeros(1)
     phase, slope = (a.ravel() for a in np.meshgrid(PHASES, slopes))
     angle = phase[:, None] + slope[:, None] * u  # [T, V]
     e = tf.stack([tf.cos(angle), tf.sin(angle)], axis=-1)

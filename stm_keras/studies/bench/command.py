@@ -113,7 +113,10 @@ def wave_tables(
         real = None
 
     def finder() -> Any:
-        return load_detector(options.roster.directory("context"))
+        directory = options.roster.directory("context")
+        if directory is None:
+            raise InputError("The suite waves needs the model `context`.")
+        return load_detector(directory)
 
     every = tables(options.n_test, options.seed, real, finder)
     wanted = (part or "").lower()
