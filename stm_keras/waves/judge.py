@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.spatial.distance import cdist
 
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
@@ -32,13 +31,9 @@ MOST_CANDIDATES = 150
 PART = 0.6
 """Of the logarithm of the ratio: the network has read the waves as well."""
 
-MOST_FOR, MOST_AGAINST = 0.5, 3.0
-"""Of a logit. Waves speak against more than for: a step sends waves, too, and
-the tail of a tall object beyond its mask looks like one."""
-
-OWN_PERIODS = 0.75
-"""A candidate nearer to a more probable one, in periods 2 pi / q, gains
-nothing by waves: they may be the other's, whose place it shares."""
+MOST_AGAINST = 3.0
+"""Of a logit. Waves speak against alone: a step sends waves, too, and the tail
+of a tall object beyond its mask looks like one."""
 
 
 class Judgement(NamedTuple):
@@ -48,7 +43,7 @@ class Judgement(NamedTuple):
         probabilities: of the candidates, float64 [n].
         evidence: amplitude of each along its best phase, in deviations,
             float64 [n]; NaN where waves say nothing.
-        gain: what waves add to the logit, float64 [n].
+        gain: what waves add to the logit, 0 or less, float64 [n].
         held: whether the waves counted.
         note: what happened, a line for the user.
     """
@@ -86,9 +81,7 @@ def judge(
             "many probabilities and q. Received the shapes "
             f"{list(network.shape)} and {list(q.shape)}."
         )
-    found = evidence_of(maps, positions, network, q)
-    beside = seconds(positions * np.asarray(maps.pixel_nm), network, q)
-    return decided(network, found, beside)
+    return decided(network, evidence_of(maps, positions, network, q))
 
 
 def evidence_of(
@@ -118,34 +111,12 @@ def _placed(found: Evidence, at: np.ndarray, n: int) -> Evidence:
     )
 
 
-def seconds(
-    positions_nm: np.ndarray, network: np.ndarray, q_per_nm: np.ndarray
-) -> np.ndarray:
-    """Which candidates have a more probable one too near, bool [n].
-
-    Args:
-        positions_nm: [n, 2] [nm].
-        network: their probabilities [n].
-        q_per_nm: of the maps [V] [rad/nm].
-    """
-    q = float(np.nan_to_num(q_per_nm).max(initial=0.0))
-    if not len(network) or q <= 0:
-        return np.zeros(len(network), bool)
-    apart = cdist(positions_nm, positions_nm)
-    apart[network <= network[:, None]] = np.inf
-    near = apart.min(axis=1) < OWN_PERIODS * 2 * np.pi / q
-    return np.asarray(near)
-
-
-def decided(
-    network: np.ndarray, found: Evidence | None, beside: np.ndarray
-) -> Judgement:
+def decided(network: np.ndarray, found: Evidence | None) -> Judgement:
     """The judgement from evidence.
 
     Args:
         network: probabilities of the candidates [n].
         found: of them; None where waves say nothing.
-        beside: see `seconds`.
     """
     nothing = np.full(len(network), np.nan)
     none = np.zeros(len(network))
@@ -178,7 +149,7 @@ def decided(
             f"(in {ratio.apart:.0%} of the pairs; chance: 50 %)"
         )
     gain = PART * ratio.weight * np.nan_to_num(ratio.log_ratio)
-    gain = np.clip(gain, -MOST_AGAINST, np.where(beside, 0.0, MOST_FOR))
+    gain = np.clip(gain, -MOST_AGAINST, 0.0)
     p = np.clip(network, 1e-6, 1 - 1e-6)
     joint = 1 / (1 + np.exp(-np.log(p / (1 - p)) - gain))
     heard = np.isfinite(ratio.log_ratio)
@@ -193,4 +164,4 @@ def decided(
     )
 
 
-__all__ = ["Judgement", "decided", "evidence_of", "judge", "seconds"]
+__all__ = ["Judgement", "decided", "evidence_of", "judge"]

@@ -30,7 +30,7 @@ from stm_keras.simulation.virtual_experiment import (
 from stm_keras.surfaces import PAPER_PIXEL_NM, SURFACES
 from stm_keras.waves.dispersion import wave_dispersion
 from stm_keras.waves.fit import WaveFit, WaveOptions, fit_waves
-from stm_keras.waves.judge import Judgement, decided, evidence_of, seconds
+from stm_keras.waves.judge import Judgement, evidence_of, judge
 
 _SURFACE = SURFACES["au111"]
 _SIZE = 80
@@ -332,9 +332,9 @@ def matched(
 
 def judged(field: Judged) -> Judgement:
     """The waves' word on a field's candidates."""
-    args = field.candidates, field.probabilities, field.q_per_nm
-    beside = seconds(field.candidates * PAPER_PIXEL_NM, *args[1:])
-    return decided(field.probabilities, evidence_of(field.maps, *args), beside)
+    return judge(
+        field.maps, field.candidates, field.probabilities, field.q_per_nm
+    )
 
 
 class _Counts(NamedTuple):

@@ -5,7 +5,7 @@ import pytest
 
 from stm_keras.errors import InputError
 from stm_keras.waves.evidence import Evidence, along, distinct, wave_evidence
-from stm_keras.waves.judge import decided, judge, seconds
+from stm_keras.waves.judge import decided, judge
 from stm_keras.waves.ratio import reduced, wave_ratio
 from tests.stm_keras.waves.conftest import make_field
 
@@ -44,7 +44,7 @@ def test_judge_sorts_impurities_from_blobs(crowded):
     result = judge(maps, places, network, q)
     assert result.held
     impurities, blobs = result.probabilities[:7], result.probabilities[7:]
-    assert (impurities >= network[:7]).all()
+    assert (impurities > 0.8 * network[:7]).all()
     # Tall blobs keep what of their tail looks like a wave.
     assert np.mean(blobs[:, None] < impurities) > 0.9
     assert "waves judged 14 candidates" in result.note
@@ -71,14 +71,13 @@ def made_up(amplitudes, n_empty=20, seed=0, deviations=1.0):
 
 
 SURE = np.array([0.9] * 8 + [0.5] * 4)
-NONE = np.zeros(12, bool)
 
 
-def test_much_counts_for_and_nothing_counts_against():
+def test_nothing_counts_against_and_much_leaves_all_as_it_was():
     found = made_up([*[6j] * 8, 6j, 6j, 0, 0])
-    result = decided(SURE, found, NONE)
+    result = decided(SURE, found)
     assert result.held
-    assert (result.probabilities[8:10] > 0.6).all()
+    np.testing.assert_array_equal(result.probabilities[8:10], 0.5)
     assert (result.probabilities[10:] < 0.3).all()
 
 
@@ -93,14 +92,14 @@ def test_a_place_of_which_little_can_be_told_is_left_alone():
     found = made_up([*[6j] * 8, 6j, 6j, 0, 0])
     covariance = np.array(found.covariance)
     covariance[10] *= 900
-    gain = decided(SURE, found._replace(covariance=covariance), NONE).gain
+    gain = decided(SURE, found._replace(covariance=covariance)).gain
     assert abs(gain[10]) < 0.3
     assert gain[11] < -0.8
 
 
 def test_where_empty_places_are_as_strong_waves_do_not_count():
     found = made_up([0] * 12, deviations=6.0)
-    result = decided(SURE, found, NONE)
+    result = decided(SURE, found)
     assert not result.held
     np.testing.assert_array_equal(result.probabilities, SURE)
     assert "do not tell" in result.note
@@ -117,32 +116,16 @@ def test_deviations_that_are_too_small_show_at_empty_places():
 
 def test_sure_ones_that_show_little_excuse_others():
     """Where every second sure impurity shows nothing, none is no fault."""
-    many = decided(SURE, made_up([*[6j] * 8, 0, 0, 0, 0]), NONE).gain
-    few = decided(SURE, made_up([*[6j, 0] * 4, 0, 0, 0, 0]), NONE).gain
+    many = decided(SURE, made_up([*[6j] * 8, 0, 0, 0, 0])).gain
+    few = decided(SURE, made_up([*[6j, 0] * 4, 0, 0, 0, 0])).gain
     assert few[8:].mean() > many[8:].mean() + 0.3
     assert few[8:].min() > -0.8
-
-
-def test_a_second_place_gains_nothing():
-    found = made_up([*[6j] * 8, 6j, 6j, 0, 0])
-    beside = NONE.copy()
-    beside[[8, 10]] = True
-    alone, result = (decided(SURE, found, b) for b in (NONE, beside))
-    assert result.gain[8] == 0 < alone.gain[8]
-    assert result.gain[10] == alone.gain[10] < 0
-
-
-def test_seconds_are_those_near_a_more_probable_one():
-    places = np.array([[0.0, 0], [0, 0.8], [0, 5]])
-    p = np.array([0.4, 0.9, 0.2])
-    assert seconds(places, p, np.array([4.2])).tolist() == [True, False, False]
-    assert not seconds(places, p, np.array([np.nan])).any()
 
 
 @pytest.mark.parametrize(("sure", "empty"), [(3, 20), (8, 7)])
 def test_too_few_tell_nothing(sure, empty):
     p = np.where(np.arange(12) < sure, 0.9, 0.5)
-    result = decided(p, made_up([6j] * 12, n_empty=empty), NONE)
+    result = decided(p, made_up([6j] * 12, n_empty=empty))
     assert not result.held
     np.testing.assert_array_equal(result.probabilities, p)
 
@@ -222,8 +205,6 @@ def test_unfitted_candidates_keep_their_probability():
     found = made_up([*[6j] * 8, 6j, 6j, 0, 0])
     amplitudes, alone = found.amplitudes.copy(), found.alone.copy()
     amplitudes[9] = alone[9] = np.nan
-    result = decided(
-        SURE, found._replace(amplitudes=amplitudes, alone=alone), NONE
-    )
+    result = decided(SURE, found._replace(amplitudes=amplitudes, alone=alone))
     assert result.held
     assert result.probabilities[9] == 0.5
