@@ -21,8 +21,8 @@ def bench(
         str | None,
         typer.Option(
             help="Suites, with commas: eq3, virtual, mismatch, surfaces, real, "
-            "phase. By default all but surfaces and phase, the diagram over "
-            "density and noise.",
+            "phase, waves. By default all but surfaces, waves, and phase, the "
+            "diagram over density and noise.",
             show_default=False,
         ),
     ] = None,
@@ -107,10 +107,11 @@ def bench(
     difficulties and densities, 1 to 126 maps), mismatch (what differs from
     the training), surfaces (what real surfaces add, kind by kind, with and
     without impurities: surfaces.md), real (files of Cu(111) and Ag(111)),
-    phase. Stopped, the same command continues. bench.md and bench.csv hold
-    all that was done in the folder: of a suite what its last command did and
-    what was made alike (numbers of maps, seed, weights); results.jsonl keeps
-    the rest.
+    phase, waves (the wave model: phases, masses, the judge; --maps are its
+    fields, waves.md its tables). Stopped, the same command continues, but for
+    waves. bench.md and bench.csv hold all that was done in the folder: of a
+    suite what its last command did and what was made alike (numbers of maps,
+    seed, weights); results.jsonl keeps the rest.
 
     Example: stmk bench --suite eq3,mismatch --maps 50 --processes 2
     """

@@ -228,9 +228,10 @@ Waves = Annotated[
     bool,
     typer.Option(
         "--waves/--no-waves",
-        help="context: let the waves around each candidate have their say, and "
-        "add the column wave_evidence. Off: real files lose by it, see "
-        "docs/waves.md.",
+        help="context: let the waves around each candidate have their say, "
+        "and write what they tell: columns wave_evidence and species, "
+        "scattering.csv, dispersion.csv, waves.png, m* and E0 in "
+        "positions.json. Takes seconds more a file; see docs/waves.md.",
         rich_help_panel=CERTAINTY,
     ),
 ]

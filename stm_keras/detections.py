@@ -354,6 +354,8 @@ def table_cell(name: str, value: Any) -> str:
         value: a number or a word.
     """
     if isinstance(value, (float, np.floating)):
+        if math.isnan(value):
+            return ""  # not determined
         places = name in COLUMNS[:4] or name.endswith("_nm")
         return f"{value:.5f}" if places else f"{value:.8g}"
     return str(value)
@@ -682,7 +684,7 @@ class Detections:
     def records(self) -> list[dict[str, Any]]:
         """One dictionary an impurity, of plain numbers and words.
 
-        What is not known of an impurity is None, where columns have NaN.
+        What is not determined of an impurity is None, where columns have NaN.
         """
         columns = {
             name: [_known(value) for value in column.tolist()]
@@ -757,7 +759,11 @@ class Detections:
             truth_nm = to_nm(truth_px, self.maps.pixel_nm) - corner
             true = self.are_true(truth_px)
         return Marks(
-            self.positions_nm - corner, self.deviations_nm, truth_nm, true
+            self.positions_nm - corner,
+            self.deviations_nm,
+            truth_nm,
+            true,
+            kinds=self.physics.get("species"),
         )
 
     def are_true(self, truth_px: ArrayLike) -> NDArray[np.bool_]:

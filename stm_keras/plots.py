@@ -17,6 +17,14 @@ from stm_keras.maps import ConductanceMaps
 
 _DPI = 200
 _MOST_ACROSS = 3
+KIND_MARKS = (
+    ("o", "#56b4e9"),
+    ("^", "#e69f00"),
+    ("D", "#009e73"),
+    ("v", "#cc79a7"),
+)
+"""Marker and colour of the kinds of impurities."""
+
 _FOUND_COLOUR = "#e63946"
 _FALSE_COLOUR = "#ffb000"
 _TRUTH_COLOUR = "#1d9bf0"
@@ -53,12 +61,15 @@ class Marks:
         truth_nm: y and x of the true positions [nm], [m, 2], where they are
             known.
         true: which of the found are true, bool [n], likewise.
+        kinds: of what was found from 1, NaN where it is not determined [n],
+            for a mark of its own each; None where nobody asked.
     """
 
     positions_nm: np.ndarray
     deviations_nm: np.ndarray | None = None
     truth_nm: np.ndarray | None = None
     true: np.ndarray | None = None
+    kinds: np.ndarray | None = None
 
     @property
     def counts(self) -> str:
@@ -212,18 +223,11 @@ def draw_marks(axes: Axes, marks: Marks) -> None:
         axes.scatter(
             *marks.truth_nm.T[::-1], s=9, c=_TRUTH_COLOUR, lw=0, label="truth"
         )
-    right = np.ones(len(found), bool) if marks.true is None else marks.true
-    groups = (
-        (right, _FOUND_COLOUR, "found"),
-        (~right, _FALSE_COLOUR, "false"),
-    )
-    for chosen, colour, label in groups:
-        if not chosen.any():
-            continue
+    for chosen, marker, colour, label in _groups(marks):
         axes.scatter(
             *found[chosen].T[::-1],
             s=60,
-            marker="s",
+            marker=marker,
             facecolors="none",
             edgecolors=colour,
             lw=1.0,
@@ -243,7 +247,7 @@ def draw_marks(axes: Axes, marks: Marks) -> None:
                 linewidths=0.8,
             )
             axes.add_collection(ellipses, autolim=False)
-    if marks.truth_nm is not None:
+    if marks.truth_nm is not None or marks.kinds is not None:
         # Below the frame: inside, it would hide impurities.
         axes.legend(
             loc="upper right",
@@ -255,6 +259,34 @@ def draw_marks(axes: Axes, marks: Marks) -> None:
             columnspacing=0.5,
             handletextpad=0.0,
         )
+
+
+def _groups(marks: Marks) -> list[tuple[np.ndarray, str, str, str]]:
+    """What is marked alike: which, marker, colour, words.
+
+    Where the truth is known, true or false; else by kind, where these are.
+    """
+    kinds, number = marks.kinds, len(marks.positions_nm)
+    if marks.true is not None or kinds is None:
+        right = np.ones(number, bool) if marks.true is None else marks.true
+        both = (
+            (right, "s", _FOUND_COLOUR, "found"),
+            (~right, "s", _FALSE_COLOUR, "false"),
+        )
+        return [group for group in both if group[0].any()]
+    groups = [
+        (kinds == kind, *KIND_MARKS[(int(kind) - 1) % len(KIND_MARKS)], kind)
+        for kind in np.unique(kinds[np.isfinite(kinds)])
+    ]
+    shown = [
+        (own, marker, colour, f"species {kind:.0f}: {own.sum()}")
+        for own, marker, colour, kind in groups
+    ]
+    other = ~np.isfinite(kinds)
+    if other.any():
+        words = f"species not determined: {other.sum()}"
+        shown.append((other, "s", _FOUND_COLOUR, words))
+    return shown
 
 
 def scale_bar(axes: Axes, extent_nm: tuple[float, float]) -> None:

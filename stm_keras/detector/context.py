@@ -44,6 +44,8 @@ _OVERLAP_PX = 96
 """Enough: what lies further than a third of it from a pixel hardly counts
 there, though the network's receptive field is larger."""
 
+_WEIGHED = "waves count for nothing: the fit of rings has weighed them already"
+
 _OUTPUTS = ("score", "offset", "deviation")
 
 
@@ -86,9 +88,11 @@ class ContextDetector(Detector):
         fitted = fit is not None and fit.believed
         physics: dict[str, np.ndarray] = {}
         judged: tuple[str, ...] = ()
-        # Where the fit of rings counts, it has weighed the waves already.
-        if options.waves and not fitted and len(every.positions):
-            every, evidence, note = _judged(maps, every, prepared.q_per_nm)
+        if options.waves:
+            # Where the fit of rings counts, it has weighed the waves already.
+            every, evidence, note = _judged(
+                maps, every, prepared.q_per_nm, counts=not fitted
+            )
             physics, judged = {"wave_evidence": evidence}, (note,)
         rule = self._rule(options)
         threshold = rule(every.probabilities)
@@ -321,9 +325,19 @@ class ContextDetector(Detector):
 
 
 def _judged(
-    maps: ConductanceMaps, found: Candidates, q_per_nm: np.ndarray
+    maps: ConductanceMaps,
+    found: Candidates,
+    q_per_nm: np.ndarray,
+    *,
+    counts: bool,
 ) -> tuple[Candidates, np.ndarray, str]:
     """Candidates, the surest first, as network and waves see them together.
+
+    Args:
+        maps: what was searched.
+        found: candidates of the network.
+        q_per_nm: of the maps.
+        counts: whether waves change probabilities; else they only show.
 
     Returns:
         The candidates; the evidence of the waves of each, float64 [n]; and
@@ -332,6 +346,8 @@ def _judged(
     from stm_keras.waves.judge import judge  # off by default, much to import
 
     judgement = judge(maps, found.positions, found.probabilities, q_per_nm)
+    if not counts:
+        return found, judgement.evidence, _WEIGHED
     order = np.argsort(-judgement.probabilities, kind="stable")
     found = found._replace(probabilities=judgement.probabilities)
     ranked = Candidates(*(part[order] for part in found))

@@ -20,6 +20,15 @@ from stm_keras.files import JOURNAL, result_directory, result_in
 from stm_keras.maps import ConductanceMaps
 from stm_keras.results.exports import ALL, EXPORTS, Export
 from stm_keras.results.report import report_of
+from stm_keras.results.waves import NOTES as WAVE_NOTES
+from stm_keras.results.waves import (
+    SPECIES,
+    FoundWaves,
+    section,
+    waves_about,
+    with_species,
+    write_wave_files,
+)
 
 DEFAULT_RADIUS_NM = 0.5
 """Where the dark core of a CO molecule on Cu(111) ends.
@@ -114,13 +123,21 @@ UNITS = {
     "bias_v": "V",
     "std_x_nm, std_y_nm": "nm, standard deviations of x_nm and y_nm",
     "rank": "1 is the highest score",
+    "wave_evidence": "amplitude in deviations; null where waves say nothing",
+    "species": "kind by waves, 1 the most numerous; null: not determined",
 }
 
 
-def write_json(path: Path, found: Detections, *, mask_radius_nm: float) -> None:
+def write_json(
+    path: Path,
+    found: Detections,
+    *,
+    mask_radius_nm: float,
+    waves: FoundWaves | None = None,
+) -> None:
     """Write `document` to a file, UTF-8."""
     text = json.dumps(
-        document(found, mask_radius_nm=mask_radius_nm),
+        document(found, mask_radius_nm=mask_radius_nm, waves=waves),
         indent=2,
         allow_nan=False,
         ensure_ascii=False,
@@ -129,12 +146,19 @@ def write_json(path: Path, found: Detections, *, mask_radius_nm: float) -> None:
     path.write_text(text + "\n", "utf-8", "backslashreplace", newline="\n")
 
 
-def document(found: Detections, *, mask_radius_nm: float) -> dict[str, Any]:
+def document(
+    found: Detections,
+    *,
+    mask_radius_nm: float,
+    waves: FoundWaves | None = None,
+) -> dict[str, Any]:
     """Positions and what is known of them, as JSON has it.
 
     Args:
         found: the impurities.
         mask_radius_nm: of the discs in the mask [nm].
+        waves: about the impurities, for a section of their own; None for
+            none.
 
     Returns:
         Plain values; the keys are described in docs/predict.md.
@@ -163,6 +187,7 @@ def document(found: Detections, *, mask_radius_nm: float) -> dict[str, Any]:
         },
         "mask": {"file": "mask.npy", "radius_nm": mask_radius_nm},
         "positions": found.records(),
+        **({} if waves is None else {"waves": section(waves)}),
         "warnings": found.warnings,
         "provenance": list(found.notes),
     }
@@ -258,7 +283,7 @@ FILES = (
     REPORT,
 )
 """What a result holds, the report where it is asked for; files for other
-programs come after these."""
+programs come after these, with `--waves` those of `results.waves`."""
 
 
 SETTINGS = "options.yaml"
@@ -313,6 +338,10 @@ def write_result(
     options = options or OutputOptions()
     out = Path(directory)
     check_results(out, (*FILES, *(export.file for export in options.chosen)))
+    waves = None
+    if found.search.options.get("waves"):
+        waves = waves_about(found)
+        found = with_species(found, waves)
     out = result_directory(out)
     with result_in(out) as folder:
         mask = impurity_mask(
@@ -328,7 +357,9 @@ def write_result(
             folder / "positions.json",
             found,
             mask_radius_nm=options.mask_radius_nm,
+            waves=waves,
         )
+        names += [] if waves is None else write_wave_files(folder, waves)
         _draw(folder, found, truth_px)
         if options.report:
             report_of(found, truth_px).save(folder / REPORT)
@@ -391,6 +422,7 @@ def _write_table(folder: Path, found: Detections) -> None:
             f"score: {found.meaning_of_score}; detections of at least "
             f"{found.threshold:.4g}",
             f"model: {found.search.model['name']}",
+            *(WAVE_NOTES if SPECIES in found.physics else ()),
         ],
     )
 

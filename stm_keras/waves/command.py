@@ -15,7 +15,12 @@ from stm_keras.preprocessing.cleaning import CleaningOptions, clean
 from stm_keras.units import WAVE_NUMBER_PER_NM_PER_SQRT_EV
 from stm_keras.waves.dispersion import wave_dispersion
 from stm_keras.waves.fit import WaveFit, WaveOptions, fit_waves
-from stm_keras.waves.results import write_waves
+from stm_keras.waves.results import (
+    PHASES_ALONE,
+    dispersion_line,
+    gives_amplitudes,
+    write_waves,
+)
 from stm_keras.waves.species import Species, find_species
 
 SURFACE_UNCERTAINTY, RING_UNCERTAINTY = 0.05, 0.025
@@ -72,12 +77,9 @@ def waves_of_files(
     if dispersion is None:
         yield "  m*, E0: not determined (they need q at two biases or more)"
     else:
-        yield (
-            f"  m* = {dispersion.effective_mass:.4f} +- "
-            f"{dispersion.effective_mass_sigma:.4f} m_e, E0 = "
-            f"{1000 * dispersion.band_edge_ev:.1f} +- "
-            f"{1000 * dispersion.band_edge_sigma_ev:.1f} meV"
-        )
+        yield f"  {dispersion_line(dispersion)}"
+    if not gives_amplitudes(maps):
+        yield f"  {PHASES_ALONE}"
     yield from (f"  {note}" for note in fit.notes)
     yield from (f"  {file}" for file in files)
 

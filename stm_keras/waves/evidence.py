@@ -20,13 +20,19 @@ from stm_keras.waves.settled import settled_radii
 MOST_MAPS = 8
 """More maps say little more, and cost as much each."""
 
-_PHASES = np.arange(24) * 2 * np.pi / 24
-_SLOPES = np.linspace(-1.0, 1.0, 9)
+PHASES = np.arange(24) * 2 * np.pi / 24
+SLOPES = np.linspace(-1.0, 1.0, 9)
 """Phases at the middle energy, and their change to the ends [rad]."""
 
 _APART_PERIODS = 0.35
 """A candidate nearer to a more probable one has no wave of its own to be told
 from the other's."""
+
+MOST_EMPTY = 30
+_EMPTY_APART = 0.9
+"""Of places where nothing was found, from candidates, in periods."""
+
+_DRAWS = 600
 
 _OPTIONS = WaveOptions(refine_positions=False, q_each=False, q_uncertainty=0.03)
 
@@ -40,12 +46,17 @@ class Evidence(NamedTuple):
         amplitudes: complex128 [n, M] of M maps, of maps of variance 1.
         covariance: of these [n, M, 2, 2].
         u: energy of these maps, -1 to 1 [M].
+        empty: amplitudes at places where nothing was found, fitted along
+            with the candidates and like them, complex128 [k, M].
+        empty_covariance: of these [k, M, 2, 2].
     """
 
     alone: np.ndarray
     amplitudes: np.ndarray
     covariance: np.ndarray
     u: np.ndarray
+    empty: np.ndarray
+    empty_covariance: np.ndarray
 
 
 def wave_evidence(
@@ -80,15 +91,54 @@ def wave_evidence(
         _APART_PERIODS * 2 * np.pi / q.max(),
     )
     fitted &= inside(positions_px, maps.shape[1:])
-    made = _fitted(part, positions_px[fitted], q)
+    period_nm = 2 * np.pi / float(q.max())
+    empty = empty_places(part, positions_px, _EMPTY_APART * period_nm)
+    n = int(fitted.sum())
+    made = _fitted(part, np.concatenate([positions_px[fitted], empty]), q)
     if made is None:
         return None
     fit, result = made
-    amplitudes, covariance = _amplitudes(fit, result, fitted)
+    own, spread = _amplitudes(fit, result)
+    amplitudes = np.full((len(fitted), fit.n_maps), np.nan, complex)
+    covariance = np.full((*amplitudes.shape, 2, 2), np.nan)
+    amplitudes[fitted], covariance[fitted] = own[:n], spread[:n]
     bias = part.bias_v
     half = np.ptp(bias) / 2
     u = (bias - bias.mean()) / half if half > 0 else np.zeros(len(chosen))
-    return Evidence(along(amplitudes, covariance, u), amplitudes, covariance, u)
+    return Evidence(
+        along(amplitudes, covariance, u),
+        amplitudes,
+        covariance,
+        u,
+        own[n:],
+        spread[n:],
+    )
+
+
+def empty_places(
+    maps: ConductanceMaps, positions_px: np.ndarray, apart_nm: float
+) -> np.ndarray:
+    """Measured places far from all candidates and each other, [k, 2] [px].
+
+    Args:
+        maps: with what was measured.
+        positions_px: of the candidates [n, 2] [px].
+        apart_nm: least distance.
+    """
+    pixel = np.asarray(maps.pixel_nm)
+    rng = np.random.default_rng(0)  # the same maps give the same answer
+    drawn = rng.permutation(np.argwhere(maps.measured))[:_DRAWS]
+    drawn = drawn + rng.uniform(-0.45, 0.45, drawn.shape)
+    kept: list[np.ndarray] = []
+    taken = positions_px * pixel
+    for place in drawn:
+        gap = np.linalg.norm(taken - place * pixel, axis=1)
+        if gap.min(initial=np.inf) >= apart_nm:
+            kept.append(place)
+            taken = np.concatenate([taken, [place * pixel]])
+        if len(kept) == MOST_EMPTY:
+            break
+    return np.reshape(kept, (-1, 2))
 
 
 def _fitted(
@@ -110,19 +160,16 @@ def _fitted(
     return fit, finish(fit)
 
 
-def _amplitudes(
-    fit: Fit, result: Result, fitted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Amplitudes [n, M] and covariances of all, NaN where not fitted."""
-    amplitudes = np.full((len(fitted), fit.n_maps), np.nan, complex)
-    covariance = np.full((*amplitudes.shape, 2, 2), np.nan)
-    amplitudes[fitted] = np.array([s.c for s in fit.states]).T
+def _amplitudes(fit: Fit, result: Result) -> tuple[np.ndarray, np.ndarray]:
+    """Amplitudes [n, M] and covariances [n, M, 2, 2] of all that was fitted."""
+    amplitudes = np.array([s.c for s in fit.states]).T
+    covariance = np.empty((*amplitudes.shape, 2, 2))
     own = np.array(result.spread.own)
     for a in range(2):
         for b in range(2):
             one = a * fit.n + np.arange(fit.n)
             other = b * fit.n + np.arange(fit.n)
-            covariance[fitted, :, a, b] = own[:, one, other].T
+            covariance[:, :, a, b] = own[:, one, other].T
     return amplitudes, covariance
 
 
@@ -176,10 +223,10 @@ def along(
     known = np.isfinite(amplitudes).all(axis=1)
     if not known.any():
         return out
-    slopes = _SLOPES if len(u) > 1 else np.zeros(1)
+    slopes = SLOPES if len(u) > 1 else np.zeros(1)
     tried = [
         projected(amplitudes[known], covariance[known], phase + slope * u)
-        for phase in _PHASES
+        for phase in PHASES
         for slope in slopes
     ]
     out[known] = np.max(tried, axis=0)

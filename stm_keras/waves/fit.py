@@ -19,7 +19,7 @@ from stm_keras.waves.iteration import Fit, Result, each, finish, iterate
 from stm_keras.waves.masks import narrowest_nm
 from stm_keras.waves.model import Medium, distances, scatter
 from stm_keras.waves.normal import MapState, marginalise, normal
-from stm_keras.waves.nuisance import Sources
+from stm_keras.waves.nuisance import Outside
 from stm_keras.waves.prepared import Prepared, prepare, remasked
 from stm_keras.waves.settled import settled_radii
 
@@ -193,7 +193,7 @@ def fit_waves(
             f"{list(positions.shape)}."
         )
     deviations = _deviations(maps, positions, deviations_px)
-    q, notes = _known_q(maps, q_per_nm)
+    q, notes = known_q(maps, q_per_nm)
     used = np.flatnonzero(q > 0)
     part = maps.with_data(
         maps.data[used], "of known q", bias_v=maps.bias_v[used]
@@ -228,7 +228,7 @@ def _deviations(
     return deviations
 
 
-def _known_q(
+def known_q(
     maps: ConductanceMaps, given: ArrayLike | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The q = 2k of each map, NaN where unknown, and notes.
@@ -321,10 +321,7 @@ def scan_q(fit: Fit, uncertainty: float) -> None:
     factors = 1 + _SCAN_STEP * np.arange(-steps, steps + 1)
     chosen = spaced(len(fit.states), _SCAN_MAPS)
     r = distances(fit.positions, fit.scene.pixels)
-    lone = fit.scene._replace(
-        source_r=fit.scene.source_r[:0],
-        sources=Sources(np.empty((0, 2)), np.empty(0)),
-    )
+    lone = fit.scene._replace(outside=Outside.none())
 
     def left(factor: float) -> float:
         total = 0.0
@@ -332,13 +329,17 @@ def scan_q(fit: Fit, uncertainty: float) -> None:
             state = fit.states[v]
             medium = state.medium._replace(k=factor * state.medium.k)
             state = state._replace(medium=medium)
-            nuisance = marginalise(lone, state, fit.positions, r)
             made = normal(
-                lone, state, nuisance, fit.positions, r, with_positions=False
+                lone,
+                state,
+                marginalise(lone, state, fit.positions, r),
+                fit.positions,
+                r,
+                with_positions=False,
+                with_medium=False,
             )
-            n = 2 * fit.n
-            H = made.H[:n, :n] + 1e-3 * np.eye(n)
-            total += made.chi2 - made.b[:n] @ np.linalg.solve(H, made.b[:n])
+            H = made.H + 1e-3 * np.eye(2 * fit.n)
+            total += made.chi2 - made.b @ np.linalg.solve(H, made.b)
         return float(total)
 
     best = float(factors[int(np.argmin(each(left, factors.tolist())))])
@@ -553,9 +554,7 @@ def _wave_fit(
         positions_px=ready.in_file(fit.positions),
         deviations_px=moved * ready.joined,
         core_nm=ready.radii * ready.pixel_nm,
-        evidence=spread_out(
-            np.array([made.log_evidence for made in result.normals]), 0
-        ),
+        evidence=spread_out(result.log_evidence, 0),
         noise=spread_out(noise, 0),
         maps=spread_out(ready.maps * unit, 0),
         waves=spread_out(waves * unit, 0),
@@ -625,7 +624,7 @@ def _pictures(
 
     waves = np.array(each(wave, fit.states), np.float32)
     left = np.full((len(fit.states), *shape), np.nan, np.float32)
-    for v, made in enumerate(result.normals):
-        values = np.where(fit.states[v].weight > 0, made.left, np.nan)
+    for v, values in enumerate(result.left):
+        values = np.where(fit.states[v].weight > 0, values, np.nan)
         left[v, ready.free] = values
     return waves, left

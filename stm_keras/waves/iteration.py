@@ -1,14 +1,17 @@
 """Gauss-Newton over amplitudes, wave numbers and positions of all maps."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from stm_keras.waves.arrow import Block, Spread, solve, spread
 from stm_keras.waves.model import Medium, distances
@@ -18,12 +21,18 @@ from stm_keras.waves.normal import (
     Normal,
     Nuisance,
     Scene,
+    factorised,
     marginalise,
     normal,
+    unfactorised,
 )
 
-_WEAK = 30.0
+WEAK = 30.0
 """Prior deviation of an amplitude's parts, in deviations of a map: weak."""
+
+_SAME_WAVES = 0.32
+"""Maps whose k differ by no more than this over the frame's side [rad] share
+the columns of sources outside, which stand for what is not known anyway."""
 
 _MOST_STEP_PX = 0.5
 """Positions move no further in one step."""
@@ -48,8 +57,7 @@ class Fit:
         q_factor: whether one factor for all is fitted.
         q_spread: deviation of the wave numbers beforehand, as a ratio.
         kappa_free: whether each map's kappa is fitted.
-        amplitude_prior: mean complex [V, n] and precision [V, n, 2, 2] of the
-            amplitudes; None for a weak one.
+        k_start: wave numbers as given [V] [rad/px].
     """
 
     scene: Scene
@@ -63,7 +71,6 @@ class Fit:
     q_factor: bool = False
     q_spread: float = 0.03
     kappa_free: bool = False
-    amplitude_prior: tuple[np.ndarray, np.ndarray] | None = None
     k_start: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
@@ -87,32 +94,43 @@ class Fit:
 
     def of_maps(self, chosen: Sequence[int]) -> "Fit":
         """The same for some of the maps."""
-        prior = self.amplitude_prior
-        if prior is not None:
-            prior = prior[0][list(chosen)], prior[1][list(chosen)]
         return replace(
             self,
             states=[self.states[v] for v in chosen],
             k_start=self.k_start[list(chosen)],
-            amplitude_prior=prior,
         )
+
+    def of_own(self) -> "Fit":
+        """The same, what maps share being held."""
+        held = np.zeros_like(self.deviations)
+        return replace(self, deviations=held, q_factor=False, gamma_free=False)
+
+    def of_amplitudes(self) -> "Fit":
+        """The same, all but the amplitudes being held."""
+        return replace(self.of_own(), q_each=False, kappa_free=False)
+
+    @property
+    def medium_free(self) -> bool:
+        """Whether anything of the medium is unknown."""
+        several = self.q_each, self.q_factor, self.gamma_free, self.kappa_free
+        return any(several)
 
 
 class Result(NamedTuple):
     """A finished fit's covariances.
 
     Attributes:
-        normals: of each map.
+        left: of each map, see `Normal` [V, P].
+        log_evidence: of each map [V].
         spread: see `Spread`; own unknowns are Re c, Im c, then k and kappa
             where they are free.
         own: names of those beyond the amplitudes.
-        spectra: of the noise of each map.
     """
 
-    normals: list[Normal]
+    left: np.ndarray
+    log_evidence: np.ndarray
     spread: Spread
     own: list[str]
-    spectra: list[tuple[np.ndarray, np.ndarray]]
 
 
 def each(function: Callable, items: Sequence) -> list:
@@ -122,11 +140,22 @@ def each(function: Callable, items: Sequence) -> list:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count() or 1
     )
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _one_thread():
         if workers == 1 or len(items) == 1:
             return [function(item) for item in items]
         with ThreadPoolExecutor(min(workers, len(items))) as pool:
             return list(pool.map(function, items))
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Those loaded; to look for them takes as long as a small fit's step."""
+    return ThreadpoolController()
+
+
+def _one_thread() -> AbstractContextManager:
+    """BLAS on one thread: over small matrices several wait for each other."""
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 def own_names(fit: Fit) -> list[str]:
@@ -162,17 +191,9 @@ def _with_prior(fit: Fit, v: int, block: Block) -> Block:
     """Add what is known of a map's own unknowns beforehand."""
     n, state = fit.n, fit.states[v]
     H, b = block.H, block.b
-    at = np.arange(n)
-    mean, precision = np.zeros(n, complex), np.zeros((n, 2, 2))
-    precision[:, 0, 0] = precision[:, 1, 1] = 1 / _WEAK**2
-    if fit.amplitude_prior is not None:
-        mean, precision = (part[v] for part in fit.amplitude_prior)
-    apart = np.stack([(mean - state.c).real, (mean - state.c).imag], -1)
-    pull = np.einsum("nab,nb->na", precision, apart)
-    for a in range(2):
-        b[a * n + at] += pull[:, a]
-        for other in range(2):
-            H[a * n + at, other * n + at] += precision[:, a, other]
+    at = np.arange(2 * n)
+    H[at, at] += 1 / WEAK**2
+    b[at] -= np.concatenate([state.c.real, state.c.imag]) / WEAK**2
     place = 2 * n
     if fit.q_each:
         wide = 1 / (fit.q_spread * fit.k_start[v]) ** 2
@@ -220,7 +241,12 @@ def iterate(fit: Fit, rounds: int, *, adapt: bool = True) -> None:
     """
     for _ in range(rounds):
         nuisances = nuisances_of(fit)
-        _step(fit, normals_of(fit, nuisances))
+        # Of impurities that scatter nothing only the amplitudes can be told;
+        # what maps share is told best once their own unknowns are.
+        known = any(state.c.any() for state in fit.states)
+        first = fit.of_own() if known else fit.of_amplitudes()
+        _step(first, normals_of(first, nuisances))
+        fit.states = first.states
         normals = normals_of(fit, nuisances)
         _step(fit, normals)
         if adapt:
@@ -239,32 +265,33 @@ def nuisances_of(fit: Fit) -> list[Nuisance]:
     )
 
 
-def normals_of(
-    fit: Fit,
-    nuisances: Sequence[Nuisance],
-    *,
-    with_positions: bool | None = None,
-) -> list[Normal]:
+def normals_of(fit: Fit, nuisances: Sequence[Nuisance]) -> list[Normal]:
     """Normal equations of all maps."""
-    moving = fit.moving if with_positions is None else with_positions
     r = distances(fit.positions, fit.scene.pixels)
-
-    def one(v: int) -> Normal:
-        return normal(
-            fit.scene,
-            fit.states[v],
-            nuisances[v],
-            fit.positions,
-            r,
-            with_positions=moving,
-        )
-
-    return each(one, range(fit.n_maps))
+    return each(
+        lambda v: _normal_of(fit, v, nuisances[v], r), range(fit.n_maps)
+    )
 
 
-def _step(fit: Fit, normals: list[Normal]) -> None:
-    blocks = [block_of(fit, v, made) for v, made in enumerate(normals)]
-    own, shared = solve(blocks, *shared_prior(fit))
+def _normal_of(fit: Fit, v: int, nuisance: Nuisance, r: np.ndarray) -> Normal:
+    return normal(
+        fit.scene,
+        fit.states[v],
+        nuisance,
+        fit.positions,
+        r,
+        with_positions=fit.moving,
+        with_medium=fit.medium_free or fit.moving,
+    )
+
+
+def _step(fit: Fit, normals: Sequence[Normal]) -> None:
+    _step_by(fit, [block_of(fit, v, made) for v, made in enumerate(normals)])
+
+
+def _step_by(fit: Fit, blocks: list[Block]) -> None:
+    with _one_thread():
+        own, shared = solve(blocks, *shared_prior(fit))
     n, place = fit.n, 0
     if fit.moving:
         move = shared[: 2 * n].reshape(2, n).T
@@ -310,47 +337,100 @@ def _adapted(scene: Scene, state: MapState, made: Normal) -> MapState:
     b = len(scene.background)
     values = made.source_values[b:].astype(np.float64)
     # Expectation-maximisation: expected squares, variance included.
-    inverse, _ = lapack.dtrtri(made.nuisance.factor, lower=1)
+    factor = made.nuisance.factor.astype(np.float32)
+    inverse, _ = lapack.strtri(factor, lower=1)
     variance = state.noise * (inverse**2).sum(axis=0)[b:]
-    area = np.tile(scene.sources.areas, 2)
+    area = np.tile(scene.outside.sources.areas, 2)
     outside = float(np.mean((values**2 + variance) / area))
     return state._replace(noise=max(noise, 1e-5), outside=max(outside, 1e-8))
+
+
+class _Ended(NamedTuple):
+    """One map at the end: its state and last normal equations."""
+
+    state: MapState
+    block: Block
+    gradient: np.ndarray
+    left: np.ndarray
+    log_evidence: float
 
 
 def finish(fit: Fit) -> Result:
     """The last steps, and covariances under the noise's own spectrum.
 
-    The second step is small, and what it changes of residual and columns is
-    neglected.
+    What belongs to a map alone takes a step first, then all together. The
+    last step is small, and what it changes of residual and columns is
+    neglected. Maps are done one after the other, as their columns are large.
     """
-    nuisances = nuisances_of(fit)
-    _step(fit, normals_of(fit, nuisances))
-    normals = normals_of(fit, nuisances)
-    blocks = [block_of(fit, v, made) for v, made in enumerate(normals)]
-    made = each(
-        lambda v: _gradient(fit, v, normals[v], blocks[v]),
-        range(len(normals)),
-    )
-    left = np.array([normal.left for normal in normals])
-    _step(fit, normals)
-    return Result(
-        normals,
-        spread(
+    r = distances(fit.positions, fit.scene.pixels)
+    groups = _alike(fit)
+    parts = each(lambda group: _ended(fit, group, r), groups)
+    found: list[_Ended] = [one for part in parts for one in part]
+    ended = [found[at] for at in np.argsort(np.concatenate(groups))]
+    fit.states = [one.state for one in ended]
+    blocks = [one.block for one in ended]
+    _step_by(fit, blocks)
+    left = np.array([one.left for one in ended])
+    with _one_thread():
+        covered = spread(
             blocks,
-            [part[0] for part in made],
+            [one.gradient for one in ended],
             shared_prior(fit)[0],
             _together(left),
-        ),
+        )
+    return Result(
+        left,
+        np.array([one.log_evidence for one in ended]),
+        covered,
         own_names(fit),
-        [part[1] for part in made],
     )
 
 
-def _gradient(
-    fit: Fit, v: int, made: Normal, block: Block
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Covariance of a map's gradient, and the spectrum of its noise."""
-    state, scene, n = fit.states[v], fit.scene, fit.n
+def _alike(fit: Fit) -> list[list[int]]:
+    """Groups of maps whose waves from outside may be taken for the same."""
+    k = np.array([state.medium.k for state in fit.states])
+    side = math.sqrt(fit.scene.shape[0] * fit.scene.shape[1])
+    groups: list[list[int]] = []
+    for v in np.argsort(k, kind="stable").tolist():
+        first = groups[-1][0] if groups else v
+        near = (k[v] - k[first]) * side <= _SAME_WAVES
+        weights = fit.states[v].weight, fit.states[first].weight
+        if groups and near and np.array_equal(*weights):
+            groups[-1].append(v)
+        else:
+            groups.append([v])
+    return groups
+
+
+def _ended(fit: Fit, group: list[int], r: np.ndarray) -> list[_Ended]:
+    """The last steps of some maps of nearly one wave number."""
+    scene, positions = fit.scene, fit.positions
+    middle = fit.states[group[len(group) // 2]]
+    shared = unfactorised(scene, middle, positions, r)
+    ended = []
+    for v in group:
+        one = fit.of_maps([v])
+        nuisance = factorised(scene, one.states[0], shared)
+        own = one.of_own()
+        _step(own, [_normal_of(own, 0, nuisance, r)])
+        one.states = own.states
+        made = _normal_of(one, 0, nuisance, r)
+        block = block_of(one, 0, made)
+        ended.append(
+            _Ended(
+                one.states[0],
+                block,
+                _gradient(one, made, block),
+                made.left,
+                made.log_evidence,
+            )
+        )
+    return ended
+
+
+def _gradient(fit: Fit, made: Normal, block: Block) -> np.ndarray:
+    """Covariance of the gradient of a fit's only map."""
+    state, scene, n = fit.states[0], fit.scene, fit.n
     q = 2 * state.medium.k
     at, level = radial_spectrum(
         made.left, scene.pixels, scene.shape, q, over_ring=True
@@ -367,21 +447,28 @@ def _gradient(
         shared.append(2 * n + 1)
     names = [*own, *shared]
     # W M: columns less what nuisances can take of them.
+    scale = scale[names] / np.float32(state.noise)
     taken = solve_triangular(
-        made.nuisance.factor, made.X[:, :-1], lower=True, trans=1
+        made.nuisance.factor,
+        made.X[:, names] * scale,
+        lower=True,
+        trans=1,
+        check_finite=False,
     )
-    scores = made.columns - taken.T.astype(np.float32) @ made.nuisance.columns
-    scores = (scores * scale[:, None])[names] / np.float32(state.noise)
+    scores = made.columns[names]
+    scores *= scale[:, None]
+    scores -= taken.T.astype(np.float32) @ made.nuisance.columns
     meat = gradient_covariance(scores, scene.pixels, scene.shape, (at, level))
     # Sources outside are as random as the noise: their part of H - S.
     # N W M^T = (N N^T + noise / prior)^-1 N M^T / prior.
-    weights = (taken * scale)[:, names]
-    meat += (weights.T / made.nuisance.prior) @ weights
+    taken *= state.noise
+    meat += (taken.T / made.nuisance.prior) @ taken
+    scale *= np.float32(state.noise)
     a = len(own)
-    meat[:a, :a] += (
-        block.H - (made.H * scale * scale[:, None])[np.ix_(own, own)]
+    meat[:a, :a] += block.H - made.H[np.ix_(own, own)] * np.outer(
+        scale[:a], scale[:a]
     )
-    return meat, (at, level)
+    return meat
 
 
 def _together(left: np.ndarray) -> float:

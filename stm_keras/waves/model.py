@@ -25,7 +25,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stm_keras.waves.hankel import hankel
+from stm_keras.waves.hankel import (
+    ROWS,
+    STEP,
+    Places,
+    Table,
+    hankel,
+    look_up,
+    tables,
+)
 
 _NEAREST_PX = 0.05
 """Pixels nearer to an impurity count as that far: H0 diverges as ln r."""
@@ -81,14 +89,40 @@ def distances(positions: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 def circular(r: np.ndarray, medium: Medium) -> tuple[np.ndarray, np.ndarray]:
     """Waves h and dh/dr at distances r [px], complex64, the shape of `r`."""
-    h, slope = hankel(r * np.float32(medium.k))
-    slope *= np.float32(-medium.k)
-    if medium.gamma:
-        damping = np.exp(r * np.float32(-medium.gamma))
-        h *= damping
-        slope *= damping
-        slope -= np.float32(medium.gamma) * h
-    return h, slope
+    k = np.float32(medium.k)
+    most = float(r.max(initial=0.0)) * float(k)
+    wave, slope = (np.empty(r.shape, np.complex64) for _ in range(2))
+    # One table of the medium is shorter than the distances are many.
+    of_wave, of_slope = _damped(most, medium)
+    spare = np.empty((ROWS, *r.shape[1:]), np.complex64)
+    for first in range(0, len(r), ROWS):
+        own = slice(first, first + ROWS)
+        at = Places.of(r[own] * k, STEP)
+        look_up(of_wave, at, wave[own], spare)
+        look_up(of_slope, at, slope[own], spare)
+    return wave, slope
+
+
+def _damped(most: float, medium: Medium) -> tuple[Table, Table]:
+    """Tables of h and dh/dr over x = k r."""
+    zero, one = tables(most)
+    k, gamma = medium.k, medium.gamma
+    x = STEP * np.arange(len(zero.values))
+    damping = np.exp(-gamma / k * x).astype(np.float32)
+    h = zero.values * damping
+    slope = np.float32(-k) * one.values * damping - np.float32(gamma) * h
+    return _steps(h), _steps(slope)
+
+
+def _steps(values: np.ndarray) -> Table:
+    return Table(values[:-1], np.diff(values))
+
+
+def damped_waves(step: float, most: float, medium: Medium) -> Table:
+    """Waves at distances 0, `step`, 2 `step` and on, beyond `most` [px]."""
+    r = step * np.arange(int(most / step) + 3)
+    h, _ = hankel((medium.k * r).astype(np.float32), slope=False)
+    return _steps(h * np.exp(-medium.gamma * r).astype(np.float32))
 
 
 def between(
@@ -122,13 +156,7 @@ def scatter(
         G = G_slope = np.zeros((n, n), np.complex128)
         u = h
     g = np.asarray(c, np.complex64)[:, None] * u
-    modulation = _real_products(h, g).sum(axis=0)
-    return Scattered(modulation, u, g, h, slope, G, G_slope)
-
-
-def _real_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Re(a b), float32, without the imaginary part's work."""
-    return a.real * b.real - a.imag * b.imag
+    return Scattered(_form(h, g), u, g, h, slope, G, G_slope)
 
 
 def amplitude_columns(waves: Scattered) -> np.ndarray:
@@ -145,20 +173,22 @@ def position_columns(
     kappa: float,
 ) -> np.ndarray:
     """dm/d row_j, then dm/d col_j, float32 [2n, P] [1/px]."""
+    n = len(positions)
     apart = positions[:, None] - positions  # [n, n, 2], from i to j
     length = np.maximum(np.linalg.norm(apart, axis=-1), _NEAREST_PX)
-    radial = waves.slope / r
-    columns = []
+    columns = np.empty((2 * n, r.shape[1]), np.float32)
+    # 2 g dh/dr / r, of which each axis takes its part.
+    radial = waves.g * waves.slope
+    along = 2 * radial.real / r
     for axis in range(2):
-        lever = (positions[:, axis : axis + 1] - pixels[:, axis]).astype(
-            np.float32
-        )
-        change = radial * lever
+        out = columns[axis * n : (axis + 1) * n]
+        own, at = (p[:, axis].astype(np.float32) for p in (positions, pixels))
+        np.subtract(own[:, None], at, out=out)
+        out *= along
         if kappa:
-            dG = kappa * waves.G_slope * apart[..., axis] / length
-            change += dG.astype(np.complex64) @ waves.g
-        columns.append(2 * _real_products(waves.g, change))
-    return np.concatenate(columns)
+            dG = 2 * kappa * waves.G_slope * apart[..., axis] / length
+            out += _products(waves.g, dG.astype(np.complex64) @ waves.g)
+    return columns
 
 
 def medium_columns(
@@ -166,25 +196,31 @@ def medium_columns(
 ) -> np.ndarray:
     """dm/dk, dm/dgamma and dm/dkappa, float32 [3, P]."""
     apart = distances(positions, positions).astype(np.float64)
+    gamma = np.float32(medium.gamma)
+    far = waves.g * r
     # dh/dk = r (dh/dr + gamma h) / k, dh/dgamma = -r h; G likewise.
-    by_k = (waves.slope + np.float32(medium.gamma) * waves.h) * r
-    by_k /= np.float32(medium.k)
-    out = [
-        2 * _real_products(waves.g, by_k).sum(axis=0),
-        -2 * _real_products(waves.g, waves.h * r).sum(axis=0),
-        np.zeros(r.shape[1], np.float32),
-    ]
+    by_gamma = -2 * _form(far, waves.h)
+    by_k = 2 * _form(far, waves.slope) - gamma * by_gamma
+    out = [by_k / np.float32(medium.k), by_gamma]
     if medium.kappa:
         G_k = apart * (waves.G_slope + medium.gamma * waves.G) / medium.k
         for place, dG in enumerate((G_k, -apart * waves.G)):
-            out[place] += medium.kappa * _form(waves.g, dG)
-        out[2] = _form(waves.g, waves.G)
+            dG = (medium.kappa * dG).astype(np.complex64)
+            out[place] += _form(waves.g, dG @ waves.g)
+        # kappa G g is what u has beyond h.
+        higher = _form(waves.g, waves.u) - _form(waves.g, waves.h)
+        out.append(higher / np.float32(medium.kappa))
     else:
         G, _ = between(positions, medium)
-        out[2] = _form(waves.g, G)
+        out.append(_form(waves.g, G.astype(np.complex64) @ waves.g))
     return np.stack(out).astype(np.float32)
 
 
-def _form(g: np.ndarray, G: np.ndarray) -> np.ndarray:
-    """Re g^T G g at each pixel, float32 [P]."""
-    return _real_products(g, G.astype(np.complex64) @ g).sum(axis=0)
+def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Re(a b), float32, of the shape of both."""
+    return (a * b).real
+
+
+def _form(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Re sum_j a_j b_j at each pixel, float32 [P]."""
+    return (a * b).sum(axis=0).real.astype(np.float32)

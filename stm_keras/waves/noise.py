@@ -117,6 +117,5 @@ def gradient_covariance(
         twice[-1] = 1
     weight = np.sqrt(level * twice / (shape[0] * shape[1]))
     modes *= weight.astype(np.float32)
-    flat = modes.reshape(len(scores), -1)
-    parts = np.concatenate([flat.real, flat.imag], axis=1)
-    return (parts @ parts.T).astype(np.float64)
+    flat = modes.view(np.float32).reshape(len(scores), -1)
+    return (flat @ flat.T).astype(np.float64)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import blas, cholesky, solve_triangular
+from scipy.linalg import blas, cho_solve, cholesky, solve_triangular
 
 from stm_keras.waves.model import (
     Medium,
@@ -16,8 +16,8 @@ from stm_keras.waves.model import (
 )
 from stm_keras.waves.nuisance import (
     BACKGROUND_VARIANCE,
-    Sources,
-    source_columns,
+    Outside,
+    write_source_columns,
 )
 
 
@@ -27,15 +27,13 @@ class Scene(NamedTuple):
     Attributes:
         pixels: row and column of those that are used, float64 [P, 2] [px].
         background: columns of the smooth background, float32 [b, P].
-        source_r: from the sources outside to the pixels, float32 [S, P].
-        sources: see `Sources`.
+        outside: sources of waves there.
         shape: H, W of the frame [px].
     """
 
     pixels: np.ndarray
     background: np.ndarray
-    source_r: np.ndarray
-    sources: Sources
+    outside: Outside
     shape: tuple[int, int]
 
 
@@ -125,26 +123,49 @@ def marginalise(
         positions: of the impurities [n, 2] [px].
         r: `distances` of these to the pixels.
     """
+    return factorised(scene, state, unfactorised(scene, state, positions, r))
+
+
+def unfactorised(
+    scene: Scene, state: MapState, positions: np.ndarray, r: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns N of background and sources, and N N^T; see `marginalise`."""
     medium, scattered = state.medium, None
     if medium.kappa:
         g = scatter(state.c, positions, r, medium).g
-        between, _ = circular(
-            distances(scene.sources.positions, positions), medium
-        )
+        sources = scene.outside.sources.positions
+        between, _ = circular(distances(sources, positions), medium)
         scattered = (np.complex64(medium.kappa) * between) @ g
-    sources = source_columns(scene.source_r, medium, scattered)
-    columns = np.concatenate([scene.background, sources])
+    b, n = len(scene.background), len(scene.outside.sources.areas)
+    columns = np.empty((b + 2 * n, len(scene.pixels)), np.float32)
+    columns[:b] = scene.background
+    write_source_columns(columns[b:], scene.outside, medium, scattered)
     if not state.weight.all():
         columns *= state.weight
+    return columns, _half_gram(columns)
+
+
+def factorised(
+    scene: Scene, state: MapState, shared: tuple[np.ndarray, np.ndarray]
+) -> Nuisance:
+    """Columns under the prior and the noise of a map.
+
+    Args:
+        scene: see `Scene`.
+        state: see `MapState`.
+        shared: see `unfactorised`.
+    """
+    columns, gram = shared
     prior = np.concatenate(
         [
             np.full(len(scene.background), BACKGROUND_VARIANCE),
-            np.tile(scene.sources.areas * state.outside, 2),
+            np.tile(scene.outside.sources.areas * state.outside, 2),
         ]
     )
-    gram = _half_gram(columns)
-    gram[np.diag_indices_from(gram)] += state.noise / prior
-    return Nuisance(columns, cholesky(gram, lower=True), prior)
+    loaded = gram.copy()
+    loaded[np.diag_indices_from(loaded)] += state.noise / prior
+    factor = cholesky(loaded, lower=True, overwrite_a=True, check_finite=False)
+    return Nuisance(columns, factor, prior)
 
 
 def _half_gram(columns: np.ndarray) -> np.ndarray:
@@ -152,6 +173,17 @@ def _half_gram(columns: np.ndarray) -> np.ndarray:
     # Columns in memory order are N^T to BLAS; its upper half is our lower.
     half = blas.ssyrk(1.0, columns.T, trans=1)
     return np.asarray(half).T.astype(np.float64)
+
+
+def left_by(
+    state: MapState, nuisance: Nuisance, modulation: np.ndarray
+) -> np.ndarray:
+    """`Normal.left` alone, of waves of the impurities [P]."""
+    residual = state.weight * (state.y - modulation)
+    expected = cho_solve(
+        (nuisance.factor, True), nuisance.columns @ residual, check_finite=False
+    )
+    return residual - expected.astype(np.float32) @ nuisance.columns
 
 
 def normal(
@@ -162,6 +194,7 @@ def normal(
     r: np.ndarray,
     *,
     with_positions: bool,
+    with_medium: bool = True,
 ) -> Normal:
     """Normal equations about a map's state.
 
@@ -175,12 +208,13 @@ def normal(
         positions: of the impurities [n, 2] [px].
         r: `distances` of these to the pixels.
         with_positions: whether positions are unknowns.
+        with_medium: whether k, gamma and kappa are; without them and the
+            positions the amplitudes alone.
     """
     waves = scatter(state.c, positions, r, state.medium)
-    parts = [
-        amplitude_columns(waves),
-        medium_columns(waves, positions, r, state.medium),
-    ]
+    parts = [amplitude_columns(waves)]
+    if with_medium:
+        parts.append(medium_columns(waves, positions, r, state.medium))
     if with_positions:
         parts.append(
             position_columns(
@@ -192,7 +226,7 @@ def normal(
     if not state.weight.all():
         columns *= state.weight
     cross = (nuisance.columns @ columns.T).astype(np.float64)
-    X = solve_triangular(nuisance.factor, cross, lower=True)
+    X = solve_triangular(nuisance.factor, cross, lower=True, check_finite=False)
     full = (columns @ columns.T).astype(np.float64) - X.T @ X
     full /= state.noise
     chi2 = float(full[-1, -1])

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stm_keras.waves.hankel import hankel
-from stm_keras.waves.model import Medium
+from stm_keras.waves.hankel import ROWS, STEP, Places, look_up
+from stm_keras.waves.model import Medium, damped_waves, distances
 
 _RINGS = ((0.6, 1.2, 1.0), (1.7, 1.6, 1.4), (3.4, 2.3, 2.2), (6.4, 3.4, 4.0))
 """Rings of sources: distance from the frame, spacing along the ring and
@@ -90,30 +90,73 @@ def _around(
     return np.array(points)
 
 
-def source_columns(
-    r: np.ndarray, medium: Medium, scattered: np.ndarray | None = None
-) -> np.ndarray:
-    """Waves of sources of amplitude 1 and i at pixels, float32 [2S, P].
+class Outside(NamedTuple):
+    """Sources, and where their distances to the pixels lie in a table.
+
+    Attributes:
+        sources: see `Sources`.
+        at: distances in steps of `step`, [S, P].
+        step: of the table [px].
+        most: the greatest distance [px].
+    """
+
+    sources: Sources
+    at: Places
+    step: float
+    most: float
+
+    @classmethod
+    def none(cls) -> "Outside":
+        """No source."""
+        nothing = np.empty((0, 0), np.float32)
+        places = Places(nothing.astype(np.intp), nothing)
+        return cls(Sources(np.empty((0, 2)), np.empty(0)), places, 1.0, 1.0)
+
+    @classmethod
+    def of(cls, sources: Sources, pixels: np.ndarray, k: float) -> "Outside":
+        """Sources about a frame.
+
+        Args:
+            sources: see `Sources`.
+            pixels: row and column [P, 2] [px].
+            k: the largest wave number of the maps [rad/px].
+        """
+        r, step = distances(sources.positions, pixels), STEP / k
+        return cls(sources, Places.of(r, step), step, float(r.max(initial=1)))
+
+
+def write_source_columns(
+    out: np.ndarray,
+    outside: Outside,
+    medium: Medium,
+    scattered: np.ndarray | None = None,
+) -> None:
+    """Waves of sources of amplitude 1 and i at pixels.
 
     These are dm/dc of impurities of amplitude 0, so that what the impurities
     in the frame make of the sources' waves is in it.
 
     Args:
-        r: `distances` of sources and pixels [S, P] [px].
+        out: they are written here, float32 [2S, P].
+        outside: the sources.
         medium: see `Medium`.
         scattered: kappa G g, what impurities scatter of the waves of each
             source, complex64 [S, P]; None for none.
     """
-    u, _ = hankel(r * np.float32(medium.k), slope=False)
-    if medium.gamma:
-        u *= np.exp(r * np.float32(-medium.gamma))
-    if scattered is not None:
-        u += scattered
-    u *= u
-    out = np.empty((2 * len(r), r.shape[1]), np.float32)
-    out[: len(r)] = u.real
-    np.negative(u.imag, out=out[len(r) :])
-    return out
+    table = damped_waves(outside.step, outside.most, medium)
+    n, n_pixels = len(out) // 2, out.shape[1]
+    u, spare = np.empty((2, ROWS, n_pixels), np.complex64)
+    for first in range(0, n, ROWS):
+        last = min(first + ROWS, n)
+        own = slice(first, last)
+        some = u[: last - first]
+        at = Places(outside.at.cell[own], outside.at.part[own])
+        look_up(table, at, some, spare)
+        if scattered is not None:
+            some += scattered[own]
+        some *= some
+        out[own] = some.real
+        np.negative(some.imag, out=out[n + first : n + last])
 
 
 def cosines(shape: tuple[int, int], pixels: np.ndarray, q: float) -> np.ndarray:

@@ -9,12 +9,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from stm_keras.maps import ConductanceMaps
+from stm_keras.plots import KIND_MARKS
 from stm_keras.qpi.dispersion import Dispersion
 from stm_keras.system import atomic_file
 from stm_keras.waves.fit import WaveFit
 from stm_keras.waves.species import Species
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+_COLOURS = tuple(colour for _, colour in KIND_MARKS)
 _DPI = 160
 
 
@@ -49,9 +50,13 @@ def _draw_phases(axes: Axes, fit: WaveFit, species: Species) -> None:
     order = np.argsort(fit.bias_v)
     bias = 1000 * fit.bias_v[order]
     one_map = len(bias) == 1
+    # The turn at which phases begin anew is put where few of them are.
+    known = np.isfinite(fit.phase_rad)
+    middle = np.angle(np.exp(1j * fit.phase_rad[known]).sum())
+    phases = middle + np.angle(np.exp(1j * (fit.phase_rad - middle)))
     for j, kind in enumerate(species.member):
         colour = _COLOURS[kind % len(_COLOURS)]
-        value = fit.phase_rad[j, order]
+        value = phases[j, order]
         std = fit.std_phase_rad[j, order]
         known = np.isfinite(value)
         value[known] = np.unwrap(value[known])
@@ -77,7 +82,7 @@ def _draw_phases(axes: Axes, fit: WaveFit, species: Species) -> None:
             )
     names = [f"kind {k + 1}: {n}" for k, n in enumerate(species.counts)]
     axes.set_title(
-        "phase of each impurity, with deviation; " + ", ".join(names)
+        "phases with deviations\n" + ", ".join(names), fontsize="medium"
     )
     axes.set_xlabel("impurity (line of the table)" if one_map else "bias (mV)")
     axes.set_ylabel(r"arg c $-$ $\pi$/2 (rad)")

@@ -7,14 +7,13 @@ import numpy as np
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.waves.masks import core_radii, outside_cores
-from stm_keras.waves.model import distances
 from stm_keras.waves.normal import Scene
-from stm_keras.waves.nuisance import cosines, sources_around
+from stm_keras.waves.nuisance import Outside, cosines, sources_around
 
 COARSEST_RAD_PX = 1.2
 """Pixels are joined as long as q stays below this [rad/px]."""
 
-_CLOSEST_PERIODS = 0.12
+CLOSEST_PERIODS = 0.12
 """Two positions that are nearer are one place, in periods 2 pi / q."""
 
 
@@ -105,8 +104,7 @@ def prepare(
     scene = Scene(
         pixels,
         cosines(shape, pixels, q_per_nm.min() * pixel_nm),
-        distances(sources.positions, pixels),
-        sources,
+        Outside.of(sources, pixels, q_per_nm.max() * pixel_nm / 2),
         shape,
     )
     return Prepared(
@@ -161,7 +159,7 @@ def _check_positions(
         (positions[:, None] - positions) * np.asarray(maps.pixel_nm), axis=-1
     )
     apart[np.diag_indices_from(apart)] = np.inf
-    closest = _CLOSEST_PERIODS * 2 * np.pi / q_per_nm.max()
+    closest = CLOSEST_PERIODS * 2 * np.pi / q_per_nm.max()
     if apart.min() < closest:
         one, other = np.unravel_index(int(apart.argmin()), apart.shape)
         raise InputError(

@@ -7,9 +7,10 @@ shows what is no wave, and its mask is widened as far as that goes.
 
 import numpy as np
 
-from stm_keras.waves.iteration import Fit, normals_of, nuisances_of
+from stm_keras.waves.iteration import Fit, nuisances_of
 from stm_keras.waves.masks import MOST_PERIODS
 from stm_keras.waves.model import distances, scatter
+from stm_keras.waves.normal import left_by
 from stm_keras.waves.prepared import Prepared
 
 _MORE = 1.5
@@ -31,14 +32,14 @@ def settled_radii(
         of_waves: part of the waves about an object below which what is left
             there is no matter.
     """
-    normals = normals_of(fit, nuisances_of(fit), with_positions=False)
     pixels = ready.scene.pixels
     power, waves = np.zeros((2, len(pixels)))
     r = distances(fit.positions, pixels)
-    for made, state in zip(normals, fit.states, strict=True):
-        unit = made.left.std() ** 2
+    for state, nuisance in zip(fit.states, nuisances_of(fit), strict=True):
         wave = scatter(state.c, fit.positions, r, state.medium).modulation
-        power += made.left**2 / unit / fit.n_maps
+        left = left_by(state, nuisance, wave)
+        unit = left.std() ** 2
+        power += left**2 / unit / fit.n_maps
         waves += wave**2 / unit / fit.n_maps
     owner, nearest = r.argmin(axis=0), r.min(axis=0)
     period = np.pi / max(s.medium.k for s in fit.states)

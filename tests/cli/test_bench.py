@@ -38,12 +38,28 @@ def test_from_end_to_end_with_a_little_model(model, tmp_path):
     assert (tmp_path / "out" / "bench.md").read_text() == report
 
 
+def test_tables_of_waves(tmp_path):
+    text = run(
+        *("--suite", "waves", "--cells", "waves/phases", "--maps", 1),
+        *("--real", tmp_path, "--out", tmp_path / "out"),
+    )
+    assert "tables are left out" in text
+    table = (tmp_path / "out" / "waves.md").read_text()
+    assert "## phases" in table
+    for noise in ("0.3 + 0.2", "1.0 + 0.5"):
+        (line,) = (x for x in table.splitlines() if noise in x)
+        assert line in text
+        error = float(line.split("|")[2].split()[0])
+        assert 0 < error < 0.15
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [
         (("--suite", "gold"), "unknown suite"),
         (("--finders", "blob"), "unknown finder"),
         (("--cells", "gold", "--suite", "eq3"), "--cells"),
+        (("--cells", "gold", "--suite", "waves"), "phases, left out"),
         (("--maps", "0"), "--maps"),
         (("--tune-maps", "0"), "--tune-maps"),
         (("--processes", "0"), "--processes"),

@@ -2,10 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
 from stm_keras.studies.bench.cases import Cell
-from stm_keras.studies.bench.real import REAL, named_cells, real_cells
+from stm_keras.studies.bench.real import (
+    FOLDER,
+    REAL,
+    named_cells,
+    real_cells,
+)
 from stm_keras.studies.bench.report import write_phase, write_report
 from stm_keras.studies.bench.run import BenchOptions, run_bench
 from stm_keras.studies.bench.simulated import (
@@ -23,8 +30,10 @@ from stm_keras.studies.bench.surfaces import (
     surface_cells,
     write_surfaces,
 )
+from stm_keras.studies.bench.waves import WAVES, Rows, tables
+from stm_keras.system import atomic_file, writable_directory
 
-SUITES = (EQ3, VIRTUAL, MISMATCH, SURFACES, REAL, PHASE)
+SUITES = (EQ3, VIRTUAL, MISMATCH, SURFACES, REAL, PHASE, WAVES)
 DEFAULT_SUITES = (EQ3, VIRTUAL, MISMATCH, REAL)
 
 _QUICK_VIRTUAL = ("hard, medium, 1 map", "hard, medium, 16 maps")
@@ -65,18 +74,102 @@ def run_command(
         InputError: for a mistake in what is asked for, before anything is
             written.
     """
+    tables = wave_tables(suites, cells, options, real, report)
     every = all_cells(
         suites, cache=cache, real=real, quick=quick, report=report
     )
-    chosen = chosen_cells(every, cells)
-    if not chosen:
+    chosen = chosen_cells(every, None if tables and not every else cells)
+    if not chosen and not tables:
         raise InputError("No cell is left to do.")
+    written = [write_waves(tables, out, options, report)] if tables else []
+    if not chosen:
+        return written
     results = run_bench(chosen, out, options, report=report)
     return [
+        *written,
         *write_report(results, table_cells(), out),
         *write_surfaces(results, out),
         *write_phase(results, out),
     ]
+
+
+def wave_tables(
+    suites: Sequence[str],
+    part: str | None,
+    options: BenchOptions,
+    real: Path | None,
+    report: Report,
+) -> dict[str, Rows]:
+    """The tables of the suite `waves` whose name holds a text.
+
+    Args:
+        suites: as of `all_cells`; without `WAVES` there are none.
+        part: see `chosen_cells`.
+        options: numbers of fields, seed, the network.
+        real: folder of real files; None leaves them out and says so.
+        report: given a line for what is left out.
+    """
+    if WAVES not in suites:
+        return {}
+    if real is None or not (real / FOLDER).is_dir():
+        report(
+            f"waves: no folder of real files with {FOLDER} in it (--real), so "
+            "their tables are left out"
+        )
+        real = None
+
+    def finder() -> Any:
+        directory = options.roster.directory("context")
+        if directory is None:
+            raise InputError("The suite waves needs the model `context`.")
+        return load_detector(directory)
+
+    every = tables(options.n_test, options.seed, real, finder)
+    wanted = (part or "").lower()
+    chosen = {
+        name: rows
+        for name, rows in every.items()
+        if wanted in f"{WAVES}/{name}"
+    }
+    if not chosen and set(suites) == {WAVES}:
+        raise InputError(
+            f"--cells {part!r} is part of no table's name of the suite "
+            f"{WAVES}. Known: {', '.join(every)}."
+        )
+    return chosen
+
+
+def write_waves(
+    chosen: dict[str, Rows], out: Path, options: BenchOptions, report: Report
+) -> Path:
+    """Work out tables of the suite `waves`, line by line.
+
+    Args:
+        chosen: see `wave_tables`.
+        out: folder.
+        options: for the head of the file.
+        report: given every line.
+
+    Returns:
+        `waves.md`: a command that was stopped has written none.
+    """
+    made = options.circumstances()
+    lines = [
+        "# What waves tell",
+        "",
+        f"{made['date']}, {made['cores']} cores, {made['machine']}; seed "
+        f"{options.seed}, {options.n_test} fields a line",
+    ]
+    for name, rows in chosen.items():
+        lines += ["", f"## {name}", ""]
+        report(f"{WAVES}/{name}")
+        for line in rows():
+            report(line)
+            lines.append(line)
+    path = writable_directory(out) / "waves.md"
+    with atomic_file(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def all_cells(
@@ -117,6 +210,7 @@ def all_cells(
         SURFACES: surface_cells,
         REAL: lambda: real_cells(real, cache, report),
         PHASE: lambda: phase_cells(cache),
+        WAVES: list,  # tables of its own, see `wave_tables`
     }
     cells = [c for name in SUITES if name in suites for c in makers[name]()]
     return [

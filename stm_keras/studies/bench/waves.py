@@ -1,26 +1,20 @@
 """Suite `waves`: what the wave model tells, on virtual and real files.
 
-    python -m stm_keras.studies.bench.waves [--part PARTS] [--real DIR]
-    python -m stm_keras.studies.bench.waves calibrate
-
-The first prints tables in Markdown (PARTS: phases,judge,real); the second fits
-the constants of the judge on fields of other seeds and prints them.
+Phases, wave vectors, masses and band edges against the truth; a bias left out
+and predicted; evidence of impurities against blobs and steps; the judge; and
+real files, where they are there. Each part is a table in Markdown.
 """
 
-import argparse
 import csv
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
-from stm_keras.detections import read_positions
-from stm_keras.errors import InputError
+from stm_keras.detections import Detections, match, read_positions
 from stm_keras.io.reader import read_maps
 from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.cleaning import CleaningOptions, clean
@@ -36,18 +30,15 @@ from stm_keras.simulation.virtual_experiment import (
 from stm_keras.surfaces import PAPER_PIXEL_NM, SURFACES
 from stm_keras.waves.dispersion import wave_dispersion
 from stm_keras.waves.fit import WaveFit, WaveOptions, fit_waves
-from stm_keras.waves.judge import (
-    JudgeWeights,
-    decided,
-    evidence_of,
-    features,
-)
+from stm_keras.waves.judge import Judgement, evidence_of, judge
 
 _SURFACE = SURFACES["au111"]
 _SIZE = 80
 _RANGE_V = (-0.2, 0.02)
-_CALIBRATION, _TEST = 1000, 5000
-"""First seeds of the fields that constants are fitted on, and tested on."""
+WAVES = "waves"
+_FIRST_SEED, _SEEDS = 910_000_000, 10_000
+"""Of the fields of the bench's seed 0, and how many each seed has: no constant
+was chosen on any."""
 
 _HIT_PX = 1.5
 
@@ -136,7 +127,7 @@ def fitted_field(
     )
 
 
-def phase_rows(n_fields: int) -> Iterator[str]:
+def phase_rows(seeds: range) -> Iterator[str]:
     """Phases, q, dispersion on virtual fields."""
     yield (
         "| virtual, 8 maps, each impurity its own kind | median error | "
@@ -145,7 +136,7 @@ def phase_rows(n_fields: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for white, pink in ((0.3, 0.2), (1.0, 0.5)):
         errors, pulls, off, mass, edge = [], [], [], [], []
-        for seed in range(n_fields):
+        for seed in seeds:
             field = phase_field(seed, 8, white=white, pink=pink)
             fit = fitted_field(field, seed)
             error = np.angle(fit.amplitudes / field.t)
@@ -158,7 +149,7 @@ def phase_rows(n_fields: int) -> Iterator[str]:
                 edge.append(found.band_edge_ev + 0.52)
         e, p = np.array(errors), np.abs(pulls)
         yield (
-            f"| noise {white} + {pink} (1/f), {n_fields} fields | "
+            f"| noise {white} + {pink} (1/f), {len(seeds)} fields | "
             f"{np.median(e):.3f} rad | {(e < 0.1).mean():.0%} | "
             f"{(p < 1).mean():.0%} | {(p < 2).mean():.0%} | median "
             f"{np.median(off):.2%}, max {np.max(off):.2%} | "
@@ -167,16 +158,20 @@ def phase_rows(n_fields: int) -> Iterator[str]:
         )
 
 
-def left_out_rows(n_fields: int) -> Iterator[str]:
+def left_out_rows(seeds: range) -> Iterator[str]:
     """A bias left out is predicted from the others."""
     values = []
-    for seed in range(n_fields):
+    for seed in seeds:
         field = phase_field(seed, 9, white=0.3, pink=0.2, outside=0)
         values.append(_predicted(field, seed, 4))
     yield (
-        "| a bias left out, predicted from 8 others (no impurity outside): "
-        "R^2 outside of the cores over what the noise allows | "
-        f"{np.median(values):.3f} (least {np.min(values):.3f}) |"
+        "| a bias left out, predicted from 8 others, no impurity outside | "
+        "R^2 outside of the cores over what the noise allows | least |"
+    )
+    yield "|---|---|---|"
+    yield (
+        f"| noise 0.3 + 0.2 (1/f), {len(seeds)} fields | "
+        f"{np.median(values):.3f} | {np.min(values):.3f} |"
     )
 
 
@@ -270,8 +265,17 @@ def add_step(
     return (maps + rim + side + strength * waves).astype(np.float32)
 
 
-def judged_field(seed: int, n_maps: int, finder: Any) -> Judged:
-    """A field with blobs, perhaps a step, and the network's candidates."""
+def judged_field(
+    seed: int, n_maps: int, finder: Any, *, step: bool | None = None
+) -> Judged:
+    """A field with blobs, perhaps a step, and the network's candidates.
+
+    Args:
+        seed: of the field.
+        n_maps: from -200 to +20 mV; one is of -50 mV.
+        finder: the network `context`.
+        step: whether there is a step; None draws it.
+    """
     rng = np.random.default_rng(seed)
     bias = tuple(np.linspace(*_RANGE_V, n_maps)) if n_maps > 1 else (-0.05,)
     tall = bool(rng.random() < 0.6)
@@ -290,7 +294,8 @@ def judged_field(seed: int, n_maps: int, finder: Any) -> Judged:
     )
     whole = simulate_virtual(config, rng)
     data = whole.maps
-    if rng.random() < 0.35:
+    perhaps = bool(rng.random() < 0.35)
+    if perhaps if step is None else step:
         data = add_step(data, whole.wave_numbers, rng)
     found = finder.detect(data, 2 * whole.wave_numbers, fit_rings=False)
     extent = _SIZE * PAPER_PIXEL_NM
@@ -325,113 +330,73 @@ def matched(
     return hit
 
 
-class Weighed(NamedTuple):
-    """Candidates of fields in which waves were heard, [n] each."""
-
-    network: np.ndarray
-    evidence: np.ndarray
-    expected: np.ndarray
-    true: np.ndarray
-
-
-def weighed_candidates(finder: Any, n_fields: int) -> Weighed:
-    """Candidates of fields of 1, 4 and 16 maps in turn."""
-    parts = []
-    for number in range(n_fields):
-        n_maps = (1, 4, 16)[number % 3]
-        field = judged_field(_CALIBRATION + number, n_maps, finder)
-        found = evidence_of(
-            field.maps, field.candidates, field.probabilities, field.q_per_nm
-        )
-        result = decided(field.candidates, field.probabilities, found)
-        if result.held:
-            parts.append(
-                (
-                    field.probabilities,
-                    result.evidence,
-                    result.expected,
-                    field.true,
-                )
-            )
-    return Weighed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-
-def calibrated(candidates: Weighed) -> JudgeWeights:
-    """The judge's constants of greatest likelihood."""
-    terms = features(*candidates[:3])
-    heard = np.isfinite(terms).all(axis=1)
-    return JudgeWeights(
-        *_logistic(terms[heard], candidates.true[heard].astype(float))
+def judged(field: Judged) -> Judgement:
+    """The waves' word on a field's candidates."""
+    return judge(
+        field.maps, field.candidates, field.probabilities, field.q_per_nm
     )
 
 
-def network_alone(candidates: Weighed) -> np.ndarray:
-    """`NETWORK_ALONE` of the judge."""
-    terms = features(*candidates[:3])
-    heard = np.isfinite(terms).all(axis=1)
-    return _logistic(terms[heard, :2], candidates.true[heard].astype(float))
+class _Counts(NamedTuple):
+    """Hits, false ones and missed ones."""
+
+    hits: int = 0
+    false: int = 0
+    missed: int = 0
+
+    def plus(self, other: "_Counts") -> "_Counts":
+        return _Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+    @property
+    def jaccard(self) -> float:
+        return self.hits / max(sum(self), 1)
+
+    def __str__(self) -> str:
+        return f"{self.jaccard:.3f} ({self.hits}, {self.false}, {self.missed})"
 
 
-def shares(candidates: Weighed, true: bool) -> list[float]:
-    """Share of impurities, or of others, with an evidence up to 0 to 4."""
-    some = candidates.evidence[candidates.true == true]
-    some = some[np.isfinite(some)]
-    return [float((some <= limit).mean()) for limit in range(5)]
+def _kept(finder: Any, field: Judged, p: np.ndarray) -> _Counts:
+    """What is kept at the model's own rule; tolerance as of `matched`."""
+    kept = p >= finder.least_kept(p)
+    hits = int((kept & field.true).sum())
+    return _Counts(hits, int(kept.sum()) - hits, len(field.positions) - hits)
 
 
-def _logistic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weights of greatest likelihood under a weak prior."""
-
-    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        logit = x @ w
-        value = np.logaddexp(0, logit).sum() - y @ logit + 0.01 * w @ w
-        p = 1 / (1 + np.exp(-np.clip(logit, -50, 50)))
-        return float(value), x.T @ (p - y) + 0.02 * w
-
-    start = np.zeros(x.shape[1])
-    return minimize(loss, start, jac=True, method="L-BFGS-B").x
-
-
-def judge_rows(finder: Any, n_fields: int) -> Iterator[str]:
-    """Network alone and with waves on fields of other seeds."""
+def judge_rows(
+    finder: Any, seeds: range, *, step: bool = False
+) -> Iterator[str]:
+    """Network alone and with waves, where blobs and steps are."""
+    what = "blobs and a step" if step else "blobs, some with a step"
     yield (
-        "| fields with blobs and steps, seeds of the test | AUC, network | "
-        "AUC, with waves | precision and recall, network | with waves |"
+        f"| fields with {what} | AUC: network | by evidence | with waves | "
+        "Jaccard (hits, false, missed): network | with waves |"
     )
-    yield "|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|"
     for n_maps in (1, 4, 16):
-        alone, joint, true, missed = [], [], [], 0
-        held = 0
-        for number in range(n_fields):
-            field = judged_field(_TEST + number, n_maps, finder)
-            found = evidence_of(
-                field.maps,
-                field.candidates,
-                field.probabilities,
-                field.q_per_nm,
-            )
-            result = decided(field.candidates, field.probabilities, found)
-            held += result.held
-            alone += [*field.probabilities]
-            joint += [*result.probabilities]
-            true += [*field.true]
-            missed += len(field.positions) - int(field.true.sum())
-        y = np.array(true)
-        cells = [np.array(alone), np.array(joint)]
-        areas = [auc(p[y], p[~y]) for p in cells]
-        marks = [_marks(p, y, missed) for p in cells]
+        parts, true = [], []
+        counts, heard = [_Counts(), _Counts()], 0
+        for seed in seeds:
+            field = judged_field(seed, n_maps, finder, step=step or None)
+            result = judged(field)
+            heard += result.held
+            both = field.probabilities, result.probabilities
+            counts = [
+                total.plus(_kept(finder, field, p))
+                for total, p in zip(counts, both, strict=True)
+            ]
+            parts.append((both[0], np.nan_to_num(result.evidence), both[1]))
+            true.append(field.true)
+        y = np.concatenate(true)
+        areas = [
+            auc(values[y], values[~y])
+            for values in map(np.concatenate, zip(*parts, strict=True))
+        ]
         yield (
-            f"| {n_maps} maps, {n_fields} fields (waves heard in {held}) | "
-            f"{areas[0]:.3f} | {areas[1]:.3f} | {marks[0]} | {marks[1]} |"
+            f"| {n_maps} maps, {len(seeds)} fields, {y.sum()} impurities and "
+            f"{(~y).sum()} others (heard in {heard}) | "
+            + " | ".join(f"{area:.3f}" for area in areas)
+            + f" | {counts[0]} | {counts[1]} |"
         )
-
-
-def _marks(p: np.ndarray, y: np.ndarray, missed: int) -> str:
-    kept = p >= 0.5
-    precision = y[kept].mean() if kept.any() else math.nan
-    recall = (kept & y).sum() / max(y.sum() + missed, 1)
-    loss = -np.mean(np.log(np.clip(np.where(y, p, 1 - p), 1e-6, 1)))
-    return f"{precision:.3f}, {recall:.3f} (log loss {loss:.3f})"
 
 
 def auc(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -442,7 +407,7 @@ def auc(positive: np.ndarray, negative: np.ndarray) -> float:
     return float(more + 0.5 * (positive[:, None] == negative).mean())
 
 
-def evidence_rows(n_fields: int) -> Iterator[str]:
+def evidence_rows(seeds: range) -> Iterator[str]:
     """Impurities against blobs by evidence alone, all places given."""
     yield (
         "| impurities against blobs of 5 to 16 times the waves, places "
@@ -452,8 +417,8 @@ def evidence_rows(n_fields: int) -> Iterator[str]:
     yield "|---|---|---|"
     for n_maps in (1, 4, 16):
         positive, negative = [], []
-        for number in range(n_fields):
-            rng = np.random.default_rng(_TEST + number)
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
             bias = np.linspace(*_RANGE_V, n_maps) if n_maps > 1 else [-0.05]
             whole = simulate_virtual(
                 VirtualConfig(
@@ -488,7 +453,7 @@ def evidence_rows(n_fields: int) -> Iterator[str]:
         p, b = p[np.isfinite(p)], b[np.isfinite(b)]
         kept = int((b > np.quantile(p, 0.02)).sum())
         yield (
-            f"| {n_maps} maps, {n_fields} fields | {auc(p, b):.3f} | "
+            f"| {n_maps} maps, {len(seeds)} fields | {auc(p, b):.3f} | "
             f"{kept} of {len(b)} |"
         )
 
@@ -535,8 +500,9 @@ def topograph(folder: Path, name: str) -> Topograph:
         or np.linalg.norm((places[:j] - one) * maps.pixel_nm, axis=1).min()
         > 0.25
     ]
-    single = np.array([kind in ("single", None) for kind in kinds])
-    return Topograph(name, maps, places[kept], single[kept])
+    single = np.array([kind in ("single", None) for kind in kinds], bool)
+    at = np.array(kept, int)
+    return Topograph(name, maps, places[at], single[at])
 
 
 def coherence_rows(folder: Path) -> Iterator[str]:
@@ -626,139 +592,109 @@ def _decoys(scan: Topograph, rng: np.random.Generator) -> np.ndarray:
     return np.array(chosen)
 
 
-def candidate_rows(folder: Path, finder: Any) -> Iterator[str]:
-    """The network's candidates of real files, with and without waves."""
-    from stm_keras.detector import ContextDetector
-    from stm_keras.preprocessing.preparation import PredictOptions
+_BARE = "Topo312"
+_TOLERANCE_NM, _WALL_NM = 0.3, 0.6
 
+
+def predicted_rows(folder: Path, finder: Any) -> Iterator[str]:
+    """What `stmk predict` finds in real files, without and with waves."""
     yield (
-        "| Cu(111)/CO, the network's candidates | AUC, network | by "
-        "evidence | with waves | heard |"
+        "| Cu(111)/CO, as `stmk predict --surface cu111` | Jaccard (hits, "
+        "false, missed): network | with --waves | what the waves said |"
     )
-    yield "|---|---|---|---|---|"
-    for name in _CO_FILES:
+    yield "|---|---|---|---|"
+    totals = [_Counts(), _Counts()]
+    for name in (*_CO_FILES, _BARE):
+        path = folder / "cu111_co" / f"{name}.sxm"
+        maps = read_maps(path, channel="topograph")
+        found = [
+            _found(finder, maps, "cu111", waves) for waves in (False, True)
+        ]
         scan = topograph(folder, name)
-        ready = ContextDetector.prepare(
-            finder.card, scan.maps, PredictOptions(surface="cu111")
-        )
-        assert ready.q_per_nm is not None
-        pixel = float(np.mean(ready.ready.pixel_nm))
-        found = finder.detect(
-            ready.ready.data, ready.q_per_nm * pixel, fit_rings=False
-        )
-        ratio = np.divide(ready.ready.data.shape[1:], scan.maps.data.shape[1:])
-        places = (scan.positions + 0.5) * ratio - 0.5
-        true = matched(
-            found.positions, places, found.probabilities, 0.37 / pixel
-        )
-        near = cdist(found.positions, places[~scan.single]) * pixel
-        counts = true | ~(near < 0.6).any(axis=1)
-        evidence = evidence_of(
-            ready.ready,
-            found.positions,
-            found.probabilities,
-            ready.q_per_nm,
-        )
-        result = decided(found.positions, found.probabilities, evidence)
-        cells = [
-            auc(values[counts & true], values[counts & ~true])
-            for values in (
-                found.probabilities,
-                np.nan_to_num(result.evidence),
-                result.probabilities,
-            )
+        counts = [_against(scan, one) for one in found]
+        totals = [t.plus(c) for t, c in zip(totals, counts, strict=True)]
+        yield f"| {name} | {counts[0]} | {counts[1]} | {_said(found[1])} |"
+    yield f"| all | {totals[0]} | {totals[1]} | |"
+
+
+def corral_rows(folder: Path, finder: Any) -> Iterator[str]:
+    """Adatoms of the Ag(111) corral, map by map."""
+    yield (
+        "| Ag(111) corral, as `stmk predict --surface ag111` | found: network "
+        "| with --waves | what the waves said |"
+    )
+    yield "|---|---|---|---|"
+    for path in sorted((folder / "ag111_corral").glob("*.dat")):
+        maps = read_maps(path)
+        found = [
+            _found(finder, maps, "ag111", waves) for waves in (False, True)
         ]
         yield (
-            f"| {name} ({(counts & true).sum()} true, "
-            f"{(counts & ~true).sum()} false) | {cells[0]:.3f} | "
-            f"{cells[1]:.3f} | {cells[2]:.3f} | "
-            f"{'yes' if result.held else result.note} |"
+            f"| {path.stem} | {len(found[0])} | {len(found[1])} | "
+            f"{_said(found[1])} |"
         )
 
 
-def cost_rows() -> Iterator[str]:
-    """Time of a fit."""
-    yield "| 80 x 80 px, 40 impurities, 60 outside | seconds | processor |"
-    yield "|---|---|---|"
-    for n_maps in (1, 16, 126):
-        field = phase_field(
-            7, n_maps, white=0.3, pink=0.2, inside=40, outside=60
-        )
-        fitted_field(
-            field._replace(
-                maps=field.maps.with_data(
-                    field.maps.data[:1], "", bias_v=field.maps.bias_v[:1]
-                ),
-                q_per_nm=field.q_per_nm[:1],
-                t=field.t[:, :1],
-            ),
-            7,
-        )
-        wall, used = time.perf_counter(), time.process_time()
-        fitted_field(field, 7)
-        yield (
-            f"| {n_maps} maps | {time.perf_counter() - wall:.1f} | "
-            f"{time.process_time() - used:.1f} |"
-        )
+def _found(
+    finder: Any, maps: ConductanceMaps, surface: str, waves: bool
+) -> Detections:
+    from stm_keras.preprocessing.preparation import PredictOptions
+
+    options = PredictOptions(surface=surface, surrogates=0, waves=waves)
+    return finder.predict(maps, options)
 
 
-def _finder(model: str) -> Any:
-    from stm_keras.detector import load_detector
+def _said(found: Detections) -> str:
+    said = [note for note in found.notes if note.startswith("waves ")]
+    return said[0] if said else ""
 
-    return load_detector(Path(model))
+
+def _against(scan: Topograph, found: Detections) -> _Counts:
+    """Of single molecules; what is found at a wall counts for nothing."""
+    pixel = np.asarray(scan.maps.pixel_nm)
+    places = scan.positions * pixel
+    pairs = match(found.positions_px * pixel, places, _TOLERANCE_NM).pairs
+    wall = places[~scan.single]
+    lone = np.ones(len(found), bool)
+    lone[pairs[:, 0]] = False
+    if len(wall) and len(found):
+        apart = cdist(found.positions_px * pixel, wall).min(axis=1)
+        lone &= apart >= _WALL_NM
+    hits = int(scan.single[pairs[:, 1]].sum())
+    return _Counts(hits, int(lone.sum()), int(scan.single.sum()) - hits)
 
 
-def parts(
-    fields: int, real: Path | None, model: str
-) -> dict[str, Callable[[], Iterator[str]]]:
-    """What can be printed, by name."""
-    if real is None:
-        return {
-            "phases": lambda: phase_rows(fields),
-            "predicted": lambda: left_out_rows(fields),
-            "evidence": lambda: evidence_rows(fields),
-            "judge": lambda: judge_rows(_finder(model), fields),
-            "cost": cost_rows,
-        }
-    return {
-        **parts(fields, None, model),
-        "coherence": lambda: coherence_rows(real),
-        "holes": lambda: hole_rows(real, fields),
-        "candidates": lambda: candidate_rows(real, _finder(model)),
+Rows = Callable[[], Iterator[str]]
+
+
+def tables(
+    n_fields: int,
+    seed: int,
+    real: Path | None,
+    finder: Callable[[], Any],
+) -> dict[str, Rows]:
+    """The tables of the suite, by name.
+
+    Args:
+        n_fields: virtual fields of a line.
+        seed: of the bench.
+        real: folder of real files; None for none.
+        finder: loads the network `context`.
+    """
+    first = _FIRST_SEED + _SEEDS * seed
+    seeds = range(first, first + n_fields)
+    virtual: dict[str, Rows] = {
+        "phases": lambda: phase_rows(seeds),
+        "left out": lambda: left_out_rows(seeds),
+        "blobs": lambda: evidence_rows(seeds),
+        "steps": lambda: judge_rows(finder(), seeds, step=True),
+        "judge": lambda: judge_rows(finder(), seeds),
     }
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print tables, or fit the judge's constants."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "task", nargs="?", default="table", choices=("table", "calibrate")
-    )
-    parser.add_argument("--part", help="some of the tables, with commas")
-    parser.add_argument("--fields", type=int, default=12)
-    parser.add_argument("--real", type=Path)
-    parser.add_argument("--model", default="saved_models/context")
-    given = parser.parse_args(arguments)
-    if given.task == "calibrate":
-        candidates = weighed_candidates(_finder(given.model), given.fields)
-        print(calibrated(candidates))
-        print(f"of the network alone: {network_alone(candidates)}")
-        for true in (False, True):
-            print(f"evidence, impurity {true}: {shares(candidates, true)}")
-        print(
-            f"{len(candidates.true)} candidates, "
-            f"{candidates.true.mean():.2f} of them impurities"
-        )
-        return
-    tables = parts(given.fields, given.real, given.model)
-    chosen = given.part.split(",") if given.part else list(tables)
-    for name in chosen:
-        if name not in tables:
-            raise InputError(f"--part {name!r}: known are {', '.join(tables)}.")
-        for line in tables[name]():
-            print(line, flush=True)
-        print(flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    if real is None:
+        return virtual
+    return virtual | {
+        "real phases": lambda: coherence_rows(real),
+        "real holes": lambda: hole_rows(real, 2),
+        "real files": lambda: predicted_rows(real, finder()),
+        "corral": lambda: corral_rows(real, finder()),
+    }
