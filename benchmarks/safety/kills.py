@@ -87,7 +87,10 @@ def killed(folder: Path, arguments: tuple[str, ...], after_s: float) -> bool:
     time.sleep(after_s)
     ended = os.waitpid(child, os.WNOHANG)[0] != 0
     if not ended:
-        os.killpg(child, signal.SIGKILL)
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:  # it leads no group yet
+            os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     return not ended
 
