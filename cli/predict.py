@@ -22,6 +22,7 @@ from cli.options import (
 from cli.predict_options import (
     Bias,
     BiasRange,
+    Clip,
     Cols,
     Config,
     Direction,
@@ -45,6 +46,7 @@ from cli.predict_options import (
     Stack,
     Streaks,
     Surrogates,
+    Terraces,
     Threshold,
     Tiling,
     TipJumps,
@@ -76,6 +78,8 @@ def predict(
     roi: Roi = None,
     level: Level = "plane",
     mask_lines: MaskLines = None,
+    terraces: Terraces = None,
+    clip: Clip = None,
     tip_jumps: TipJumps = False,
     streaks: Streaks = False,
     register: Register = False,
@@ -133,6 +137,8 @@ def predict(
     cleaning = CleaningOptions(
         level=level,
         mask_lines=level != "none" if mask_lines is None else mask_lines,
+        terraces=level != "none" if terraces is None else terraces,
+        clip=level != "none" if clip is None else clip,
         tip_jumps=tip_jumps,
         streaks=streaks,
         register=register,

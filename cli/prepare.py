@@ -87,7 +87,7 @@ def prepare(
         ),
         PredictOptions(
             surface,
-            CleaningOptions(level, level != "none"),
+            CleaningOptions.at_level(level),
             give_q=give_q,
         ),
         stack=stack,

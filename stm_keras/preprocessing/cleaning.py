@@ -69,6 +69,16 @@ class CleaningOptions:
                     f"Unknown {name}: {value!r}. Known: {', '.join(known)}."
                 )
 
+    @classmethod
+    def at_level(cls, level: Level) -> "CleaningOptions":
+        """What goes with a levelling: with "none", maps stay as they are.
+
+        Raises:
+            InputError: for an unknown word.
+        """
+        some = level != "none"
+        return cls(level, mask_lines=some, terraces=some, clip=some)
+
 
 # Below this share of a map's median current, I/V is the preamplifier's offset
 # and noise: the quotient would be large, of any sign, and mean nothing.

@@ -135,11 +135,7 @@ def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
     Raises:
         InputError: for an unknown word, or where nothing is left of a map.
     """
-    some = levelling != "none"
-    options = CleaningOptions(
-        levelling, mask_lines=some, terraces=some, clip=some
-    )
-    return clean(maps, options)
+    return clean(maps, CleaningOptions.at_level(levelling))
 
 
 def to_network_pixel(

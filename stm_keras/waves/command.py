@@ -57,7 +57,7 @@ def waves_of_files(
     Raises:
         InputError: as `fit_waves`, and for files that cannot be read.
     """
-    maps = clean(read_stack(paths, read), CleaningOptions(level))
+    maps = clean(read_stack(paths, read), CleaningOptions.at_level(level))
     table = read_positions(positions)
     q = None if surface is None else surface_q(maps, surface)
     fit = fit_waves(
