@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -126,7 +126,7 @@ best for simulated topographs, see docs/experiments.md, 12."""
 
 
 def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
-    """Level maps and take their noisy scan lines as not measured.
+    """Level maps, terraces too, and take noisy lines as not measured.
 
     Args:
         maps: the maps.
@@ -135,7 +135,9 @@ def level(maps: ConductanceMaps, levelling: Level) -> ConductanceMaps:
     Raises:
         InputError: for an unknown word, or where nothing is left of a map.
     """
-    return clean(maps, CleaningOptions.at_level(levelling))
+    # A clipped core is a disc, whose edge rings in a Fourier transform.
+    options = replace(CleaningOptions.at_level(levelling), clip=False)
+    return clean(maps, options)
 
 
 def to_network_pixel(

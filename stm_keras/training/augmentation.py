@@ -167,9 +167,9 @@ def augmented(
     maps: tf.Tensor,
     ring: tf.Tensor,
     positions: tf.Tensor,
-    covered: tf.Tensor,
     ranges: AugmentationRanges,
     seed: tf.Tensor,
+    covered: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Turn clean maps into measured ones.
 
@@ -177,9 +177,10 @@ def augmented(
         maps: clean, float32 [B, V, H, W], a stack's spread about 1.
         ring: q = 2k [rad/px], float32 [B, V].
         positions: row, column [px], float32 [B, n, 2], padded with NaN.
-        covered: where steps and the like hide the waves, bool [B, H, W].
         ranges: what to draw from.
         seed: of all that is drawn, int64 [2].
+        covered: where steps and the like hide the waves, bool [B, H, W]; None
+            for nowhere.
 
     Returns:
         Maps of the same shape, NaN where "not measured"; q as the network is
@@ -305,7 +306,7 @@ def _with_holes(
 
 def _as_prepared(
     maps: tf.Tensor,
-    covered: tf.Tensor,
+    covered: tf.Tensor | None,
     ranges: AugmentationRanges,
     draws: Draws,
 ) -> tf.Tensor:
@@ -315,7 +316,7 @@ def _as_prepared(
         level = draws.uniform(each, ranges.clipped)
         chosen = draws.chance(each, ranges.clipped_share)
         maps = tf.where(chosen, clipped(maps, level), maps)
-    if ranges.covered_share:
+    if ranges.covered_share and covered is not None:
         masked = draws.chance(each, ranges.covered_share) & covered[:, None]
         maps = tf.where(masked, tf.constant(math.nan, maps.dtype), maps)
     return maps

@@ -257,16 +257,16 @@ def _instrument(
         batch: Batch, seed: tf.Tensor, sizes_px: tf.Tensor, voltages: tf.Tensor
     ) -> Batch:
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 6))
-        clean = _chosen(batch, sizes_px, voltages, seeds)
+        *clean, covered = _chosen(batch, sizes_px, voltages, seeds)
         first = effects or equation_3 or AugmentationRanges()
         second = equation_3 or first
         if first is second:
-            made = augmented(*clean, first, seeds[5])
+            made = augmented(*clean, first, seeds[5], covered)
         else:
             made = tf.cond(
                 batch["scattering"][0],
-                lambda: augmented(*clean, first, seeds[5]),
-                lambda: augmented(*clean, second, seeds[5]),
+                lambda: augmented(*clean, first, seeds[5], covered),
+                lambda: augmented(*clean, second, seeds[5], covered),
             )
         return dict(zip(("maps", "ring", "positions"), made, strict=True))
 

@@ -26,6 +26,12 @@ NONE = AugmentationRanges(
     surrogate_share=0,
     unknown_share=0,
     wrong_share=0,
+    double_share=0,
+    hum=(0, 0),
+    inverted_share=0,
+    uneven_share=0,
+    clipped_share=0,
+    covered_share=0,
 )
 SEED = tf.constant([3, 4], tf.int64)
 
@@ -286,3 +292,32 @@ def test_a_surrogate_keeps_the_spectrum_and_loses_the_impurities():
         )
     # All maps of a stack were turned alike: equal ones stay equal.
     np.testing.assert_allclose(measured[0, 0], measured[0, 3], atol=1e-3)
+
+
+def test_uneven_noise_makes_some_maps_bad():
+    flat = np.zeros((40, 8, 24, 24), np.float32)
+    measured, _ = run(only(uneven_share=1, uneven=(3.0, 3.0)), flat)
+    spread = measured.std(axis=(2, 3))
+    assert spread.max() == pytest.approx(3, rel=0.15)
+    # Most maps of a stack are good, few are as bad as the worst.
+    assert np.median(spread) == pytest.approx(3 / 8, rel=0.25)
+    none, _ = run(only(uneven_share=0), flat)
+    assert not none.any()
+
+
+def test_what_is_covered_is_not_measured_in_some_samples():
+    maps, ring = clean(batch=60), np.full((60, 4), 1.5, np.float32)
+    covered = np.zeros((60, 24, 24), bool)
+    covered[:, 5:9] = True
+    measured = np.asarray(
+        augmented(
+            maps, ring, nowhere(60), only(covered_share=0.5), SEED, covered
+        )[0]
+    )
+    missing = np.isnan(measured)
+    masked = missing[:, 0].any(axis=(1, 2))
+    assert 0.3 < masked.mean() < 0.7
+    for sample in np.flatnonzero(masked):
+        np.testing.assert_array_equal(
+            missing[sample], np.broadcast_to(covered[0], (4, 24, 24))
+        )
