@@ -12,6 +12,7 @@ import argparse
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -44,7 +45,7 @@ def simulated() -> tuple[ConductanceMaps, np.ndarray]:
     return maps, whole.positions
 
 
-def opened(browser: Browser, page_file: Path, **screen: object) -> Page:
+def opened(browser: Browser, page_file: Path, **screen: Any) -> Page:
     page = browser.new_page(**screen)
     page.goto(page_file.as_uri())
     page.wait_for_selector("body[data-ready]")

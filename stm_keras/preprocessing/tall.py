@@ -44,7 +44,7 @@ def clip_tall(maps: ConductanceMaps, level: float = CLIP_AT) -> ConductanceMaps:
             np.clip(image, low, high, out=image)
     if not clipped.any():
         return maps.with_data(data, "no tall objects to clip")
-    wide = _wide(clipped.any(axis=0), maps.pixel_nm)
+    wide = _wide(np.any(clipped, axis=0, keepdims=True)[0], maps.pixel_nm)
     data[:, wide] = np.nan
     most = 100 * clipped.mean(axis=(1, 2)).max()
     note = (

@@ -104,7 +104,7 @@ def find_terraces(
         return None
     steepness = _steepness(data)
     # What is missing divides a frame too; if for nothing, they are joined.
-    known = ~_beside(~np.isfinite(data).any(axis=0))
+    known = ~_beside(np.asarray(np.isnan(data).all(axis=0)))
     tried: set[bytes] = set()
     for slope in _SLOPES:
         labels = _divided(steepness > slope, known)
@@ -281,7 +281,8 @@ def _edge(
         off = near & ((residual > _STANDS_OUT) | np.isnan(residual))
     edge = ndimage.binary_propagation(line, mask=off | line)
     # What is left of its flank is half a pixel more.
-    return np.asarray(ndimage.binary_dilation(edge)) & (near | line)
+    wider = np.asarray(ndimage.binary_dilation(edge), bool)
+    return wider & (near | line)
 
 
 def _nearest(labels: np.ndarray) -> np.ndarray:

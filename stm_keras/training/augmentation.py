@@ -347,7 +347,7 @@ def _median(maps: tf.Tensor) -> tf.Tensor:
     last = tf.maximum(count - 1, 0)
     two = [tf.gather(ordered, i, batch_dims=2) for i in (last // 2, count // 2)]
     middle = (two[0] + two[1]) / 2
-    return tf.where(count > 0, middle, 0.0)[..., None]
+    return tf.expand_dims(tf.where(count > 0, middle, 0.0), -1)
 
 
 def _pixels_of(positions: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:

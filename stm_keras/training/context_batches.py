@@ -257,7 +257,10 @@ def _instrument(
         batch: Batch, seed: tf.Tensor, sizes_px: tf.Tensor, voltages: tf.Tensor
     ) -> Batch:
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 6))
-        *clean, covered = _chosen(batch, sizes_px, voltages, seeds)
+        maps, ring, positions, covered = _chosen(
+            batch, sizes_px, voltages, seeds
+        )
+        clean = maps, ring, positions
         first = effects or equation_3 or AugmentationRanges()
         second = equation_3 or first
         if first is second:

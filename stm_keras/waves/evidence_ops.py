@@ -104,7 +104,7 @@ def candidate_amplitudes(
         factor, tf.cast(top, tf.float64)[..., None]
     )[..., 0]
     unit = tf.eye(m + 2 * n, dtype=tf.float64)[:, m:]
-    unit = tf.tile(unit[None], [tf.shape(maps)[0], 1, 1])
+    unit = tf.tile(unit[None], tf.stack([tf.shape(maps)[0], 1, 1]))
     inverse = tf.linalg.cholesky_solve(factor, unit)[:, m:]
     inverse *= tf.cast(noise, tf.float64)[:, None, None]
     blocks = [

@@ -201,8 +201,9 @@ def counted(found: Found, case: Case) -> Found:
         return found
     pairs = match(found.positions, case.positions, case.tolerance_px).pairs
     gaps = cdist(found.positions, case.ignored)
-    keep = (gaps > case.ignored_px).all(axis=1)
-    keep[pairs[:, 0]] = True
+    nearest = gaps.min(axis=1)
+    nearest[pairs[:, 0]] = np.inf
+    keep = nearest > case.ignored_px
     return found.where(keep)
 
 
