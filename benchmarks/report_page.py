@@ -12,6 +12,7 @@ import argparse
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -44,7 +45,7 @@ def simulated() -> tuple[ConductanceMaps, np.ndarray]:
     return maps, whole.positions
 
 
-def opened(browser: Browser, page_file: Path, **screen: object) -> Page:
+def opened(browser: Browser, page_file: Path, **screen: Any) -> Page:
     page = browser.new_page(**screen)
     page.goto(page_file.as_uri())
     page.wait_for_selector("body[data-ready]")
@@ -75,9 +76,7 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        wide = opened(
-            browser, report, viewport={"width": 1100, "height": 800}
-        )
+        wide = opened(browser, report, viewport={"width": 1100, "height": 800})
         wide.locator("#table-body tr").nth(4).click()
         wide.evaluate("scrollTo(0, 0)")
         wide.screenshot(path=out / "report.png")
