@@ -123,7 +123,9 @@ def test_a_surface_that_nobody_listed(done, tmp_path, virtual_scan):
             *("predict", virtual_scan, "--out", out, *options),
             *("--rows", "0:56", "--cols", "0:56"),
             *("--model", ROOT / "saved_models/context", "--surrogates", 0),
+            "--no-report",
         )
+        assert not (out / "report.html").exists()
         found.append(read_positions(out / "positions.csv").positions_px)
         written = json.loads((out / "positions.json").read_text())
         notes = written["provenance"]
