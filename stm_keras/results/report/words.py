@@ -101,6 +101,11 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "that of the instrument's own program.",
     ),
     (
+        "the maps contradict --surface",
+        "The standing waves in the maps are not those of the surface that was "
+        "named. With the wrong one, waves are looked for at the wrong scale.",
+    ),
+    (
         "two biases in the header",
         "The file contradicts itself about the bias; check which is right, "
         "and give it if it is not the one taken.",

@@ -47,7 +47,7 @@ def opened(chromium, tmp_path):
             viewport={"width": width, "height": height}, **options
         )
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(120_000)  # of a busy machine
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on(
             "console",
