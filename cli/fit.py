@@ -80,8 +80,6 @@ def fit(
     data/scattering/crowded --steps 200 --learning-rate 0.0003 --out adapted
     """
     given = dict(context.params)  # all of the options above, by name
-    if init is not None:
-        given["init"], _ = find_card(init)
     card = _train(given)
     with quiet_imports():
         from stm_keras.training.publication import report
@@ -133,6 +131,8 @@ def _train(given: Mapping[str, Any]) -> ModelCard:
                     f"--{name.replace('_', '-')} is an option of --network "
                     f"{owner}, and this is {network}: leave it out."
                 )
+    if given["init"] is not None:
+        given["init"], _ = find_card(given["init"])
     fits = {"wang2020": _fit_wang2020, "context": _fit_context}
     with when_stopped(lambda: _kept(given["out"])):
         return fits[network](given)

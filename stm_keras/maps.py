@@ -371,6 +371,9 @@ def finite_or_nan(values: ArrayLike) -> tuple[NDArray[np.float32], list[str]]:
 
 _USUAL = (1e-18, 1e18)
 """Sizes of values whose squares float32 holds, too."""
+_OUTSTANDING = 1e9
+"""What is so much larger than most of a map is an outlier, not its size."""
+
 _SAMPLES = 100_000
 
 
@@ -393,7 +396,11 @@ def in_range(values: ArrayLike) -> tuple[NDArray[Any], list[str]]:
     flat = array.reshape(-1)
     sample = flat[:: max(1, flat.size // _SAMPLES)].astype(np.longdouble)
     sizes = np.abs(sample[np.isfinite(sample) & (sample != 0)])
-    middle = float(np.sort(sizes)[(sizes.size - 1) // 2]) if sizes.size else 1.0
+    middle = 1.0
+    if sizes.size:
+        middle = float(np.sort(sizes)[(sizes.size - 1) // 2])
+        # A few bright objects on nothing are not small for it.
+        middle = max(middle, float(sizes.max()) / _OUTSTANDING)
     least, most = _USUAL
     if least <= middle <= most or not 0 < middle < math.inf:
         return array, []

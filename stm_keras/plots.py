@@ -274,19 +274,27 @@ def _groups(marks: Marks) -> list[tuple[np.ndarray, str, str, str]]:
             (~right, "s", _FALSE_COLOUR, "false"),
         )
         return [group for group in both if group[0].any()]
-    groups = [
-        (kinds == kind, *KIND_MARKS[(int(kind) - 1) % len(KIND_MARKS)], kind)
-        for kind in np.unique(kinds[np.isfinite(kinds)])
+    names = np.array([_name(kind) for kind in np.asarray(kinds).tolist()])
+    shown = [
+        (names == name, *KIND_MARKS[i % len(KIND_MARKS)], f"species {name}")
+        for i, name in enumerate(np.unique(names[names != ""]).tolist())
     ]
     shown = [
-        (own, marker, colour, f"species {kind:.0f}: {own.sum()}")
-        for own, marker, colour, kind in groups
+        (own, marker, colour, f"{words}: {own.sum()}")
+        for own, marker, colour, words in shown
     ]
-    other = ~np.isfinite(kinds)
+    other = names == ""
     if other.any():
         words = f"species not determined: {other.sum()}"
         shown.append((other, "s", _FOUND_COLOUR, words))
     return shown
+
+
+def _name(kind: float | str) -> str:
+    """Of a kind, by number or word; empty where it is not determined."""
+    if isinstance(kind, str):
+        return kind
+    return f"{kind:.0f}" if math.isfinite(kind) else ""
 
 
 def scale_bar(axes: Axes, extent_nm: tuple[float, float]) -> None:

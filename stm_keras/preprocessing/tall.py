@@ -17,6 +17,10 @@ MAD_TO_STD = 1.4826
 CLIP_AT = 12.0
 """In robust standard deviations of a map, from its median."""
 
+_NOTHING = 0.01
+"""Of a map's largest value: where there is less between objects, it may be
+nothing at all, and clipping would cut objects to discs."""
+
 CORE_RADIUS_NM = 1.0
 """Adatoms and molecules are smaller: a flat top with a wider disc in it hides
 what lies below, and no impurity makes it."""
@@ -67,15 +71,16 @@ def robust_limits(image: np.ndarray, level: float) -> tuple[float, float]:
         level: how many.
 
     Returns:
-        Least and greatest value; infinite where more than half of the map has
-        one value, or nothing is measured.
+        Least and greatest value; infinite where nothing is measured, and where
+        most of the map has one value, as simulated objects on nothing do.
     """
     known = image[np.isfinite(image)]
     if not known.size:
         return -np.inf, np.inf
     middle = float(np.median(known))
-    spread = MAD_TO_STD * float(np.median(np.abs(known - middle)))
-    if not spread > 0:
+    off = np.abs(known - middle)
+    spread = MAD_TO_STD * float(np.median(off))
+    if not spread > _NOTHING * float(off.max()):
         return -np.inf, np.inf
     return middle - level * spread, middle + level * spread
 

@@ -20,14 +20,14 @@ from stm_keras.simulation.virtual_experiment import (
         (("--shares", "2"), "--shares is an option of --network context"),
         (("--network", "wang2020", "--init", "x"), "--init is an option"),
         (("--init", "x", "--noise", "1"), "--noise is an option"),
-        (("--init", "x", "--voltages", 4, "--sizes", 18), "no model.keras"),
+        (("--init", "x", "--voltages", 4, "--sizes", 18), "No such model"),
         (("--add-blocks", "1,2"), "--add-blocks is an option of --network"),
         (
             ("--network", "context", "--voltages", 4, "--sizes", 18)
             + ("--add-blocks", "1,2"),
             "give `init`",
         ),
-        (("--init", "x", "--add-blocks", "one"), "--add-blocks"),
+        (("--init", "x", "--add-blocks", "one"), "No such model"),
         (("--data", "more"), "one --data"),
         (("--network", "context", "--steps", "50"), "multiple of 100"),
         (("--network", "context", "--steps", "0"), "Without a step"),
@@ -36,7 +36,7 @@ from stm_keras.simulation.virtual_experiment import (
         (
             ("--network", "context", "--voltages", 4, "--sizes", 18)
             + ("--init", "none"),
-            "holds no model.keras",
+            "No such model",
         ),
         (
             ("--network", "context", "--voltages", 4, "--sizes", 48),

@@ -77,6 +77,8 @@ def test_leftovers_of_a_killed_build_are_removed(tmp_path):
     stale = tmp_path / ".stmk-1-abc.incomplete" / "friedel"
     stale.mkdir(parents=True)
     (stale / "shard").touch()
+    # Of another process that is there, but not since this was made.
+    os.utime(stale.parent, (0, 0))
     build(Builder, SMALL, tmp_path)
     assert _names(tmp_path) == ["friedel"]
 

@@ -19,7 +19,7 @@ from stm_keras.preprocessing.preparation import (
 )
 from stm_keras.qpi.dispersion import given_q
 
-RAW = CleaningOptions("none", mask_lines=False)
+RAW = CleaningOptions.at_level("none")
 
 
 def detector(unlikeness=0.5):

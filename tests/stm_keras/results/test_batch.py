@@ -37,7 +37,7 @@ CARD = ModelCard(
     versions={},
 )
 SPOTS_NM = np.array([[5.0, 7.0], [20.3, 30.1], [33.3, 12.25]])
-RAW = CleaningOptions("none", mask_lines=False)
+RAW = CleaningOptions.at_level("none")
 OPTIONS = FileOptions(predict=PredictOptions("au111", RAW))
 
 
@@ -55,7 +55,7 @@ def finder(monkeypatch):
         "standardize": lambda maps: {"maps": maps},
     }
     loaded = Wang2020Detector(CARD, signatures)
-    monkeypatch.setattr(batch, "load_detector", lambda path: loaded)
+    monkeypatch.setattr(batch, "load_detector", lambda path, **_: loaded)
 
 
 def write_spots(path, spots=SPOTS_NM, *, bias=(-0.1, 0.0), **changes):

@@ -7,7 +7,7 @@ from stm_keras.simulation.instrument import Drift, OneOverFNoise, TipBlur
 from stm_keras.simulation.virtual_experiment import VirtualConfig
 from stm_keras.studies.bench.cases import MAX_SEED, SEED_BASE, CaseId, Role
 from stm_keras.studies.bench.command import all_cells, chosen_cells
-from stm_keras.studies.bench.real import real_cells
+from stm_keras.studies.bench.real import FILES, real_cells
 from stm_keras.studies.bench.simulated import (
     CHANGES,
     VIRTUAL_MAPS,
@@ -220,7 +220,7 @@ def test_without_real_files_the_cells_are_left_out_with_a_line(tmp_path):
     lines = []
     assert real_cells(tmp_path, report=lines.append) == []
     assert real_cells(None, report=lines.append) == []
-    assert len(lines) == 4
+    assert len(lines) == 2 * (len(FILES) + 1)
     assert all("--real" in line for line in lines)
 
 
