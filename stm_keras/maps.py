@@ -374,7 +374,7 @@ _USUAL = (1e-18, 1e18)
 _OUTSTANDING = 1e9
 """What is so much larger than most of a map is an outlier, not its size."""
 
-_SAMPLES = 100_000
+_SAMPLES = 10_000
 
 
 def in_range(values: ArrayLike) -> tuple[NDArray[Any], list[str]]:

@@ -322,5 +322,5 @@ def test_tiles_of_the_network_show_no_seam():
     seen = np.isfinite(score)
     assert seen.mean() > 0.98
     np.testing.assert_allclose(
-        score[seen], whole[seen], atol=2e-2 * np.abs(whole).max()
+        score[seen], whole[seen], atol=5e-2 * np.abs(whole).max()
     )
