@@ -132,7 +132,7 @@ def _train(given: Mapping[str, Any]) -> ModelCard:
                     f"{owner}, and this is {network}: leave it out."
                 )
     if given["init"] is not None:
-        given["init"], _ = find_card(given["init"])
+        given = {**given, "init": find_card(given["init"])[0]}
     fits = {"wang2020": _fit_wang2020, "context": _fit_context}
     with when_stopped(lambda: _kept(given["out"])):
         return fits[network](given)

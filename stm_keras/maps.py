@@ -400,7 +400,8 @@ def in_range(values: ArrayLike) -> tuple[NDArray[Any], list[str]]:
     if sizes.size:
         middle = float(np.sort(sizes)[(sizes.size - 1) // 2])
         # A few bright objects on nothing are not small for it.
-        middle = max(middle, float(sizes.max()) / _OUTSTANDING)
+        if middle < _USUAL[0]:
+            middle = max(middle, min(float(sizes.max()) / _OUTSTANDING, 1.0))
     least, most = _USUAL
     if least <= middle <= most or not 0 < middle < math.inf:
         return array, []

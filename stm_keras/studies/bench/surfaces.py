@@ -77,7 +77,7 @@ def surface_case(kind: str, n_maps: int, empty: bool, which: CaseId) -> Case:
     file = ConductanceMaps(
         scene.maps,
         np.array(config.bias_v),
-        (config.pixel_nm, config.pixel_nm),
+        (config.extent_nm, config.extent_nm),
         source=f"{kind}, {which.number}",
     )
     return Case(
