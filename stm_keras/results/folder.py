@@ -362,7 +362,9 @@ def write_result(
         names += [] if waves is None else write_wave_files(folder, waves)
         _draw(folder, found, truth_px)
         if options.report:
-            report_of(found, truth_px).save(folder / REPORT)
+            # Into the folder of all others: one that is gone stays so.
+            page = report_of(found, truth_px).html
+            (folder / REPORT).write_text(page, "utf-8", newline="\n")
         else:
             names.remove(REPORT)
         if options.settings is not None:
