@@ -16,6 +16,7 @@ from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps
 from stm_keras.preprocessing.drift import register
 from stm_keras.preprocessing.hot_pixels import mask_hot_pixels
+from stm_keras.preprocessing.regions import labelled
 from stm_keras.preprocessing.tall import MAD_TO_STD, clip_tall
 from stm_keras.preprocessing.terraces import level_terraces
 
@@ -416,7 +417,7 @@ def mask_streaks(
         # A map that would be all gone is another matter than streaks.
         if not streaks.any() or (streaks | np.isnan(image)).all():
             continue
-        number = _labelled(streaks)[1]
+        number = labelled(streaks)[1]
         image[streaks] = np.nan
         found.append(f"map {index}: {number} ({int(streaks.sum())} px)")
     if not found:
@@ -463,7 +464,7 @@ def _runs(excess: np.ndarray, lines: int, least_length_px: int) -> np.ndarray:
     """Long horizontal runs of an excess, as pixels of the map."""
     height = excess.shape[0] + lines + 1
     marked = np.zeros((height, excess.shape[1]), dtype=bool)
-    labels, number = _labelled(excess > _SOFT, _ALONG)
+    labels, number = labelled(excess > _SOFT, _ALONG)
     if not number:
         return marked
     sizes = np.bincount(labels.ravel(), minlength=number + 1)
@@ -474,16 +475,6 @@ def _runs(excess: np.ndarray, lines: int, least_length_px: int) -> np.ndarray:
     for k in range(lines):
         marked[1 + k : 1 + k + runs.shape[0]] |= runs
     return marked
-
-
-def _labelled(
-    mask: np.ndarray, structure: np.ndarray | None = None
-) -> tuple[np.ndarray, int]:
-    """Connected regions as numbers from 1, int32 [H, W], and how many."""
-    labels = np.zeros(mask.shape, dtype=np.int32)
-    # Given an array to write to, SciPy returns the number alone.
-    number = ndimage.label(mask, structure, output=labels)
-    return labels, int(number)  # pyright: ignore[reportArgumentType]
 
 
 _DEVIATIONS = 6.0  # of a step against those between all other lines

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from stm_keras.maps import ConductanceMaps
+from stm_keras.preprocessing.regions import labelled
 from stm_keras.preprocessing.tall import MAD_TO_STD
 
 _SLOPES = (12.0, 8.0, 5.0, 3.5)
@@ -147,12 +148,12 @@ def _divided(steep: np.ndarray, known: np.ndarray) -> np.ndarray:
     steep = ndimage.binary_closing(
         np.pad(steep, 2, mode="edge"), np.ones((3, 3)), iterations=1
     )[2:-2, 2:-2]
-    lines, number = _labelled(steep, np.ones((3, 3), int))
+    lines, number = labelled(steep, np.ones((3, 3), int))
     least = _LEAST_LENGTH * min(steep.shape)
     long = np.zeros(number + 1, bool)
     for i, place in enumerate(ndimage.find_objects(lines), start=1):
         long[i] = max(s.stop - s.start for s in place) >= least
-    regions, number = _labelled(~long[lines] & known)
+    regions, number = labelled(~long[lines] & known)
     area = np.bincount(regions.ravel(), minlength=number + 1)
     large = area >= max(_LEAST_AREA * steep.size, _LEAST_AREA_PX)
     large[0] = False
@@ -291,13 +292,3 @@ def _nearest(labels: np.ndarray) -> np.ndarray:
         labels == 0, return_distances=False, return_indices=True
     )
     return labels[tuple(np.asarray(place))]
-
-
-def _labelled(
-    mask: np.ndarray, structure: np.ndarray | None = None
-) -> tuple[np.ndarray, int]:
-    """Connected regions as numbers from 1, int32 [H, W], and how many."""
-    labels = np.zeros(mask.shape, dtype=np.int32)
-    # Given an array to write to, SciPy returns the number alone.
-    number = ndimage.label(mask, structure, output=labels)
-    return labels, int(number)  # pyright: ignore[reportArgumentType]

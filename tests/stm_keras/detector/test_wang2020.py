@@ -311,16 +311,14 @@ def test_tiles_of_the_network_show_no_seam():
         np.random.default_rng(6),
         1,
     )
-    maps = fields.maps[0]
+    # Without noise, single pixels of Eq. 3 would be taken for hot ones.
+    noise = np.random.default_rng(7).normal(0, 0.1, fields.maps[0].shape)
+    maps = fields.maps[0] + noise.astype(np.float32)
     maps[:, 10:14, 10:14] += 3
     whole = WANG2020.score(maps[None])[0]
     stack = ConductanceMaps(maps, np.linspace(-0.23, 0.02, 4), (70.3, 70.3))
     found = WANG2020.predict(stack, OPTIONS)
     assert found.search.score.shape == whole.shape
-    score = found.search.score
-    # Without noise, single pixels of Eq. 3 stand out as hot ones do.
-    seen = np.isfinite(score)
-    assert seen.mean() > 0.98
     np.testing.assert_allclose(
-        score[seen], whole[seen], atol=5e-2 * np.abs(whole).max()
+        found.search.score, whole, atol=1e-3 * np.abs(whole).max()
     )
