@@ -57,7 +57,7 @@ class RingTemplates(layers.Layer):
     def __init__(
         self, templates: tuple[tuple[float, float], ...], **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.templates = tuple((scale, decay) for scale, decay in templates)
         self._radii, self._counts, image = _rings_of_pixels()
         self._basis = _radial_basis(self._radii, self._counts)
@@ -69,9 +69,10 @@ class RingTemplates(layers.Layer):
     def call(self, maps: tf.Tensor, ring: tf.Tensor) -> tf.Tensor:
         """See the class."""
         height = ops.shape(maps)[1]
+        maps = ops.cast(maps, self.compute_dtype)
         rows = ops.pad(maps, ((0, 0), (_RADIUS_PX, _RADIUS_PX), (0, 0)))
         rows = [rows[:, i : i + height] for i in range(_SIDE_PX)]
-        seen = ops.conv(ops.stack(rows, -1), self._analysis, padding="same")
+        seen = self._convolved(ops.stack(rows, -1), self._analysis)
         answers = _mixed(seen, self._factors(ring))
         squares = ops.square(answers)
         count = len(self.templates)
@@ -94,12 +95,18 @@ class RingTemplates(layers.Layer):
         factors = ops.transpose(self._factors(ring), (0, 2, 1))
         mixed = _mixed(amplitudes, factors)
         # The kernels are even: convolution and correlation are the same.
-        rows = ops.conv(mixed, self._synthesis, padding="same")
+        rows = self._convolved(mixed, self._synthesis)
         height = ops.shape(rows)[1]
         around = (_RADIUS_PX, _RADIUS_PX)
         rows = ops.pad(rows, ((0, 0), around, (0, 0), (0, 0)))
         shifted = [rows[:, i : i + height, :, i] for i in range(_SIDE_PX)]
         return functools.reduce(operator.add, shifted)
+
+    def _convolved(self, images: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
+        """What most of the time goes into, so in the compute dtype."""
+        dtype = self.compute_dtype
+        images, kernel = (ops.cast(x, dtype) for x in (images, kernel))
+        return ops.cast(ops.conv(images, kernel, padding="same"), "float32")
 
     def _factors(self, ring: tf.Tensor) -> tf.Tensor:
         """Of each map's templates in the basis, [N, rank, 2 templates]."""
@@ -196,8 +203,9 @@ class Explained(layers.Layer):
     channels = 7
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.templates = RingTemplates(WAVES, name="templates")
+        super().__init__(autocast=False, **kwargs)
+        policy = self.dtype_policy
+        self.templates = RingTemplates(WAVES, name="templates", dtype=policy)
         # Small at first: nothing is taken off before there is a reason.
         small: Any = keras.initializers.RandomNormal(stddev=0.02)
         self.amplitude = layers.Conv2D(
@@ -205,6 +213,7 @@ class Explained(layers.Layer):
             1,
             kernel_initializer=small,
             name="amplitude",
+            dtype=policy,
         )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -220,7 +229,7 @@ class Explained(layers.Layer):
         probability: tf.Tensor,
     ) -> tf.Tensor:
         """See the class."""
-        amplitudes = self.amplitude(features) * probability
+        amplitudes = ops.cast(self.amplitude(features), "float32") * probability
         left = maps - self.templates.paint(amplitudes, ring)
         answers = self.templates(left, ring)
         return ops.concatenate([ops.expand_dims(left, -1), answers], axis=-1)
@@ -259,7 +268,8 @@ class Stacked(NamedTuple):
         """
         count = ops.cast(self.shape[1], "float32")
         count = ops.minimum(count, float(MOST_MAPS))
-        return ops.log(count) * ops.ones_like(like[..., :1])
+        one = ops.ones_like(like[..., :1])
+        return ops.cast(ops.log(count), one.dtype) * one
 
 
 def stacked(

@@ -87,7 +87,7 @@ def test_a_training_that_is_published(older, tmp_path):
     before = kills.digests(older)
     states = kills.states_of(
         older.parent,
-        lambda: write_model(network, card, older, log),
+        lambda: write_model(network, card, older),
         tmp_path / "states",
     )
     after = kills.digests(older)
