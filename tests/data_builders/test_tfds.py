@@ -63,9 +63,9 @@ print(len(train), train.element_spec["maps"].shape)
 
 
 def test_one_import_and_tfds_knows_their_names(python):
-    defaults, loaded = python(BY_NAME).splitlines()[-2:]
-    assert defaults == "['au111', 'default', 'virtual']"
-    assert loaded == "64 (4, 24, 24)"
+    told = python(BY_NAME).splitlines()  # TFDS has lines of its own
+    assert "['au111', 'default', 'virtual']" in told
+    assert "64 (4, 24, 24)" in told
 
 
 @pytest.mark.parametrize("name", NAMES)
