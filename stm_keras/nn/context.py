@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -14,6 +14,7 @@ from stm_keras.nn.layers import (
     MapEncoder,
     MapStandardization,
     RingEmbedding,
+    Shape,
     VoltageAttention,
 )
 from stm_keras.nn.losses import detection_loss
@@ -90,7 +91,7 @@ class TwoStages(layers.Layer):
     def __init__(self, sizes: ContextSizes, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.own = own = sizes
-        policy = {"dtype": self.dtype_policy}
+        policy: dict[str, Any] = {"dtype": self.dtype_policy}
         self.standardization = MapStandardization(name="standardization")
         self.embedding = RingEmbedding(own.embedding_units, name="embedding")
         templates = (*((scale, 1.0) for scale in own.bank), WAVES[1])
@@ -129,14 +130,16 @@ class TwoStages(layers.Layer):
         again = self.first.reach_px + 2 * rings + self.second.reach_px
         return first + again + self.decoder.reach_px
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make the sublayers' weights."""
         del input_shape  # no weight depends on it
         own = self.own
         any_image = (None, None, None)
         embedding = (None, own.embedding_units)
         encoded = (*any_image, own.filters)
+        self.standardization.build((None,) * 4)
         self.embedding.build((None, None))
+        self.templates.build(any_image, (None,))
         answers = 3 * len(self.templates.templates)
         self.encoder.build((*any_image, 2 + answers), embedding)
         self.seen.build(encoded)
@@ -147,8 +150,13 @@ class TwoStages(layers.Layer):
         self.explained.build((*any_image, known))
         shown = known + 1 + self.explained.channels
         self.second.build((*any_image, shown), embedding)
-        for layer in (self.query, self.key, self.value):
+        heads = self.query, self.key, self.value
+        for layer in heads:
             layer.build(encoded)
+        by_map = [
+            (None, *layer.compute_output_shape(encoded)) for layer in heads
+        ]
+        self.attention.build(*by_map)
         joined = own.decoder_filters + own.first_filters + 1
         self.decoder.build((*any_image, joined))
         self.built = True
@@ -406,6 +414,14 @@ class Context(TwoStages):
             tf.function(self._upright, input_signature=_STACK, autograph=False)
             for _ in range(2)
         )
+
+    truth: ClassVar[str] = "positions"
+    """What the loss compares the output with, see `loss`."""
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """[B, H, W, 5]."""
+        batch, _, height, width = input_shape
+        return batch, height, width, 5
 
     def call(
         self,

@@ -10,6 +10,8 @@ from keras import layers
 from stm_keras.nn.output import rare_at_first
 from stm_keras.nn.untyped import ops
 
+Shape = tuple[int | None, ...]
+
 
 @keras.saving.register_keras_serializable("stm_keras")
 class MapStandardization(layers.Layer):
@@ -28,6 +30,15 @@ class MapStandardization(layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         # Whatever the rest computes in: a mean of large numbers needs it.
         super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def build(self, input_shape: Shape) -> None:
+        """There are no weights; shown as built in a summary."""
+        del input_shape
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """That of the input."""
+        return input_shape
 
     def call(self, maps: tf.Tensor) -> tf.Tensor:
         """See the class."""
@@ -97,14 +108,21 @@ class DilatedBlock(layers.Layer):
 
     def build(
         self,
-        input_shape: tuple[int | None, ...],
-        embedding_shape: tuple[int | None, ...] | None = None,
+        input_shape: Shape,
+        embedding_shape: Shape | None = None,
     ) -> None:
         """Make the sublayers' weights."""
         self.convolution.build(input_shape)
         if self.modulation is not None:
             self.modulation.build(embedding_shape)
         self.built = True
+
+    def compute_output_shape(
+        self, input_shape: Shape, embedding_shape: Shape | None = None
+    ) -> Shape:
+        """That of the features."""
+        del embedding_shape
+        return input_shape
 
     def call(
         self, features: tf.Tensor, embedding: tf.Tensor | None = None
@@ -167,14 +185,21 @@ class MapEncoder(layers.Layer):
 
     def build(
         self,
-        input_shape: tuple[int | None, ...],
-        embedding_shape: tuple[int | None, ...] | None = None,
+        input_shape: Shape,
+        embedding_shape: Shape | None = None,
     ) -> None:
         """Make the sublayers' weights."""
         self.stem.build(input_shape)
         for block in self.blocks:
             block.build((None, None, None, self.filters), embedding_shape)
         self.built = True
+
+    def compute_output_shape(
+        self, input_shape: Shape, embedding_shape: Shape | None = None
+    ) -> Shape:
+        """[N, H, W, filters]."""
+        del embedding_shape
+        return (*input_shape[:-1], self.filters)
 
     def call(self, shown: tf.Tensor, embedding: tf.Tensor) -> tf.Tensor:
         """See the class."""
@@ -236,7 +261,7 @@ class Decoder(layers.Layer):
         """How far away [px] a pixel can be to count for an answer."""
         return 1 + sum(self.dilations)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make the sublayers' weights."""
         self.join.build(input_shape)
         inner = (None, None, None, self.filters)
@@ -244,6 +269,11 @@ class Decoder(layers.Layer):
             block.build(inner)
         self.head.build(inner)
         self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
+        """Of what the head takes and of what it gives."""
+        frame = input_shape[:-1]
+        return (*frame, self.filters), (*frame, 5)
 
     def call(self, joined: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See the class."""
@@ -309,6 +339,23 @@ class VoltageAttention(keras.layers.Layer):
                 f"Received: inner_product={inner_product!r}"
             )
         self.inner_product = inner_product
+
+    # By the names of the call's arguments, as Keras has it.
+    def build(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, query_shape: Shape, key_shape: Shape, value_shape: Shape
+    ) -> None:
+        """There are no weights; shown as built in a summary."""
+        del query_shape, key_shape, value_shape
+        self.built = True
+
+    def compute_output_shape(
+        self, query_shape: Shape, key_shape: Shape, value_shape: Shape
+    ) -> tuple[Shape, Shape]:
+        """Of V_T and of the weights c."""
+        del key_shape
+        frame = query_shape[2:4] if self.inner_product == "pixel" else (1, 1)
+        total = (value_shape[0], *value_shape[2:])
+        return total, (*query_shape[:2], *frame)
 
     def call(
         self,
@@ -408,11 +455,15 @@ class RingEmbedding(layers.Layer):
             units, activation="relu", name="dense", dtype="float32"
         )
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make the projection's weights."""
         del input_shape
         self.projection.build((None, None, len(_RING_CENTRES) + 1))
         self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """[B, V, units]."""
+        return (*input_shape, self.units)
 
     def call(self, ring: tf.Tensor) -> tf.Tensor:
         """See the class."""

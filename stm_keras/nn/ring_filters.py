@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from stm_keras.nn.layers import Shape
 from stm_keras.nn.output import MOST_MAPS
 from stm_keras.nn.untyped import Tensor, ops
 
@@ -65,6 +66,21 @@ class RingTemplates(layers.Layer):
         # Their rows as channels: three times as fast as one channel in or out.
         self._analysis = kernels.transpose(1, 0, 2)[None].astype(np.float32)
         self._synthesis = self._analysis.transpose(0, 1, 3, 2)
+
+    # By the names of the call's arguments, as Keras has it.
+    def build(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, maps_shape: Shape, ring_shape: Shape
+    ) -> None:
+        """There are no weights; shown as built in a summary."""
+        del maps_shape, ring_shape
+        self.built = True
+
+    def compute_output_shape(
+        self, maps_shape: Shape, ring_shape: Shape
+    ) -> Shape:
+        """[N, H, W, 3 len(templates)]."""
+        del ring_shape
+        return (*maps_shape, 3 * len(self.templates))
 
     def call(self, maps: tf.Tensor, ring: tf.Tensor) -> tf.Tensor:
         """See the class."""
@@ -216,10 +232,15 @@ class Explained(layers.Layer):
             dtype=policy,
         )
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make the weights; `input_shape` is that of the features."""
+        self.templates.build((None, None, None), (None,))
         self.amplitude.build(input_shape)
         self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """[N, H, W, 7]; `input_shape` is that of the features."""
+        return (*input_shape[:-1], self.channels)
 
     def call(
         self,

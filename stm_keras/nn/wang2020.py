@@ -1,6 +1,6 @@
 """The paper's network, from a stack of maps to the score S."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -9,6 +9,7 @@ from keras import layers
 from stm_keras.nn.layers import (
     InnerProduct,
     MapStandardization,
+    Shape,
     VoltageAttention,
 )
 from stm_keras.nn.losses import cross_entropy
@@ -79,22 +80,34 @@ class Wang2020(layers.Layer):
         )
         self.projection = layers.Dense(1, name="projection", dtype="float32")
 
+    truth: ClassVar[str] = "label"
+    """What the loss compares the output with, see `loss`."""
+
     @property
     def reach_px(self) -> int:
         """How far away [px] a pixel can be to count for a score."""
         return (self.depth + 1) * (self.kernel_size // 2)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make the sublayers' weights."""
         del input_shape  # no weight depends on it
+        self.standardization.build((None,) * 4)
         image = (None, None, None, 1)
         for convolution in self.trunk:
             convolution.build(image)
             image = (None, None, None, self.filters)
-        for convolution in (self.query, self.key, self.value):
+        heads = self.query, self.key, self.value
+        for convolution in heads:
             convolution.build(image)
+        by_map = [(None, *head.compute_output_shape(image)) for head in heads]
+        self.attention.build(*by_map)
         self.projection.build((None, None, None, self.filters))
         self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """[B, H, W]."""
+        batch, _, height, width = input_shape
+        return batch, height, width
 
     def call(
         self,
