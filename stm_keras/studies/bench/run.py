@@ -26,7 +26,7 @@ from stm_keras.studies.bench.finders import (
 )
 from stm_keras.studies.bench.scoring import CellResult, score_cell
 from stm_keras.system import (
-    deaf_to_interrupts,
+    deaf_to_stops,
     end_with_parent,
     single_threaded,
     writable_directory,
@@ -209,7 +209,7 @@ def _spread(
             options.processes, mp_context=context, initializer=end_with_parent
         ) as pool,
     ):
-        with deaf_to_interrupts():  # processes start here
+        with deaf_to_stops():  # processes start here
             futures = [
                 pool.submit(_do_whole_group, todo, path, options)
                 for todo in groups
