@@ -26,6 +26,7 @@ from stm_keras.results.waves import (
     FoundWaves,
     section,
     waves_about,
+    with_residual,
     with_species,
     write_wave_files,
 )
@@ -341,7 +342,7 @@ def write_result(
     waves = None
     if found.search.options.get("waves"):
         waves = waves_about(found)
-        found = with_species(found, waves)
+        found = with_residual(with_species(found, waves), waves)
     out = result_directory(out)
     with result_in(out) as folder:
         mask = impurity_mask(
