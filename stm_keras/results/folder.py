@@ -162,7 +162,7 @@ def document(
             none.
 
     Returns:
-        Plain values; the keys are described in docs/predict.md.
+        Plain values; the keys are described in docs/files.md.
     """
     search = found.search
     return {
