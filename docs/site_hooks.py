@@ -89,4 +89,4 @@ def _helps(command: Any, name: str, parent: Any = None) -> Iterator[Any]:
         yield from _helps(below, short, context)
 
 
-_WIDE = {"terminal_width": 88, "max_content_width": 88}
+_WIDE = {"terminal_width": 76, "max_content_width": 76}
