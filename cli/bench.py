@@ -59,6 +59,14 @@ def bench(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all maps, 0 to 9999.")] = 0,
+    choosing: Annotated[
+        bool,
+        typer.Option(
+            "--choosing",
+            help="Compare on the tuning stacks: for what is still to be "
+            "chosen, as which network ships.",
+        ),
+    ] = False,
     quick: Annotated[
         bool,
         typer.Option("--quick", help="Fewer cells and maps: minutes."),
@@ -119,6 +127,7 @@ def bench(
     roster = tuple((name, model_path(one)) for name, one in models.items())
     with quiet_imports():
         import stm_keras.detector  # noqa: F401 (TensorFlow, quietly)
+        from stm_keras.studies.bench.cases import Role
         from stm_keras.studies.bench.command import DEFAULT_SUITES, run_command
         from stm_keras.studies.bench.finders import Roster, checked_finders
         from stm_keras.studies.bench.run import BenchOptions
@@ -127,6 +136,7 @@ def bench(
         finders=checked_finders(words(finders), quick=quick),
         n_test=_either(maps, _QUICK_MAPS if quick else _MAPS),
         n_tune=_either(tune_maps, _QUICK_TUNE_MAPS if quick else _TUNE_MAPS),
+        role=Role.TUNE if choosing else Role.TEST,
         seed=seed,
         processes=processes,
         roster=Roster(roster),
