@@ -17,7 +17,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
 """Heading and unit of a column; any other is shown under its own name."""
 
 LAYERS: dict[str, str] = {
-    "residual": "Residual: map less the waves",
+    "residual": "Residual: map less the fitted waves",
     "off_training": "Where the model is off its training",
 }
 """Headings of further layers of a result; any other has its own name."""
