@@ -73,6 +73,9 @@ SURFACES = ScatteringConfig(
 """What real surfaces add, each in a share of the fields, over ranges wider
 than any one surface; terraces as high as what levelling leaves of them."""
 
+_HOMEPAGE = "https://doi.org/10.1103/RevModPhys.75.933"
+"""TFDS would name a page of its catalogue, where these sets are not."""
+
 
 @dataclasses.dataclass
 class ScatteringBuilderConfig(SimulatedConfig):
@@ -162,6 +165,7 @@ class Builder(SimulatedBuilder):
         "1.1.0": "Adds `spread` and `covered`, and real surfaces.",
     }
     CHUNK: ClassVar[int] = 16
+    DEFAULT_BUILDER_CONFIG_NAME = "default"
     BUILDER_CONFIGS = [  # noqa: RUF012
         ScatteringBuilderConfig(
             name="default",
@@ -254,6 +258,7 @@ class Builder(SimulatedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         config = self._config
         return self.dataset_info_from_configs(
+            homepage=_HOMEPAGE,
             features=tfds.features.FeaturesDict(_features(config.simulation)),
             metadata=tfds.core.MetadataDict(
                 seed=config.seed,
