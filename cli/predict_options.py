@@ -133,6 +133,16 @@ Clip = Annotated[
         rich_help_panel=CLEANING,
     ),
 ]
+LeaveOut = Annotated[
+    bool | None,
+    typer.Option(
+        "--leave-out/--keep-all-maps",
+        help="Leave out maps of a stack that show nothing of what the others "
+        "show. By default yes, but not with --level none.",
+        show_default=False,
+        rich_help_panel=CLEANING,
+    ),
+]
 TipJumps = Annotated[
     bool,
     typer.Option(

@@ -16,9 +16,6 @@ from types import FrameType
 from typing import Any
 
 from stm_keras import __version__
-from stm_keras.files import atomic_directory as atomic_directory
-from stm_keras.files import atomic_file as atomic_file
-from stm_keras.files import writable_directory as writable_directory
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a damaged zip archive raises, .npz and .keras among them."""

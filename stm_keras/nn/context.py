@@ -90,7 +90,7 @@ class TwoStages(layers.Layer):
     def __init__(self, sizes: ContextSizes, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.own = own = sizes
-        policy = {"dtype": self.dtype_policy}
+        policy: dict[str, Any] = {"dtype": self.dtype_policy}
         self.standardization = MapStandardization(name="standardization")
         self.embedding = RingEmbedding(own.embedding_units, name="embedding")
         templates = (*((scale, 1.0) for scale in own.bank), WAVES[1])

@@ -41,6 +41,11 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "found here may be chance.",
     ),
     (
+        "show nothing that the others show",
+        "Some maps of the stack hold little but noise, or another place. They "
+        "were left out; all others were searched.",
+    ),
+    (
         "is not measured in",
         "Impurities in the places without a measurement are missing from "
         "the list.",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stm_keras.errors import InputError
+from stm_keras.files import writable_directory
 from stm_keras.studies.bench.cases import MAX_SEED, Cell, Role
 from stm_keras.studies.bench.finders import (
     FINDERS,
@@ -25,12 +26,7 @@ from stm_keras.studies.bench.finders import (
     network_of,
 )
 from stm_keras.studies.bench.scoring import CellResult, score_cell
-from stm_keras.system import (
-    deaf_to_stops,
-    end_with_parent,
-    single_threaded,
-    writable_directory,
-)
+from stm_keras.system import deaf_to_stops, end_with_parent, single_threaded
 
 RESULTS = "results.jsonl"
 _BEGINNING = '{"suite": '
