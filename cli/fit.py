@@ -26,6 +26,7 @@ from cli.fit_options import (
     Network,
     Noise,
     Out,
+    Precision,
     Resume,
     Seed,
     Shares,
@@ -59,6 +60,7 @@ def fit(
     steps: Steps = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
+    precision: Precision = "float32",
     voltages: Voltages = None,
     filters: Filters = None,
     depth: Depth = None,
@@ -202,6 +204,8 @@ def _known(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _training(given: Mapping[str, Any], paper_alpha: float) -> dict[str, Any]:
     """What the configs of both networks have."""
+    with quiet_imports():
+        from stm_keras.training.precision import precision_of
     experiment = tuple(given["experiment"] or ())
     command = [a for a in sys.argv[1:] if a not in _AFRESH]
     return {
@@ -209,6 +213,7 @@ def _training(given: Mapping[str, Any], paper_alpha: float) -> dict[str, Any]:
         "command": shlex.join(["stmk", *command]),
         **({"alpha": paper_alpha} if experiment else {}),
         **_known(given, "out", "surface", "alpha", "learning_rate"),
+        "precision": precision_of(given["precision"]),
     }
 
 

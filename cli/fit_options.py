@@ -150,6 +150,13 @@ Sizes = Annotated[
         show_default=False,
     ),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of the convolutions: float32, bfloat16, float16, or auto: "
+        "bfloat16 where the processor has it.",
+    ),
+]
 Keep = Annotated[
     str | None,
     typer.Option(

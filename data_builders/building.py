@@ -33,6 +33,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tqdm import tqdm
 
+from data_builders.croissant import write_croissant
 from stm_keras.beam import pipeline_options, whole_transfers
 from stm_keras.errors import InputError
 from stm_keras.files import scratch_directory, take_place, writable_directory
@@ -154,6 +155,20 @@ class SimulatedBuilder(tfds.core.GeneratorBasedBuilder):
 
     CHUNK: ClassVar[int] = 64
     generation = Generation()
+
+    # Typed as a wrapped function by TFDS.
+    def download_and_prepare(  # pyright: ignore
+        self, **options: Any
+    ) -> None:
+        """Build the set as TFDS does, then describe it as Croissant.
+
+        Args:
+            **options: of TFDS.
+        """
+        before = self.is_prepared()
+        super().download_and_prepare(**options)
+        if not before:
+            write_croissant(self)
 
     def _make(self) -> Make:
         """The function that makes this set's examples."""

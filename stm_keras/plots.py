@@ -247,7 +247,7 @@ def draw_marks(axes: Axes, marks: Marks) -> None:
                 linewidths=0.8,
             )
             axes.add_collection(ellipses, autolim=False)
-    if marks.truth_nm is not None or marks.kinds is not None:
+    if axes.get_legend_handles_labels()[0]:
         # Below the frame: inside, it would hide impurities.
         axes.legend(
             loc="upper right",

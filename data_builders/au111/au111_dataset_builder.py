@@ -28,6 +28,9 @@ from stm_keras.simulation.virtual_experiment import (
 
 _DIGEST_LENGTH = 8
 
+_HOMEPAGE = "https://arxiv.org/abs/2006.15898"
+"""TFDS would name a page of its catalogue, where these sets are not."""
+
 
 @dataclasses.dataclass
 class VirtualBuilderConfig(SimulatedConfig):
@@ -116,6 +119,7 @@ class Builder(SimulatedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS's own)
     CHUNK: ClassVar[int] = 1  # an experiment takes seconds
+    DEFAULT_BUILDER_CONFIG_NAME = "virtual"
     BUILDER_CONFIGS = [  # noqa: RUF012
         VirtualBuilderConfig(
             name="virtual",
@@ -130,6 +134,7 @@ class Builder(SimulatedBuilder):
         if isinstance(config, VirtualBuilderConfig):
             simulation = config.simulation
             return self.dataset_info_from_configs(
+                homepage=_HOMEPAGE,
                 features=virtual_features(
                     len(simulation.bias_v), simulation.size_px
                 ),
@@ -140,7 +145,8 @@ class Builder(SimulatedBuilder):
                 ),
             )
         return self.dataset_info_from_configs(
-            features=measured_features(self._experiment.maps.shape)
+            homepage=_HOMEPAGE,
+            features=measured_features(self._experiment.maps.shape),
         )
 
     @property

@@ -21,6 +21,9 @@ _CHUNK = 64
 """Examples drawn from one random stream: the data do not depend on who draws
 which chunk, or in what order."""
 
+_HOMEPAGE = "https://arxiv.org/abs/2006.15898"
+"""TFDS would name a page of its catalogue, where these sets are not."""
+
 
 @dataclasses.dataclass
 class FriedelBuilderConfig(SimulatedConfig):
@@ -68,6 +71,7 @@ class Builder(SimulatedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (TFDS's own)
     CHUNK: ClassVar[int] = _CHUNK
+    DEFAULT_BUILDER_CONFIG_NAME = "au111"
     BUILDER_CONFIGS = [  # noqa: RUF012
         FriedelBuilderConfig(
             name="au111",
@@ -117,6 +121,7 @@ class Builder(SimulatedBuilder):
         simulation = config.simulation
         size, n_voltages = simulation.size_px, simulation.n_voltages
         return self.dataset_info_from_configs(
+            homepage=_HOMEPAGE,
             features=tfds.features.FeaturesDict(
                 {
                     "maps": tfds.features.Tensor(

@@ -59,19 +59,22 @@ SURFACES = ScatteringConfig(
         pair_share=0.15, chain_share=0.1, site_share=0.3, least_px=1.0
     ),
     features=(
-        dataclasses.replace(NARROW_BLOBS, share=0.25),
-        dataclasses.replace(TALL_OBJECTS, share=0.1),
-        dataclasses.replace(CLUSTER_OBJECTS, share=0.1),
+        dataclasses.replace(NARROW_BLOBS, share=0.35),
+        dataclasses.replace(TALL_OBJECTS, share=0.15),
+        dataclasses.replace(CLUSTER_OBJECTS, share=0.15),
         Steps(number=(1, 2), height=(0.0, 1.0), share=0.25),
         Herringbone(amplitude=(0.2, 4.5), share=0.3),
         AtomicLattice(share=0.05),
         SetPoint(share=0.15),
         Creep(share=0.15),
     ),
-    empty_share=0.08,
+    empty_share=0.2,
 )
 """What real surfaces add, each in a share of the fields, over ranges wider
 than any one surface; terraces as high as what levelling leaves of them."""
+
+_HOMEPAGE = "https://doi.org/10.1103/RevModPhys.75.933"
+"""TFDS would name a page of its catalogue, where these sets are not."""
 
 
 @dataclasses.dataclass
@@ -162,6 +165,7 @@ class Builder(SimulatedBuilder):
         "1.1.0": "Adds `spread` and `covered`, and real surfaces.",
     }
     CHUNK: ClassVar[int] = 16
+    DEFAULT_BUILDER_CONFIG_NAME = "default"
     BUILDER_CONFIGS = [  # noqa: RUF012
         ScatteringBuilderConfig(
             name="default",
@@ -254,6 +258,7 @@ class Builder(SimulatedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         config = self._config
         return self.dataset_info_from_configs(
+            homepage=_HOMEPAGE,
             features=tfds.features.FeaturesDict(_features(config.simulation)),
             metadata=tfds.core.MetadataDict(
                 seed=config.seed,

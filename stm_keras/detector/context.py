@@ -24,6 +24,7 @@ from stm_keras.preprocessing.preparation import (
     to_known_pixel,
     to_likely_pixel,
 )
+from stm_keras.preprocessing.tall import strong_objects
 from stm_keras.qpi.dispersion import given_q
 from stm_keras.ring_fit import LEAST_PROBABILITY, Refit, refit_rings
 from stm_keras.simulation.surrogates import phase_surrogate
@@ -297,9 +298,10 @@ class ContextDetector(Detector):
         if n_surrogates == 0:
             return None
         rng = np.random.default_rng(0)  # the same file gives the same answer
+        strong = strong_objects(maps.data, half_wave_px(q_rad_px))
         counts = []
         for _ in range(n_surrogates):
-            surrogate = phase_surrogate(maps.data, rng)
+            surrogate = phase_surrogate(maps.data, rng, strong)
             found = self.detect(surrogate, q_rad_px, fit_rings=fit_rings)
             sure = found.probabilities >= rule(found.probabilities)
             counts.append(float(sure.sum()))
@@ -360,21 +362,42 @@ def _judged(
     return ranked, judgement.evidence[order], judgement.note
 
 
+def half_wave_px(q_rad_px: np.ndarray) -> float:
+    """Half a wave of the LDOS [px], the mean of the maps; 0 where unknown.
+
+    An object and its first, steepest flank end there.
+    """
+    known = q_rad_px[q_rad_px > 0]
+    return float(np.pi / known.mean()) if known.size else 0.0
+
+
 def _merged(
     maps: np.ndarray, q_rad_px: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     return merged_biases(np.asarray(maps, np.float32), np.asarray(q_rad_px))
 
 
+def in_doubt(n_found: int, surrogates: np.ndarray, rate: float) -> bool:
+    """Whether the spectrum of the background makes the network find things.
+
+    Args:
+        n_found: detections; of none there is nothing to doubt.
+        surrogates: detections in each surrogate [s].
+        rate: false-discovery rate that was asked for.
+    """
+    beyond = max(1 / len(surrogates), rate * n_found)
+    # A rank test, too: maps without an impurity are as one of their surrogates.
+    as_many = n_found <= surrogates.max()
+    return n_found > 0 and bool(surrogates.mean() > beyond or as_many)
+
+
 def _doubts(
     n_found: int, surrogates: np.ndarray, rate: float
 ) -> tuple[str, ...]:
-    """Whether the maps' own spectrum makes the network find things."""
-    mean = surrogates.mean()
-    if mean <= max(1 / len(surrogates), rate * n_found):
+    if not in_doubt(n_found, surrogates, rate):
         return ()
     return (
         "warning: phase-randomised surrogate maps, of the same spectrum "
-        f"without any impurity, give {plainly(mean)} detections each, and "
-        f"these gave {n_found}: do not trust them",
+        f"without any impurity, give {plainly(surrogates.mean())} detections "
+        f"each, and these gave {n_found}: do not trust them",
     )

@@ -51,7 +51,7 @@ from stm_keras.nn.calibration import FILE as GROUND
 from stm_keras.nn.calibration import TrainingDistribution, read_distribution
 from stm_keras.nn.context import Context
 from stm_keras.nn.decoding import LEAST_FRAME_PX, MOST
-from stm_keras.nn.model import ImpurityFinder
+from stm_keras.nn.model import ImpurityFinder, in_float32
 from stm_keras.system import BROKEN_ZIP, Progress, maker, no_progress
 
 
@@ -517,7 +517,7 @@ def load_weights(
         ) from error
     if not isinstance(model, ImpurityFinder):
         raise InputError(f"{path} is no model of this package.")
-    return model
+    return in_float32(model)
 
 
 def _maker(directory: Path) -> str:

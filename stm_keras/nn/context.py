@@ -88,29 +88,37 @@ class TwoStages(layers.Layer):
     """
 
     def __init__(self, sizes: ContextSizes, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.own = own = sizes
+        policy: dict[str, Any] = {"dtype": self.dtype_policy}
         self.standardization = MapStandardization(name="standardization")
         self.embedding = RingEmbedding(own.embedding_units, name="embedding")
-        self.templates = RingTemplates(
-            (*((scale, 1.0) for scale in own.bank), WAVES[1]), name="templates"
+        templates = (*((scale, 1.0) for scale in own.bank), WAVES[1])
+        self.templates = RingTemplates(templates, name="templates", **policy)
+        self.encoder = MapEncoder(
+            own.filters, own.dilations, name="encoder", **policy
         )
-        self.encoder = MapEncoder(own.filters, own.dilations, name="encoder")
-        self.seen = layers.Conv2D(own.first_filters, 1, name="seen")
+        self.seen = layers.Conv2D(own.first_filters, 1, name="seen", **policy)
         self.first = Decoder(
-            own.first_filters, own.first_dilations, name="first"
+            own.first_filters, own.first_dilations, name="first", **policy
         )
-        self.told = layers.Conv2D(own.told_filters, 1, name="told")
-        self.explained = Explained(name="explained")
+        self.told = layers.Conv2D(own.told_filters, 1, name="told", **policy)
+        self.explained = Explained(name="explained", **policy)
         self.second = MapEncoder(
-            own.filters, own.second_dilations, name="second"
+            own.filters, own.second_dilations, name="second", **policy
         )
-        self.query = layers.Conv2D(own.attention_filters, 1, name="query")
-        self.key = layers.Conv2D(own.attention_filters, 1, name="key")
-        self.value = layers.Conv2D(own.decoder_filters, 1, name="value")
-        self.attention = VoltageAttention("pixel", name="attention")
+        units = own.attention_filters
+        self.query = layers.Conv2D(units, 1, name="query", **policy)
+        self.key = layers.Conv2D(units, 1, name="key", **policy)
+        self.value = layers.Conv2D(
+            own.decoder_filters, 1, name="value", **policy
+        )
+        self.attention = VoltageAttention("pixel", name="attention", **policy)
         self.decoder = Decoder(
-            own.decoder_filters, own.decoder_dilations, name="decoder"
+            own.decoder_filters,
+            own.decoder_dilations,
+            name="decoder",
+            **policy,
         )
 
     @property
@@ -162,7 +170,8 @@ class TwoStages(layers.Layer):
         maps = self.standardization(maps)
         joined, _, _ = self.joined(maps, measured, ring)
         features = [joined, self.decoder(joined)[0]]
-        return ops.mean(ops.concatenate(features, axis=-1), axis=(1, 2))
+        values = ops.cast(ops.concatenate(features, axis=-1), "float32")
+        return ops.mean(values, axis=(1, 2))
 
     def joined(
         self,
@@ -187,7 +196,7 @@ class TwoStages(layers.Layer):
         """Features of each map, what they say together, and its answer."""
         answers = self.templates(stack.maps, stack.ring)
         shown = [ops.expand_dims(stack.maps, -1), stack.held, answers]
-        features = self.encoder(ops.concatenate(shown, axis=-1), embedding)
+        features = self.encoder(self._side_by_side(shown), embedding)
         mean = ops.mean(stack.by_map(self.seen(features)), axis=1)
         shown = [mean, stack.many(mean)]
         seen, first = self.first(ops.concatenate(shown, axis=-1))
@@ -204,7 +213,7 @@ class TwoStages(layers.Layer):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Features of all maps, rings taken off, joined; and c."""
         chance = ops.sigmoid(first[..., :1])
-        told = self.told(ops.concatenate([seen, chance], axis=-1))
+        told = self.told(self._side_by_side([seen, chance]))
         known = [features, stack.for_every(told)]
         left = self.explained(
             stack.maps,
@@ -212,14 +221,19 @@ class TwoStages(layers.Layer):
             ops.concatenate(known, axis=-1),
             stack.for_every(chance),
         )
-        shown = ops.concatenate([*known, stack.held, left], axis=-1)
+        shown = self._side_by_side([*known, stack.held, left])
         features = self.second(shown, embedding)
         query, key, value = (
             stack.by_map(layer(features))
             for layer in (self.query, self.key, self.value)
         )
         total, weights = self.attention(query, key, value, training=training)
-        return total / ops.cast(stack.shape[1], "float32"), weights
+        return total / ops.cast(stack.shape[1], total.dtype), weights
+
+    def _side_by_side(self, features: list[Tensor]) -> tf.Tensor:
+        """Joined along the channels, in the dtype that convolutions take."""
+        same = [ops.cast(part, self.compute_dtype) for part in features]
+        return ops.concatenate(same, axis=-1)
 
 
 N_ROTATIONS = 4

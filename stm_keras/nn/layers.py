@@ -25,6 +25,10 @@ class MapStandardization(layers.Layer):
         The same shape.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        # Whatever the rest computes in: a mean of large numbers needs it.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
     def call(self, maps: tf.Tensor) -> tf.Tensor:
         """See the class."""
         measured = ops.cast(ops.logical_not(ops.isnan(maps)), maps.dtype)
@@ -70,7 +74,7 @@ class DilatedBlock(layers.Layer):
         conditioned: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.filters = filters
         self.dilation = dilation
         self.conditioned = conditioned
@@ -81,9 +85,12 @@ class DilatedBlock(layers.Layer):
             dilation_rate=dilation,
             kernel_initializer="he_normal",
             name="convolution",
+            dtype=self.dtype_policy,
         )
         self.modulation = (
-            layers.Dense(2 * filters, name="modulation")
+            layers.Dense(
+                2 * filters, name="modulation", dtype=self.dtype_policy
+            )
             if conditioned
             else None
         )
@@ -139,12 +146,17 @@ class MapEncoder(layers.Layer):
     def __init__(
         self, filters: int, dilations: tuple[int, ...], **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.filters = filters
         self.dilations = tuple(dilations)
-        self.stem = layers.Conv2D(filters, 3, padding="same", name="stem")
+        policy = self.dtype_policy
+        self.stem = layers.Conv2D(
+            filters, 3, padding="same", name="stem", dtype=policy
+        )
         self.blocks = [
-            DilatedBlock(filters, dilation, True, name=f"block_{i}")
+            DilatedBlock(
+                filters, dilation, True, name=f"block_{i}", dtype=policy
+            )
             for i, dilation in enumerate(self.dilations)
         ]
 
@@ -199,17 +211,24 @@ class Decoder(layers.Layer):
     def __init__(
         self, filters: int, dilations: tuple[int, ...], **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.filters = filters
         self.dilations = tuple(dilations)
-        self.join = layers.Conv2D(filters, 1, name="join")
+        policy = self.dtype_policy
+        self.join = layers.Conv2D(filters, 1, name="join", dtype=policy)
         self.blocks = [
-            DilatedBlock(filters, dilation, name=f"block_{i}")
+            DilatedBlock(filters, dilation, name=f"block_{i}", dtype=policy)
             for i, dilation in enumerate(self.dilations)
         ]
         initializer: Any = rare_at_first  # typed as a name by Keras
+        # In eight bits a place would be known to 0.006 px at best.
         self.head = layers.Conv2D(
-            5, 3, padding="same", bias_initializer=initializer, name="head"
+            5,
+            3,
+            padding="same",
+            bias_initializer=initializer,
+            name="head",
+            dtype="float32",
         )
 
     @property
@@ -283,7 +302,7 @@ class VoltageAttention(keras.layers.Layer):
     def __init__(
         self, inner_product: InnerProduct = "pixel", **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         if inner_product not in get_args(InnerProduct):
             raise ValueError(
                 f"`inner_product` must be one of {get_args(InnerProduct)}. "
@@ -319,6 +338,7 @@ class VoltageAttention(keras.layers.Layer):
             weights = ops.transpose(weights, (0, 3, 1, 2))
         # Not `[..., None]`, which LiteRT cannot do with free dimensions.
         by_map = ops.expand_dims(weights, axis=-1)
+        by_map = ops.cast(by_map, value.dtype)
         return ops.sum(by_map * value, axis=1), weights
 
     def get_config(self) -> dict[str, Any]:
@@ -329,6 +349,7 @@ class VoltageAttention(keras.layers.Layer):
 def _summed_softmax(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     """C [N, V] of Q, K [N, V, d], with all N x V x V logits at once."""
     logits = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+    logits = ops.cast(logits, "float32")  # of half as many bits no exponential
     # Keras's own softmax warns of a single map, where 1 is what is meant.
     return ops.sum(tf.nn.softmax(logits, axis=-1), axis=1)
 
@@ -350,7 +371,7 @@ def _blocked_softmax(query: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     _, weights = tf.while_loop(
         lambda start, _: start < n,
         add_block,
-        (tf.constant(0), tf.zeros((0, voltages), query.dtype)),
+        (tf.constant(0), tf.zeros((0, voltages), tf.float32)),
         shape_invariants=(
             tf.TensorShape(()),
             tf.TensorShape((None, None)),
@@ -381,9 +402,11 @@ class RingEmbedding(layers.Layer):
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.units = units
-        self.projection = layers.Dense(units, activation="relu", name="dense")
+        self.projection = layers.Dense(
+            units, activation="relu", name="dense", dtype="float32"
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the projection's weights."""
@@ -393,7 +416,7 @@ class RingEmbedding(layers.Layer):
 
     def call(self, ring: tf.Tensor) -> tf.Tensor:
         """See the class."""
-        ring = ops.expand_dims(ops.cast(ring, self.compute_dtype), -1)
+        ring = ops.expand_dims(ops.cast(ring, "float32"), -1)
         known = ops.cast(ring > 0, ring.dtype)  # NaN is not
         ring = ops.where(known > 0, ring, ops.zeros_like(ring))
         bumps = ops.exp(-0.5 * ((ring - _RING_CENTRES) / _RING_WIDTH) ** 2)

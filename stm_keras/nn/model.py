@@ -40,6 +40,8 @@ class ImpurityFinder(keras.Model):
         self, network: Network, alpha: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        # The network's layers decide for themselves what to compute in.
+        self.autocast = False
         if not alpha >= 0:
             raise ValueError(f"`alpha` must be >= 0. Received: alpha={alpha}")
         self.network = network
@@ -92,7 +94,8 @@ class ImpurityFinder(keras.Model):
                 lreg = tf.reduce_mean(entropy(score))
                 self.lreg_tracker.update_state(lreg)
                 loss += self.alpha * lreg
-        gradients = tape.gradient(loss, self.trainable_variables)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_variables)
         self.optimizer.apply_gradients(
             zip(gradients, self.trainable_variables, strict=True)
         )
@@ -139,31 +142,58 @@ class ImpurityFinder(keras.Model):
         return {metric.name: metric.result() for metric in shown}
 
 
-def wang2020(alpha: float = 0.0, **sizes: Any) -> ImpurityFinder:
+def wang2020(
+    alpha: float = 0.0, dtype: Any = None, **sizes: Any
+) -> ImpurityFinder:
     """Build the paper's network, ready to train or to load weights into.
 
     Args:
         alpha: see `ImpurityFinder`.
+        dtype: Keras's dtype policy; None takes the global one.
         **sizes: see `Wang2020`.
 
     Returns:
         A model whose weights exist.
     """
-    model = ImpurityFinder(Wang2020(**sizes, name="wang2020"), alpha)
+    network = Wang2020(**sizes, name="wang2020", dtype=dtype)
+    model = ImpurityFinder(network, alpha, dtype=dtype)
     model.build((None, None, None, None))
     return model
 
 
-def context(alpha: float = 0.0, **sizes: Any) -> ImpurityFinder:
+def context(
+    alpha: float = 0.0, dtype: Any = None, **sizes: Any
+) -> ImpurityFinder:
     """Build the network `Context`, ready to train or to load weights into.
 
     Args:
         alpha: see `ImpurityFinder`.
+        dtype: Keras's dtype policy; None takes the global one.
         **sizes: see `Context`.
 
     Returns:
         A model whose weights exist.
     """
-    model = ImpurityFinder(Context(**sizes, name="context"), alpha)
+    network = Context(**sizes, name="context", dtype=dtype)
+    model = ImpurityFinder(network, alpha, dtype=dtype)
     model.build((None, None, None, None))
     return model
+
+
+def in_float32(model: ImpurityFinder) -> ImpurityFinder:
+    """A trained model as it leaves the training, whatever it computed in.
+
+    Args:
+        model: under any dtype policy; its weights are float32 in all of them.
+
+    Returns:
+        The model itself, or a copy that computes in float32; no optimizer.
+    """
+    if model.network.dtype_policy.name == "float32":
+        return model
+    config = model.network.get_config() | {"dtype": "float32"}
+    network = type(model.network).from_config(config)
+    copy = ImpurityFinder(network, model.alpha, dtype="float32")
+    copy.build((None, None, None, None))
+    copy.set_weights(model.get_weights())
+    return copy

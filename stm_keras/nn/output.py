@@ -35,6 +35,7 @@ def detection_output(raw: tf.Tensor) -> tf.Tensor:
     Returns:
         See `Context`, [B, H, W, 5].
     """
+    raw = ops.cast(raw, "float32")
     logit, place, width = ops.split(raw, [1, 3], axis=-1)
     return ops.concatenate(
         [

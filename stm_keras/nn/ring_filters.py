@@ -1,7 +1,5 @@
 """Rings of a map's own wave number: how well they fit, and how they look."""
 
-import functools
-import operator
 from typing import Any, NamedTuple
 
 import keras
@@ -57,7 +55,7 @@ class RingTemplates(layers.Layer):
     def __init__(
         self, templates: tuple[tuple[float, float], ...], **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.templates = tuple((scale, decay) for scale, decay in templates)
         self._radii, self._counts, image = _rings_of_pixels()
         self._basis = _radial_basis(self._radii, self._counts)
@@ -65,14 +63,16 @@ class RingTemplates(layers.Layer):
         # Their rows as channels: three times as fast as one channel in or out.
         self._analysis = kernels.transpose(1, 0, 2)[None].astype(np.float32)
         self._synthesis = self._analysis.transpose(0, 1, 3, 2)
+        # Slices would do it as well, but for what their gradients take.
+        shifts = np.eye(_SIDE_PX, dtype=np.float32)
+        self._shifts = shifts[:, None, None, :]
+        self._sum = shifts[:, None, :, None]
 
     def call(self, maps: tf.Tensor, ring: tf.Tensor) -> tf.Tensor:
         """See the class."""
-        height = ops.shape(maps)[1]
-        rows = ops.pad(maps, ((0, 0), (_RADIUS_PX, _RADIUS_PX), (0, 0)))
-        rows = [rows[:, i : i + height] for i in range(_SIDE_PX)]
-        seen = ops.conv(ops.stack(rows, -1), self._analysis, padding="same")
-        answers = _mixed(seen, self._factors(ring))
+        rows = self._convolved(ops.expand_dims(maps, -1), self._shifts)
+        seen = self._convolved(rows, self._analysis)
+        answers = _mixed(ops.cast(seen, "float32"), self._factors(ring))
         squares = ops.square(answers)
         count = len(self.templates)
         size = ops.sqrt(squares[..., :count] + squares[..., count:] + 1e-6)
@@ -94,12 +94,14 @@ class RingTemplates(layers.Layer):
         factors = ops.transpose(self._factors(ring), (0, 2, 1))
         mixed = _mixed(amplitudes, factors)
         # The kernels are even: convolution and correlation are the same.
-        rows = ops.conv(mixed, self._synthesis, padding="same")
-        height = ops.shape(rows)[1]
-        around = (_RADIUS_PX, _RADIUS_PX)
-        rows = ops.pad(rows, ((0, 0), around, (0, 0), (0, 0)))
-        shifted = [rows[:, i : i + height, :, i] for i in range(_SIDE_PX)]
-        return functools.reduce(operator.add, shifted)
+        rows = ops.cast(self._convolved(mixed, self._synthesis), "float32")
+        return ops.conv(rows, self._sum, padding="same")[..., 0]
+
+    def _convolved(self, images: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
+        """What most of the time goes into, so in the compute dtype."""
+        dtype = self.compute_dtype
+        images, kernel = (ops.cast(x, dtype) for x in (images, kernel))
+        return ops.conv(images, kernel, padding="same")
 
     def _factors(self, ring: tf.Tensor) -> tf.Tensor:
         """Of each map's templates in the basis, [N, rank, 2 templates]."""
@@ -196,8 +198,9 @@ class Explained(layers.Layer):
     channels = 7
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.templates = RingTemplates(WAVES, name="templates")
+        super().__init__(autocast=False, **kwargs)
+        policy = self.dtype_policy
+        self.templates = RingTemplates(WAVES, name="templates", dtype=policy)
         # Small at first: nothing is taken off before there is a reason.
         small: Any = keras.initializers.RandomNormal(stddev=0.02)
         self.amplitude = layers.Conv2D(
@@ -205,6 +208,7 @@ class Explained(layers.Layer):
             1,
             kernel_initializer=small,
             name="amplitude",
+            dtype=policy,
         )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -220,7 +224,7 @@ class Explained(layers.Layer):
         probability: tf.Tensor,
     ) -> tf.Tensor:
         """See the class."""
-        amplitudes = self.amplitude(features) * probability
+        amplitudes = ops.cast(self.amplitude(features), "float32") * probability
         left = maps - self.templates.paint(amplitudes, ring)
         answers = self.templates(left, ring)
         return ops.concatenate([ops.expand_dims(left, -1), answers], axis=-1)
@@ -259,7 +263,8 @@ class Stacked(NamedTuple):
         """
         count = ops.cast(self.shape[1], "float32")
         count = ops.minimum(count, float(MOST_MAPS))
-        return ops.log(count) * ops.ones_like(like[..., :1])
+        one = ops.ones_like(like[..., :1])
+        return ops.cast(ops.log(count), one.dtype) * one
 
 
 def stacked(

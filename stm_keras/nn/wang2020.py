@@ -50,7 +50,7 @@ class Wang2020(layers.Layer):
         inner_product: InnerProduct = "pixel",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         for name, size, least in (
             ("filters", filters, 1),
             ("depth", depth, 0),
@@ -74,8 +74,10 @@ class Wang2020(layers.Layer):
         self.query = self._convolution(attention_filters, "query")
         self.key = self._convolution(attention_filters, "key")
         self.value = self._convolution(filters, "value", activation="relu")
-        self.attention = VoltageAttention(inner_product, name="attention")
-        self.projection = layers.Dense(1, name="projection")
+        self.attention = VoltageAttention(
+            inner_product, name="attention", dtype=self.dtype_policy
+        )
+        self.projection = layers.Dense(1, name="projection", dtype="float32")
 
     @property
     def reach_px(self) -> int:
@@ -154,4 +156,5 @@ class Wang2020(layers.Layer):
             padding="same",
             activation=activation,
             name=name,
+            dtype=self.dtype_policy,
         )

@@ -74,7 +74,10 @@ def uncalibrated(model: ImpurityFinder, alpha: float = 0.0) -> ImpurityFinder:
 
 
 def grown(
-    model: ImpurityFinder, dilations: tuple[int, ...], alpha: float = 0.0
+    model: ImpurityFinder,
+    dilations: tuple[int, ...],
+    alpha: float = 0.0,
+    dtype: str = "float32",
 ) -> ImpurityFinder:
     """A copy with more blocks behind the decoder's, ready for training.
 
@@ -86,10 +89,11 @@ def grown(
         model: with `Context`, whose weights it has.
         dilations: of the blocks [px].
         alpha: see `ImpurityFinder`.
+        dtype: Keras's policy of the copy.
     """
     sizes = model.network.sizes
     blocks = (*sizes["decoder_dilations"], *dilations)
-    copy = context(alpha, **{**sizes, "decoder_dilations": blocks})
+    copy = context(alpha, dtype, **{**sizes, "decoder_dilations": blocks})
     weights = model.get_weights()
     *_, last = copy.network.decoder.blocks
     added = [np.zeros_like(weight) for weight in last.get_weights()]

@@ -13,6 +13,7 @@ from stm_keras.nn.wang2020 import Wang2020
 from stm_keras.training.context_batches import ContextBatchConfig
 from stm_keras.training.datasets import BatchConfig
 from stm_keras.training.log import FILES, Keep
+from stm_keras.training.precision import Precision
 
 PAPER_ALPHA = 0.03
 
@@ -29,6 +30,7 @@ class Wang2020Config:
         alpha: weight of the entropy loss (paper: 0.03).
         epochs: passes over the training split.
         learning_rate: Adam's at the start; it falls to 0 along a cosine.
+        precision: of the convolutions, see `stm_keras.training.precision`.
         batches: batch size, noise, numbers of voltages and seed.
         network: sizes of `Wang2020`.
         command: what the user typed, for the card.
@@ -41,6 +43,7 @@ class Wang2020Config:
     alpha: float = 0.0
     epochs: int = 10
     learning_rate: float = 2e-3
+    precision: Precision = "float32"
     batches: BatchConfig = field(default_factory=BatchConfig)
     network: dict[str, Any] = field(default_factory=dict)
     command: str = ""
@@ -57,8 +60,7 @@ class Wang2020Config:
 
     def course(self) -> dict[str, Any]:
         """The options that decide how the training goes, as plain values."""
-        fields = dataclasses.asdict(self)
-        del fields["out"], fields["command"]
+        fields = _plain(self)
         fields["data"] = str(self.data)
         fields["experiment"] = [str(path) for path in self.experiment]
         return fields
@@ -95,6 +97,7 @@ class ContextConfig:
             fell to 0, "last".
         held_out_batches: for each number of voltages, at least, to calibrate
             on and, others, to test on.
+        precision: of the convolutions, see `stm_keras.training.precision`.
         batches: batch size, numbers of voltages, effects and seed.
         network: sizes of `Context`; none with `init`, whose own they are.
         command: what the user typed, for the card.
@@ -111,6 +114,7 @@ class ContextConfig:
     alpha: float = 0.0
     keep: Keep = "best"
     held_out_batches: int = 40
+    precision: Precision = "float32"
     batches: ContextBatchConfig = field(default_factory=ContextBatchConfig)
     network: dict[str, Any] = field(default_factory=dict)
     command: str = ""
@@ -143,12 +147,21 @@ class ContextConfig:
 
     def course(self) -> dict[str, Any]:
         """The options that decide how the training goes, as plain values."""
-        fields = dataclasses.asdict(self)
-        del fields["out"], fields["command"], fields["keep"]
+        fields = _plain(self)
+        del fields["keep"]
         fields["data"] = [[str(path), share] for path, share in self.data]
         fields["init"] = str(self.init) if self.init else None
         fields["experiment"] = [str(path) for path in self.experiment]
         return fields
+
+
+def _plain(config: "Wang2020Config | ContextConfig") -> dict[str, Any]:
+    """The options of a training; those of before there was a choice as then."""
+    fields = dataclasses.asdict(config)
+    del fields["out"], fields["command"]
+    if config.precision == "float32":
+        del fields["precision"]
+    return fields
 
 
 def _check_added(config: ContextConfig) -> None:

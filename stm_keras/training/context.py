@@ -49,6 +49,7 @@ from stm_keras.training.held_out import (
     held_out,
 )
 from stm_keras.training.log import TrainingLog
+from stm_keras.training.precision import policy_of
 from stm_keras.training.publication import (
     data_of,
     made_now,
@@ -134,10 +135,16 @@ class ContextRecipe(Recipe):
         """See `Recipe`."""
         config = self.config
         keras.utils.set_random_seed(config.batches.seed)
+        policy = policy_of(config.precision)
         model = (
-            grown(self.start.ready.model, config.added_blocks, config.alpha)
+            grown(
+                self.start.ready.model,
+                config.added_blocks,
+                config.alpha,
+                dtype=policy,
+            )
             if self.start
-            else context(config.alpha, **config.network)
+            else context(config.alpha, policy, **config.network)
         )
         rate: Any = keras.optimizers.schedules.CosineDecay(
             0.0,
@@ -188,9 +195,7 @@ class ContextRecipe(Recipe):
         tested = _test(ready, self.config)
         progress(2, _STAGES)
         card = _card(ready, self.config, log, tested, adaptation)
-        write_model(
-            ready.model, card, self.out, log, distribution=ready.distribution
-        )
+        write_model(ready.model, card, self.out, ready.distribution)
         progress(_STAGES, _STAGES)
         return card
 

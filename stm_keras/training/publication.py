@@ -3,7 +3,6 @@
 import datetime
 import os
 import platform
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,6 @@ def write_model(
     model: ImpurityFinder,
     card: ModelCard,
     out: Path,
-    log: TrainingLog,
-    *,
-    checkpoint: str | None = None,
     distribution: TrainingDistribution | None = None,
 ) -> None:
     """Write a model's directory: all of it takes its place at one stroke.
@@ -41,17 +37,11 @@ def write_model(
         model: the network.
         card: of it.
         out: the directory; what else it holds stays.
-        log: of its training.
-        checkpoint: file of the training that holds these weights, which is
-            copied; None saves the model.
         distribution: its training distribution, if it is known.
     """
     with whole_directory(out, drop=(*PARTS, GROUND)) as new:
         write_saved_model(model, card, new, distribution)
-        if checkpoint is not None:
-            shutil.copyfile(log.directory / checkpoint, new / WEIGHTS)
-        else:
-            model.save(new / WEIGHTS)
+        model.save(new / WEIGHTS)
         if distribution is not None:
             write_distribution(distribution, new)
         write_card(card, new)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from stm_keras.errors import InputError
 from stm_keras.files import finish
 from stm_keras.models.card import ModelCard, read_card
-from stm_keras.nn.model import ImpurityFinder
+from stm_keras.nn.model import ImpurityFinder, in_float32
 from stm_keras.system import Progress, no_progress
 from stm_keras.training.datasets import reading
 from stm_keras.training.log import (
@@ -175,7 +175,7 @@ def train(
     path = log.directory / FILES[recipe.keep]
     kept = keras.saving.load_model(path, compile=False)
     assert isinstance(kept, ImpurityFinder)
-    return kept
+    return in_float32(kept)
 
 
 def _run(

@@ -26,7 +26,8 @@ from stm_keras.training.datasets import (
     reading,
 )
 from stm_keras.training.experiment import experiment_tiles
-from stm_keras.training.log import BEST, TrainingLog
+from stm_keras.training.log import TrainingLog
+from stm_keras.training.precision import policy_of
 from stm_keras.training.publication import (
     data_of,
     made_now,
@@ -82,7 +83,8 @@ class Wang2020Recipe(Recipe):
         """See `Recipe`."""
         config = self.config
         keras.utils.set_random_seed(config.batches.seed)
-        model = wang2020(config.alpha, **config.network)
+        policy = policy_of(config.precision)
+        model = wang2020(config.alpha, policy, **config.network)
         decay: Any = keras.optimizers.schedules.CosineDecay(
             config.learning_rate, config.epochs * self.steps
         )
@@ -122,7 +124,7 @@ class Wang2020Recipe(Recipe):
         card = _card(
             self.config, model, log, self._shape, self._q_rad_px, assessments
         )
-        write_model(model, card, self.out, log, checkpoint=BEST)
+        write_model(model, card, self.out)
         return card
 
     @cached_property
