@@ -113,13 +113,12 @@ def _gathered(
     tasks: Sequence[_Task], out: Path, report: Report
 ) -> Iterator[str]:
     """Put together how it went with the files, in their order."""
-    results: list[FileResult] = []
-    for task in tasks:
-        result = _noted(task)
-        if result is None:
-            continue
-        report(result)
-        results.append(dataclasses.replace(result, records=(), notes=()))
+    noted = [(task, _noted(task)) for task in tasks]
+    results = [
+        dataclasses.replace(result, records=(), notes=())
+        for _, result in noted
+        if result is not None
+    ]
     batch.write_summary(out / batch.FILE, results)
     lost = len(tasks) - len(results)
     if lost:
@@ -127,9 +126,11 @@ def _gathered(
             f"Beam's runner lost {lost} of {len(tasks)} file(s), the rest is "
             "done. Run the same command again: it does those alone."
         )
+    for _, result in noted:
+        if result is not None:
+            report(result)
+            yield from batch.told(result)
     shutil.rmtree(out / UNFINISHED)
-    for result in results:
-        yield from batch.told(result)
     yield from batch.concluded(results, out)
 
 
