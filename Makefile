@@ -19,7 +19,7 @@ FUZZ_N ?= 10000
 STMK_FUZZ_SEED ?= $(shell date +%Y%m%d)
 
 .PHONY: demo test slow-test test-all fuzz fuzz-million safety locked \
-	lock-check check wheel-check dist clean
+	lock-check check wheel-check docs notebooks napari-check dist clean
 demo: $(VENV)/installed
 	$(BIN)/stmk demo
 
@@ -66,6 +66,22 @@ check: $(VENV)/installed-dev
 wheel-check: $(VENV)/installed-test
 	.ci/wheel_check $(BIN)/python
 
+# The site, in build/site. Its notebooks show what `make notebooks` kept.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	$(BIN)/python -m pytest tests/docs
+
+notebooks: $(VENV)/installed-docs
+	$(ONE_THREAD) $(BIN)/python examples/notebooks/run.py
+
+# The plugin in napari, without a screen, in an environment of its own.
+napari-check:
+	$(PYTHON) -m venv build/napari
+	build/napari/bin/python -m pip install --quiet -c constraints.txt \
+		-e ".[napari]" pytest hypothesis
+	QT_QPA_PLATFORM=offscreen build/napari/bin/python -m pytest \
+		tests/stm_keras/viewer
+
 # A release: what is committed, nothing else, and both archives checked.
 # Before: the version in stm_keras/__init__.py and CITATION.cff, a heading with
 # it in CHANGELOG.md, a tag. After: `twine upload dist/*`.
@@ -97,6 +113,10 @@ $(VENV)/installed-test: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/installed-dev: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e ".[dev]"
+	@touch $(VENV)/installed $(VENV)/installed-test $@
+
+$(VENV)/installed-docs: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e ".[docs,test]"
 	@touch $(VENV)/installed $(VENV)/installed-test $@
 
 $(VENV)/installed-release: setup.cfg pyproject.toml constraints.txt | $(BIN)/python

@@ -31,6 +31,16 @@ Stack = Annotated[
         "result: stmk predict di*.sxm --stack --out found",
     ),
 ]
+BeamOptions = Annotated[
+    str | None,
+    typer.Option(
+        help="Find with Apache Beam's workers and these of its options, such "
+        'as "--runner=DirectRunner --direct_num_workers=2 '
+        '--direct_running_mode=multi_processing". See docs/many.md.',
+        show_default=False,
+        rich_help_panel=WRITING,
+    ),
+]
 Direction = Annotated[
     Any,
     typer.Option(
@@ -129,6 +139,16 @@ Clip = Annotated[
         "--clip/--no-clip",
         help="Clip tall objects at twelve robust standard deviations of a "
         "map. By default yes, but not with --level none.",
+        show_default=False,
+        rich_help_panel=CLEANING,
+    ),
+]
+LeaveOut = Annotated[
+    bool | None,
+    typer.Option(
+        "--leave-out/--keep-all-maps",
+        help="Leave out maps of a stack that show nothing of what the others "
+        "show. By default yes, but not with --level none.",
         show_default=False,
         rich_help_panel=CLEANING,
     ),

@@ -56,3 +56,10 @@ def _register(keras: Any) -> None:
     # One of our own modules that imports Keras registers them by itself.
     if "stm_keras.nn" not in sys.modules:
         importlib.import_module("stm_keras.nn.model")
+
+
+@wrapt.when_imported("xarray")
+def _give_accessor(xarray: Any) -> None:
+    """Give arrays of xarray `.stm`."""
+    del xarray
+    importlib.import_module("stm_keras.accessor")

@@ -9,6 +9,7 @@ import numpy as np
 from stm_keras.detections import write_positions
 from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.io.arrays import write_npz
 from stm_keras.io.reader import read_maps
 from stm_keras.maps import ConductanceMaps
@@ -22,7 +23,6 @@ from stm_keras.simulation.virtual_experiment import (
     simulate_virtual,
 )
 from stm_keras.surfaces import PAPER_EXTENT_NM
-from stm_keras.system import atomic_file, writable_directory
 from stm_keras.training import fit
 from stm_keras.training.config import Wang2020Config
 from stm_keras.training.datasets import BatchConfig

@@ -17,9 +17,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.maps import ConductanceMaps
 from stm_keras.notebook import html_lines, html_table
-from stm_keras.system import atomic_file, writable_directory
 
 if TYPE_CHECKING:
     import pandas

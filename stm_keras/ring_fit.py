@@ -1065,11 +1065,6 @@ def judge(fit: RingFit) -> Rings:
     return Rings(positions - MARGIN_PX, deviations, probabilities)
 
 
-def is_white(fit: RingFit) -> bool:
-    """Whether what a fit leaves is white noise, as far as the residual says."""
-    return residual_correlation(fit) <= most_correlated(fit)
-
-
 def most_correlated(fit: RingFit) -> float:
     """Up to this correlation of neighbours what a fit leaves is white."""
     pixels = max(np.count_nonzero(fit.measured), 1)

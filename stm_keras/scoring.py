@@ -20,8 +20,8 @@ from stm_keras.detections import (
     read_positions,
 )
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.surfaces import PAPER_PIXEL_NM
-from stm_keras.system import atomic_file, writable_directory
 
 Unit = Literal["px", "nm"]
 

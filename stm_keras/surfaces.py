@@ -108,7 +108,6 @@ PAPER_PIXEL_NM = PAPER_EXTENT_NM / PAPER_SIZE_PX
 PAPER_BIAS_V: tuple[float, ...] = tuple(
     round(-0.230 + 0.002 * i, 3) for i in range(126)
 )
-PAPER_BOUND_STATE_BIAS_V = -0.520
 
 
 def paper_wave_numbers() -> np.ndarray:

@@ -12,12 +12,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
+from types import FrameType
 from typing import Any
 
 from stm_keras import __version__
-from stm_keras.files import atomic_directory as atomic_directory
-from stm_keras.files import atomic_file as atomic_file
-from stm_keras.files import writable_directory as writable_directory
 
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError)
 """What reading a damaged zip archive raises, .npz and .keras among them."""
@@ -76,22 +74,44 @@ def single_threaded() -> Iterator[None]:
                 os.environ[name] = value
 
 
-@contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Have processes that start here not hear Ctrl-C.
+_STOPS = signal.SIGINT, signal.SIGTERM
 
-    A terminal sends it to all processes at once, and each of a pool's would
-    print a traceback of its own. The one that started them hears it after
-    this block, and ends them.
+
+@contextmanager
+def deaf_to_stops() -> Iterator[None]:
+    """Start processes in here: whole, and deaf to Ctrl-C and SIGTERM.
+
+    A terminal and many a supervisor send these to all processes at once, and
+    each of a pool's would print a traceback of its own, or die in the middle
+    of starting, for which a pool waits for ever. So does one whose owner is
+    stopped while it starts them: what comes in this block counts at its end.
+    The owner ends them, see `end_with_parent`.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        came.append(number)
+
+    # The mask is for what starts here: another thread can still be told.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    handlers = {
+        number: signal.signal(number, note)
+        for number in _STOPS
+        if callable(signal.getsignal(number))
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def end_with_parent() -> None:

@@ -19,9 +19,6 @@ WAVE_NUMBER_PER_NM_PER_SQRT_EV: float = (
 )
 """k [rad/nm] of a free electron is this times sqrt(E [eV]): 5.1232 (CODATA)."""
 
-THERMAL_WIDTH_KT: float = 3.5
-"""Full width at half maximum of the thermal broadening of dI/dV, in k_B T."""
-
 
 def plainly(value: float) -> str:
     """A number for people: two figures, and no power of ten.

@@ -27,6 +27,7 @@ from peer_files import STACKS, TRAINING, Stacks, digest, save_stacks
 
 from stm_keras.baselines import rms_map
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.simulation.virtual_experiment import (
     DENSITIES,
     DIFFICULTIES,
@@ -42,7 +43,6 @@ from stm_keras.studies.bench.simulated import (
     virtual_cells,
     virtual_name,
 )
-from stm_keras.system import atomic_file, writable_directory
 
 STREAM = "training of peers: "
 """In front of the name of every stream that training fields come from."""

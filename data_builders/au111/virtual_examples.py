@@ -12,7 +12,7 @@ from stm_keras.simulation.virtual_experiment import (
     VirtualConfig,
     simulate_virtual,
 )
-from stm_keras.system import deaf_to_interrupts, end_with_parent
+from stm_keras.system import deaf_to_stops, end_with_parent
 
 
 def make_examples(
@@ -44,7 +44,7 @@ def make_examples(
     with ProcessPoolExecutor(
         processes, mp_context=context, initializer=end_with_parent
     ) as pool:
-        with deaf_to_interrupts():  # processes start here
+        with deaf_to_stops():  # processes start here
             examples = pool.map(make, numbers)
         yield from examples
 

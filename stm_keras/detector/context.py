@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from stm_keras.detections import Detections, Search
 from stm_keras.detector.detector import Detector
-from stm_keras.detector.tiles import Tiling, score_in_tiles
+from stm_keras.detector.tiles import largest_tiles, score_in_tiles
 from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, ProbabilitySelection
 from stm_keras.nn.decoding import (
@@ -24,6 +24,7 @@ from stm_keras.preprocessing.preparation import (
     to_known_pixel,
     to_likely_pixel,
 )
+from stm_keras.preprocessing.tall import strong_objects
 from stm_keras.qpi.dispersion import given_q
 from stm_keras.ring_fit import LEAST_PROBABILITY, Refit, refit_rings
 from stm_keras.simulation.surrogates import phase_surrogate
@@ -39,7 +40,11 @@ _ENOUGH_PX = 160_000
 """Of all surrogate maps together: five frames of nearly 180 x 180 px. They
 take as long as the maps themselves, each."""
 
-_TILE_PX = 256
+_EXTRA_MAPS = 8
+"""As many maps take the memory that a tile needs but once."""
+_MOST_PX = 256**2 * (16 + _EXTRA_MAPS)
+"""Pixels of all maps of a tile together, these counted in: as much memory
+with one map as with 16, beyond which means are taken."""
 _OVERLAP_PX = 96
 """Enough: what lies further than a third of it from a pixel hardly counts
 there, though the network's receptive field is larger."""
@@ -202,7 +207,9 @@ class ContextDetector(Detector):
             np.concatenate([whole, measured]),
             run,
             # In the outer third of the shared part a tile counts for nothing.
-            Tiling(_TILE_PX, overlap_px=overlap),
+            largest_tiles(
+                maps.shape[1:], overlap, _MOST_PX // (len(maps) + _EXTRA_MAPS)
+            ),
             progress=progress,
         )
 
@@ -291,9 +298,10 @@ class ContextDetector(Detector):
         if n_surrogates == 0:
             return None
         rng = np.random.default_rng(0)  # the same file gives the same answer
+        strong = strong_objects(maps.data, half_wave_px(q_rad_px))
         counts = []
         for _ in range(n_surrogates):
-            surrogate = phase_surrogate(maps.data, rng)
+            surrogate = phase_surrogate(maps.data, rng, strong)
             found = self.detect(surrogate, q_rad_px, fit_rings=fit_rings)
             sure = found.probabilities >= rule(found.probabilities)
             counts.append(float(sure.sum()))
@@ -354,21 +362,42 @@ def _judged(
     return ranked, judgement.evidence[order], judgement.note
 
 
+def half_wave_px(q_rad_px: np.ndarray) -> float:
+    """Half a wave of the LDOS [px], the mean of the maps; 0 where unknown.
+
+    An object and its first, steepest flank end there.
+    """
+    known = q_rad_px[q_rad_px > 0]
+    return float(np.pi / known.mean()) if known.size else 0.0
+
+
 def _merged(
     maps: np.ndarray, q_rad_px: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     return merged_biases(np.asarray(maps, np.float32), np.asarray(q_rad_px))
 
 
+def in_doubt(n_found: int, surrogates: np.ndarray, rate: float) -> bool:
+    """Whether the spectrum of the background makes the network find things.
+
+    Args:
+        n_found: detections; of none there is nothing to doubt.
+        surrogates: detections in each surrogate [s].
+        rate: false-discovery rate that was asked for.
+    """
+    beyond = max(1 / len(surrogates), rate * n_found)
+    # A rank test, too: maps without an impurity are as one of their surrogates.
+    as_many = n_found <= surrogates.max()
+    return n_found > 0 and bool(surrogates.mean() > beyond or as_many)
+
+
 def _doubts(
     n_found: int, surrogates: np.ndarray, rate: float
 ) -> tuple[str, ...]:
-    """Whether the maps' own spectrum makes the network find things."""
-    mean = surrogates.mean()
-    if mean <= max(1 / len(surrogates), rate * n_found):
+    if not in_doubt(n_found, surrogates, rate):
         return ()
     return (
         "warning: phase-randomised surrogate maps, of the same spectrum "
-        f"without any impurity, give {plainly(mean)} detections each, and "
-        f"these gave {n_found}: do not trust them",
+        f"without any impurity, give {plainly(surrogates.mean())} detections "
+        f"each, and these gave {n_found}: do not trust them",
     )

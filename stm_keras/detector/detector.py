@@ -4,6 +4,7 @@ import abc
 import importlib
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ from stm_keras.preprocessing.preparation import (
     PreparedMaps,
     cut_and_clean,
 )
+from stm_keras.preprocessing.quality import map_quality, without_bad_maps
 from stm_keras.system import Progress, made_by_newer, no_progress
 
 
@@ -125,7 +127,16 @@ class Detector(abc.ABC):
         """
         cut = cut_and_clean(maps, options, companions or Companions())
         ready, q_per_nm = cls.at_network_pixel(card, cut.levelled, options)
-        return PreparedMaps(*cut, ready, q_per_nm)
+        prepared = PreparedMaps(*cut, ready, q_per_nm)
+        if q_per_nm is None or not options.cleaning.leave_out:
+            return prepared
+        quality = map_quality(ready.data, q_per_nm * np.mean(ready.pixel_nm))
+        return replace(
+            prepared,
+            levelled=without_bad_maps(cut.levelled, quality),
+            ready=without_bad_maps(ready, quality),
+            q_per_nm=q_per_nm[~quality.bad],
+        )
 
     @classmethod
     @abc.abstractmethod

@@ -19,12 +19,13 @@ from typing import IO, Any
 import numpy as np
 
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file
 from stm_keras.io.recording import Channel, Recording, printable
 from stm_keras.io.sidecar import Sidecar, read_sidecar
 from stm_keras.io.units import to_si
 from stm_keras.io.unpacking import check_room, unpacking_limit
 from stm_keras.maps import ConductanceMaps, Placement, placed
-from stm_keras.system import BROKEN_ZIP, atomic_file
+from stm_keras.system import BROKEN_ZIP
 
 REAL_KINDS = "fiu"
 TEXT_KINDS = "U"

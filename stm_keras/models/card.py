@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file
 from stm_keras.models.fields import check_fields, read_json
-from stm_keras.system import atomic_file, made_by_newer, maker, package_versions
+from stm_keras.system import made_by_newer, maker, package_versions
 
 CARD_NAME = "model_card.json"
 TRAINING = "training"

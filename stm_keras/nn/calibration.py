@@ -9,7 +9,8 @@ from scipy import special
 from scipy.optimize import minimize
 
 from stm_keras.errors import InputError
-from stm_keras.system import BROKEN_ZIP, atomic_file
+from stm_keras.files import atomic_file
+from stm_keras.system import BROKEN_ZIP
 
 N_BINS = 10
 _LEAST = 1e-9

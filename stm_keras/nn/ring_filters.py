@@ -1,7 +1,5 @@
 """Rings of a map's own wave number: how well they fit, and how they look."""
 
-import functools
-import operator
 from typing import Any, NamedTuple
 
 import keras
@@ -66,6 +64,10 @@ class RingTemplates(layers.Layer):
         # Their rows as channels: three times as fast as one channel in or out.
         self._analysis = kernels.transpose(1, 0, 2)[None].astype(np.float32)
         self._synthesis = self._analysis.transpose(0, 1, 3, 2)
+        # Slices would do it as well, but for what their gradients take.
+        shifts = np.eye(_SIDE_PX, dtype=np.float32)
+        self._shifts = shifts[:, None, None, :]
+        self._sum = shifts[:, None, :, None]
 
     # By the names of the call's arguments, as Keras has it.
     def build(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -84,12 +86,9 @@ class RingTemplates(layers.Layer):
 
     def call(self, maps: tf.Tensor, ring: tf.Tensor) -> tf.Tensor:
         """See the class."""
-        height = ops.shape(maps)[1]
-        maps = ops.cast(maps, self.compute_dtype)
-        rows = ops.pad(maps, ((0, 0), (_RADIUS_PX, _RADIUS_PX), (0, 0)))
-        rows = [rows[:, i : i + height] for i in range(_SIDE_PX)]
-        seen = self._convolved(ops.stack(rows, -1), self._analysis)
-        answers = _mixed(seen, self._factors(ring))
+        rows = self._convolved(ops.expand_dims(maps, -1), self._shifts)
+        seen = self._convolved(rows, self._analysis)
+        answers = _mixed(ops.cast(seen, "float32"), self._factors(ring))
         squares = ops.square(answers)
         count = len(self.templates)
         size = ops.sqrt(squares[..., :count] + squares[..., count:] + 1e-6)
@@ -111,18 +110,14 @@ class RingTemplates(layers.Layer):
         factors = ops.transpose(self._factors(ring), (0, 2, 1))
         mixed = _mixed(amplitudes, factors)
         # The kernels are even: convolution and correlation are the same.
-        rows = self._convolved(mixed, self._synthesis)
-        height = ops.shape(rows)[1]
-        around = (_RADIUS_PX, _RADIUS_PX)
-        rows = ops.pad(rows, ((0, 0), around, (0, 0), (0, 0)))
-        shifted = [rows[:, i : i + height, :, i] for i in range(_SIDE_PX)]
-        return functools.reduce(operator.add, shifted)
+        rows = ops.cast(self._convolved(mixed, self._synthesis), "float32")
+        return ops.conv(rows, self._sum, padding="same")[..., 0]
 
     def _convolved(self, images: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:
         """What most of the time goes into, so in the compute dtype."""
         dtype = self.compute_dtype
         images, kernel = (ops.cast(x, dtype) for x in (images, kernel))
-        return ops.cast(ops.conv(images, kernel, padding="same"), "float32")
+        return ops.conv(images, kernel, padding="same")
 
     def _factors(self, ring: tf.Tensor) -> tf.Tensor:
         """Of each map's templates in the basis, [N, rank, 2 templates]."""

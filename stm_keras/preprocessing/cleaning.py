@@ -40,6 +40,9 @@ class CleaningOptions:
         terraces: find terraces, bring them to one height, and take the steps
             between them as not measured.
         clip: clip tall objects, see `tall.clip_tall`.
+        leave_out: leave out maps of a stack that show nothing of what the
+            others show, see `quality.MapQuality`; a detector does that, at
+            its pixel.
         tip_jumps: find tip jumps and take out their offsets.
         streaks: take horizontal streaks shorter than a line as not measured.
         register: find the drift between the maps and take it out.
@@ -57,6 +60,7 @@ class CleaningOptions:
     register: bool = False
     terraces: bool = True
     clip: bool = True
+    leave_out: bool = True
     normalise: Normalise = "none"
 
     def __post_init__(self) -> None:
@@ -78,7 +82,9 @@ class CleaningOptions:
             InputError: for an unknown word.
         """
         some = level != "none"
-        return cls(level, mask_lines=some, terraces=some, clip=some)
+        return cls(
+            level, mask_lines=some, terraces=some, clip=some, leave_out=some
+        )
 
 
 # Below this share of a map's median current, I/V is the preamplifier's offset

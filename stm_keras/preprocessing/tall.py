@@ -17,6 +17,10 @@ MAD_TO_STD = 1.4826
 CLIP_AT = 12.0
 """In robust standard deviations of a map, from its median."""
 
+STRONG_AT = 5.0
+"""In robust standard deviations of a map: none of 100 000 independent pixels
+of a normal distribution is further from the median, by chance."""
+
 _NOTHING = 0.01
 """Of a map's largest value: where there is less between objects, it may be
 nothing at all, and clipping would cut objects to discs."""
@@ -61,6 +65,28 @@ def clip_tall(maps: ConductanceMaps, level: float = CLIP_AT) -> ConductanceMaps:
             f"measured, {100 * wide.mean():.2g} % of the frame"
         )
     return maps.with_data(data, note)
+
+
+def strong_objects(maps: np.ndarray, reach_px: float) -> np.ndarray:
+    """Where something stands out that is no part of the background.
+
+    Noise and the sum of many waves are normal: they stay within `STRONG_AT`.
+
+    Args:
+        maps: levelled maps [V, H, W], NaN where not measured.
+        reach_px: how far from what stands out its flanks may lie [px].
+
+    Returns:
+        bool [H, W], of all maps together.
+    """
+    strong = np.zeros(maps.shape[1:], bool)
+    for image in maps:
+        low, high = robust_limits(image, STRONG_AT)
+        with np.errstate(invalid="ignore"):
+            strong |= (image < low) | (image > high)
+    if not strong.any():
+        return strong
+    return np.asarray(ndimage.distance_transform_edt(~strong)) <= reach_px
 
 
 def robust_limits(image: np.ndarray, level: float) -> tuple[float, float]:

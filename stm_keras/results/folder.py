@@ -26,6 +26,7 @@ from stm_keras.results.waves import (
     FoundWaves,
     section,
     waves_about,
+    with_residual,
     with_species,
     write_wave_files,
 )
@@ -161,7 +162,7 @@ def document(
             none.
 
     Returns:
-        Plain values; the keys are described in docs/predict.md.
+        Plain values; the keys are described in docs/files.md.
     """
     search = found.search
     return {
@@ -341,7 +342,7 @@ def write_result(
     waves = None
     if found.search.options.get("waves"):
         waves = waves_about(found)
-        found = with_species(found, waves)
+        found = with_residual(with_species(found, waves), waves)
     out = result_directory(out)
     with result_in(out) as folder:
         mask = impurity_mask(

@@ -34,6 +34,7 @@ from stm_keras.waves.results import (
 from stm_keras.waves.species import Species, find_species
 
 SPECIES = "species"
+RESIDUAL = "residual"
 WAVE_FILES = ("scattering.csv", "dispersion.csv")
 WAVE_PICTURE = "waves.png"
 
@@ -114,6 +115,23 @@ def with_species(found: Detections, waves: FoundWaves) -> Detections:
         kinds[waves.fitted] = known_kinds(waves.fit, waves.species)
     physics: Mapping[str, np.ndarray] = {**found.physics, SPECIES: kinds}
     return replace(found, physics=physics)
+
+
+def with_residual(found: Detections, waves: FoundWaves) -> Detections:
+    """The result with what the waves leave of its maps, for the report page.
+
+    It is a layer `residual` of `found.search`, at the maps' own pixels and
+    NaN in the cores; none where no wave was fitted.
+    """
+    if waves.fit is None:
+        return found
+    down, right = waves.fit.joined
+    fitted = waves.fit.residual.repeat(down, axis=1).repeat(right, axis=2)
+    # The fit joins whole pixels: a rest at the lower and right edge is left.
+    residual = np.full(waves.maps.shape, np.nan, np.float32)
+    residual[:, : fitted.shape[1], : fitted.shape[2]] = fitted
+    layers = {**found.search.layers, RESIDUAL: residual}
+    return replace(found, search=replace(found.search, layers=layers))
 
 
 def section(waves: FoundWaves) -> dict[str, Any]:

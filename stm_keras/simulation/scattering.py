@@ -16,7 +16,7 @@ Three parts: the outgoing wave H0^(1) by a table (`hankel0`, `RadialGrid`),
 what scatters (`Scatterers`, `t_amplitude`), and the sum over all waves of all
 impurities (`t_matrix`, `superpose`, `ldos`). Nearly all the time of a
 simulation is spent in `superpose`, so its arrays are cut to what fits the
-processor's cache and to what BLAS does best on one thread.
+processor's cache, and T is folded into a triangle.
 
 H0^(1)(x) = a(x) exp(ix) with an amplitude a that does not oscillate: for
 small x it is linear in ln x, for large x it is sqrt(2 / (pi i x)) (NIST
@@ -36,13 +36,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 from scipy.spatial.distance import pdist
+from threadpoolctl import ThreadpoolController
 
 from stm_keras.errors import InputError
 
 MAX_ARGUMENT = 1e4
 """Above it float32 no longer resolves the phase of exp(ix)."""
 
-TABLE_ERROR = 5e-6
+TABLE_ERROR = 8e-6
 """Largest interpolation error that a `RadialGrid` is laid out for."""
 
 _MIN_LOG = math.log(1e-6)  # below, a is linear in ln x: extrapolated
@@ -379,11 +380,13 @@ GUARD_RADIUS_PX = 0.05
 """H0^(1) diverges as ln r on a scatterer: nearer pixels count as this far."""
 
 _PAIRS = 32768  # (impurity, pixel) pairs worked on at once: fits the cache
+_ROWS = 32  # of a triangle multiplied at once; more multiply more zeros
 
-_ONE_THREAD = 60000
-"""Products of matrices with no more complex multiplications than this stay
-on one thread in OpenBLAS. Two threads on two busy cores wait for each other
-and were measured to be 100 times slower."""
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Those loaded; to look for them takes as long as a small field."""
+    return ThreadpoolController()
 
 
 def superpose(
@@ -407,61 +410,75 @@ def superpose(
     Returns:
         LDOS, float32 [V, H, W], in units of the clean one.
     """
+    grid, blocks = _blocks(positions, shape, contour, float(k.max()))
+    work = np.empty((2, max(i.size for i, _ in blocks)), np.complex64)
+    out = np.empty((len(k), shape[0] * shape[1]), np.float32)
+    for v, half in enumerate(_folded(T)):
+        values, steps = grid.wave(k[v], length[v])
+        done = 0
+        for index, place in blocks:
+            h, Th = work[:, : index.size].reshape(2, *index.shape)
+            interpolate(values, steps, index, place, out=(h, Th))
+            _multiply(half, h, Th)
+            end = done + index.shape[1]
+            _sum_products(h, Th, out[v, done:end])
+            done = end
+    out += 1
+    return out.reshape(len(k), *shape)
+
+
+def _blocks(
+    positions: np.ndarray,
+    shape: tuple[int, int],
+    contour: Contour,
+    max_k: float,
+) -> tuple[RadialGrid, list[tuple[np.ndarray, np.ndarray]]]:
+    """A grid over r, and where on it each impurity sees some rows' pixels."""
     n = len(positions)
     down = np.arange(shape[0]) - positions[:, :1]
     right = np.arange(shape[1]) - positions[:, 1:]
     rows, cols = down**2, right**2
     farthest = math.sqrt((rows.max(axis=1) + cols.max(axis=1)).max())
-    farthest *= contour.widest
-    grid = RadialGrid(float(k.max()), GUARD_RADIUS_PX, farthest)
-    step = max(1, _PAIRS // (n * shape[1]))
+    grid = RadialGrid(max_k, GUARD_RADIUS_PX, farthest * contour.widest)
+    rows, cols = rows.astype(np.float32), cols.astype(np.float32)
+    count = math.ceil(shape[0] / max(1, _PAIRS // (n * shape[1])))
+    step = math.ceil(shape[0] / count)  # all as high, but for the last one
     blocks = []
     for top in range(0, shape[0], step):
         some = slice(top, top + step)
         if contour == CIRCLE:
             squares = rows[:, some, None] + cols[:, None, :]
         else:
-            squares = contour.squares(down[:, some, None], right[:, None, :])
-        flat = squares.astype(np.float32).reshape(n, -1)
-        blocks.append(grid.locate(flat))
-    work = np.empty((2, n * blocks[0][0].shape[1]), np.complex64)
-    out = np.empty((len(k), shape[0] * shape[1]), np.float32)
-    for v, target in enumerate(out):
-        values, steps = grid.wave(k[v], length[v])
-        done = 0
-        for index, place in blocks:
-            h, Th = work[:, : index.size].reshape(2, *index.shape)
-            interpolate(values, steps, index, place, out=(h, Th))
-            _multiply(T[v], h, Th)
-            _sum_products(h, Th, target[done : done + index.shape[1]])
-            done += index.shape[1]
-    out += 1
-    return out.reshape(len(k), *shape)
+            squares = contour.squares(
+                down[:, some, None], right[:, None, :]
+            ).astype(np.float32)
+        blocks.append(grid.locate(squares.reshape(n, -1)))
+    return grid, blocks
+
+
+def _folded(T: np.ndarray) -> np.ndarray:
+    """T with all below its diagonal added to what mirrors it, [V, n, n].
+
+    sum_ij h_i T_ij h_j stays, and half of the products suffice.
+    """
+    folded = np.triu(T + T.swapaxes(1, 2), 1)
+    at = np.arange(T.shape[1])
+    folded[:, at, at] = T[:, at, at]
+    return folded
 
 
 def _sum_products(h: np.ndarray, Th: np.ndarray, out: np.ndarray) -> None:
-    """Re sum_i h_i (Th)_i for h, Th [n, m] into out [m]; Th is spoilt."""
+    """Re sum_i h_i (Th)_i for h, Th [n, m] into out [m]."""
     # Re(a b) = Re a Re b - Im a Im b: products of the parts only.
-    parts = Th.view(np.float32)
-    parts *= h.view(np.float32)
-    total = parts.sum(axis=0)
+    total = np.einsum("ij,ij->j", h.view(np.float32), Th.view(np.float32))
     np.subtract(total[::2], total[1::2], out=out)
 
 
 def _multiply(T: np.ndarray, h: np.ndarray, out: np.ndarray) -> None:
-    """T @ h for T [n, n] and h [n, m], in parts that stay on one thread."""
-    n, m = h.shape
-    rows = min(n, max(1, math.isqrt(_ONE_THREAD // n)))
-    width = min(m, max(1, _ONE_THREAD // (n * rows)))
-    whole = m - m % width
-    h_parts, out_parts = (
-        a[:, :whole].reshape(n, -1, width).swapaxes(0, 1) for a in (h, out)
-    )
-    for top in range(0, n, rows):
-        some = slice(top, top + rows)
-        np.matmul(T[some], h_parts, out=out_parts[:, some])
-        if whole < m:
-            np.matmul(T[some], h[:, whole:], out=out[some, whole:])
+    """T @ h for an upper triangle T [n, n] and h [n, m]."""
+    for top in range(0, len(T), _ROWS):
+        some = slice(top, top + _ROWS)
+        np.matmul(T[some, top:], h[top:], out=out[some])
 
 
 MIN_DISTANCE_PX = 0.5
@@ -523,16 +540,19 @@ def t_matrix(
     t = t_amplitude(scatterers.delta, scatterers.absorption)
     positions = np.asarray(scatterers.positions, np.float64)
     n = len(positions)
-    G = np.zeros((len(k), n, n), np.complex128)
+    first, second = np.triu_indices(n, 1)
+    waves = np.zeros((len(k), 1 + len(first)), np.complex64)
     if n > 1:
-        first, second = np.triu_indices(n, 1)
         apart = (positions[first] - positions[second]).T
         r = np.sqrt(contour.squares(*apart))
         check_reach(float(k.max()), float(r.max()))
-        waves = hankel0(k[:, None] * r) * np.exp(
-            -r / (2 * mean_free_path[:, None])
-        )
-        G[:, first, second] = G[:, second, first] = waves
+        decay = (-0.5 / mean_free_path[:, None]).astype(np.float32)
+        waves[:, 1:] = hankel0(k[:, None] * r)
+        waves[:, 1:] *= np.exp(decay * r.astype(np.float32))
+    # The waves' first column is the diagonal's.
+    pair = np.zeros((n, n), np.intp)
+    pair[first, second] = pair[second, first] = 1 + np.arange(len(first))
+    G = waves.take(pair, axis=1).astype(np.complex128)
     one = np.eye(n)
     return np.linalg.solve(one - t[:, :, None] * G, t[:, :, None] * one)
 
@@ -587,5 +607,7 @@ def ldos(
     if not len(scatterers.positions):
         return np.ones((len(k), *shape), np.float32)
     length = np.broadcast_to(length, k.shape)
-    T = t_matrix(scatterers, k, length, contour).astype(np.complex64)
-    return superpose(T, k, length, scatterers.positions, shape, contour)
+    # Small matrices: threads wait for each other longer than they compute.
+    with _libraries().limit(limits=1, user_api="blas"):
+        T = t_matrix(scatterers, k, length, contour).astype(np.complex64)
+        return superpose(T, k, length, scatterers.positions, shape, contour)

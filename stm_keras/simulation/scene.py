@@ -33,7 +33,7 @@ def _empty(*shape: int) -> Callable[[], np.ndarray]:
 class Scene:
     """Maps and the truth about them.
 
-    What a simulation, a prepared data set and a bench case have in common.
+    What a simulation and a prepared data set have in common.
     Positions are (row, column), the centre of the top left pixel being (0,
     0). An empty array or NaN stands for what is not known.
 

@@ -8,6 +8,7 @@ them impurities.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -108,11 +109,17 @@ def smooth_course(
     Returns:
         float64 [V].
     """
-    middle = (wave_numbers.min() + wave_numbers.max()) / 2
-    half = max(float(np.ptp(wave_numbers)) / 2, 1e-12)
-    powers = np.vander((wave_numbers - middle) / half, 4, increasing=True)
     change = rng.uniform(-1, 1, 3) * draw(dispersion, rng)
-    return 1 + powers[:, 1:] @ change
+    return 1 + _powers(np.asarray(wave_numbers, np.float64).tobytes()) @ change
+
+
+@lru_cache(maxsize=8)  # all blobs of a scene ask for the same ones
+def _powers(wave_numbers: bytes) -> np.ndarray:
+    """First to third powers of k's place in its range, [V, 3]."""
+    k = np.frombuffer(wave_numbers)
+    middle = (k.min() + k.max()) / 2
+    half = max(float(np.ptp(k)) / 2, 1e-12)
+    return np.vander((k - middle) / half, 4, increasing=True)[:, 1:]
 
 
 def add_blob(
@@ -143,8 +150,8 @@ def add_blob(
     slices, row, col = window
     along = (row * math.sin(angle) + col * math.cos(angle)) / wide
     across = (row * math.cos(angle) - col * math.sin(angle)) / narrow
-    shape = np.exp(-(along**2 + across**2) / 2)
-    maps[:, *slices] += heights[:, None, None] * shape
+    shape = np.exp(-(along**2 + across**2) / 2).astype(np.float32)
+    maps[:, *slices] += heights.astype(np.float32)[:, None, None] * shape
 
 
 _CUT_DAMPING = 2.0
@@ -202,8 +209,9 @@ def _damp(maps: np.ndarray, centre: np.ndarray, radius_px: np.ndarray) -> None:
     if window is None or radius_px.min() == 0:
         return
     slices, row, col = window
-    ratio = np.hypot(row, col) / radius_px[:, None, None]
-    maps[:, *slices] *= -np.expm1(-(ratio**4))
+    fourth = ((row**2 + col**2) ** 2).astype(np.float32)
+    scale = (-(radius_px**-4.0)).astype(np.float32)
+    maps[:, *slices] *= 1 - np.exp(scale[:, None, None] * fourth)
 
 
 def _checked(

@@ -31,15 +31,22 @@ def phase_randomised(maps: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
     return tf.signal.irfft2d(spectrum, tf.shape(maps)[2:])
 
 
-def phase_surrogate(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def phase_surrogate(
+    maps: np.ndarray,
+    rng: np.random.Generator,
+    left_out: np.ndarray | None = None,
+) -> np.ndarray:
     """A surrogate of measured maps, which may have gaps and any unit.
 
     Args:
         maps: float [V, H, W], NaN where not measured.
         rng: source of the phases.
+        left_out: bool [H, W], pixels whose values are no part of the spectrum,
+            such as those of a strong object; None for none. Not heeded in a
+            map that has no others.
 
     Returns:
-        float32 of the same shape, NaN at the same places.
+        float32 of the same shape, NaN where the maps are.
 
     Raises:
         InputError: for maps of another shape or without a value.
@@ -51,8 +58,13 @@ def phase_surrogate(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             f"the shape {stack.shape}."
         )
     measured = np.isfinite(stack)
-    mean = np.nanmean(stack, axis=(1, 2), keepdims=True)
-    about = np.where(measured, stack - mean, 0.0)
+    counted = measured
+    if left_out is not None:
+        rest = measured & ~left_out
+        counted = np.where(rest.any(axis=(1, 2), keepdims=True), rest, measured)
+    kept = np.where(counted, stack, np.nan)
+    mean = np.nanmean(kept, axis=(1, 2), keepdims=True)
+    about = np.where(counted, stack - mean, 0.0)
     # Currents of 1e-12 A are no numbers for float32's transform.
     scale = np.abs(about).max(axis=(1, 2), keepdims=True)
     scale[scale == 0] = 1.0

@@ -44,7 +44,7 @@ from stm_keras.simulation.surface_features import (
     sites_of,
 )
 from stm_keras.system import (
-    deaf_to_interrupts,
+    deaf_to_stops,
     end_with_parent,
     single_threaded,
 )
@@ -419,7 +419,7 @@ def _spread(
                     if not chunk:
                         break
                     # A process may start here.
-                    with single_threaded(), deaf_to_interrupts():
+                    with single_threaded(), deaf_to_stops():
                         waiting.append(pool.submit(_chunk, config, seed, chunk))
                 if not waiting:
                     return

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stm_keras.errors import InputError
-from stm_keras.system import atomic_file
+from stm_keras.files import atomic_file
 
 Row = dict[str, Any]
 

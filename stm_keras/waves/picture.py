@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from stm_keras.files import atomic_file
 from stm_keras.maps import ConductanceMaps
 from stm_keras.plots import KIND_MARKS
 from stm_keras.qpi.dispersion import Dispersion
-from stm_keras.system import atomic_file
 from stm_keras.waves.fit import WaveFit
 from stm_keras.waves.species import Species
 

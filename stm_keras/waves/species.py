@@ -6,12 +6,12 @@ their deviations and by a small part of the amplitude. The number of kinds is
 that of the greatest evidence (G. Schwarz, Ann. Stat. 6, 461 (1978)).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stm_keras.waves.fit import WaveFit, phases
+from stm_keras.waves.fit import WaveFit
 
 MOST_KINDS = 4
 _FEWEST_MEMBERS = 3
@@ -19,9 +19,6 @@ _DEGREE = 2
 _SCATTER = 0.12
 """What a member differs by from its kind beyond its deviations, of the
 root mean square amplitude of all: neighbours and cores do that."""
-
-_FAR = 2.0
-"""A misfit beyond which an impurity is not like its kind."""
 
 _STARTS, _ROUNDS = 6, 60
 
@@ -169,44 +166,3 @@ def _mean(data: _Data, weights: np.ndarray) -> np.ndarray:
     )
     coefficients = np.linalg.solve(H, b.reshape(-1)).reshape(p, 2)
     return data.terms @ coefficients
-
-
-def with_kinds(fit: WaveFit, species: Species) -> WaveFit:
-    """Amplitudes under their kind's as prior: weak ones become visible.
-
-    Args:
-        fit: of the same impurities.
-        species: what `find_species` made of it.
-
-    Returns:
-        The fit with amplitudes, covariances and phases drawn to those of the
-        kinds, as far as their own deviations leave that open. Left alone is
-        a member of no sure kind (probability below 0.9), the only one of its
-        kind, and one that is far from it (`misfit` above 2).
-    """
-    mean = species.amplitudes[species.member]
-    used = np.isfinite(fit.amplitudes).all(axis=0)
-    belongs = species.counts[species.member] > 1
-    belongs &= (species.probability > 0.9) & (species.misfit < _FAR)
-    if not belongs.any():
-        return fit
-    width = _SCATTER**2 / 2 * (np.abs(mean) ** 2 + 1e-300)
-    prior = np.eye(2) / width[..., None, None]
-    c, covariance = fit.amplitudes.copy(), fit.covariance.copy()
-    at = np.ix_(belongs, used)
-    own = np.linalg.inv(covariance[at])
-    both = np.linalg.inv(own + prior[at])
-    z = np.stack([c[at].real, c[at].imag], -1)[..., None]
-    m = np.stack([mean[at].real, mean[at].imag], -1)[..., None]
-    drawn = (both @ (own @ z + prior[at] @ m))[..., 0]
-    c[at] = drawn[..., 0] + 1j * drawn[..., 1]
-    covariance[at] = both
-    phase, deviation, determined = phases(c, covariance)
-    return replace(
-        fit,
-        amplitudes=c,
-        covariance=covariance,
-        phase_rad=phase,
-        std_phase_rad=deviation,
-        determined=determined,
-    )

@@ -50,64 +50,34 @@ def everything(folder):
     }
 
 
-def test_no_file_can_grow(model, friedel, virtual_scan, tmp_path):
+# Of each command what is written first, in the midst, and last.
+SIZES = {
+    ("export", "--model", "mine", "--in-place"): (0, 3_000, 30_000),
+    ("export", "--model", "mine", "--out", "exported"): (0, 3_000, 30_000),
+    ("fit", "--data", "{data}", "--out", "m{size}", "--epochs", "1") + LITTLE: (
+        0,
+        2_000,
+        30_000,
+    ),
+    ("predict", "{scan}", "--model", "mine", "--surface", "au111")
+    + ("--out", "found"): (0, 3_000),
+    ("build-data", "friedel", "--config", "demo", "--out", "data")
+    + ("--examples", "70,9,10"): (3_000,),
+}
+
+
+@pytest.mark.parametrize(
+    "every", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
+def test_no_file_can_grow(every, model, friedel, virtual_scan, tmp_path):
     """Beyond a size, as on a full disk; whatever writes it gets EFBIG."""
     shutil.copytree(model, tmp_path / "mine")
     before = everything(tmp_path / "mine")
+    named = {"data": friedel, "scan": virtual_scan}
     runs = [
-        *(
-            (size, ("export", "--model", "mine", "--in-place"))
-            for size in (0, 3_000, 30_000)
-        ),
-        *(
-            (size, ("export", "--model", "mine", "--out", "exported"))
-            for size in (0, 3_000, 30_000)
-        ),
-        *(
-            (
-                size,
-                (
-                    "fit",
-                    "--data",
-                    str(friedel),
-                    "--out",
-                    f"m{size}",
-                    "--epochs",
-                    "1",
-                    *LITTLE,
-                ),
-            )
-            for size in (0, 2_000, 30_000)
-        ),
-        *(
-            (
-                size,
-                (
-                    "predict",
-                    str(virtual_scan),
-                    "--model",
-                    "mine",
-                    "--surface",
-                    "au111",
-                    "--out",
-                    "found",
-                ),
-            )
-            for size in (0, 3_000)
-        ),
-        (
-            3_000,
-            (
-                "build-data",
-                "friedel",
-                "--config",
-                "demo",
-                "--out",
-                "data",
-                "--examples",
-                "70,9,10",
-            ),
-        ),
+        (size, [part.format(size=size, **named) for part in command])
+        for command, sizes in SIZES.items()
+        for size in (sizes if every else sizes[-1:])
     ]
     done = subprocess.run(
         [sys.executable, "-c", _RUNS, json.dumps(runs)],

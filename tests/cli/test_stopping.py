@@ -59,7 +59,10 @@ def test_a_prediction(
     assert [signal.getsignal(number) for number, _ in SIGNALS] == before
 
 
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [SIGNALS[0], pytest.param(*SIGNALS[1], marks=pytest.mark.slow)],
+)
 def test_a_training(stmk, friedel, tmp_path, monkeypatch, number, code):
     """After its first checkpoint; --resume goes on from there."""
     written = TrainingLog.on_epoch_end

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 
 from stm_keras.detections import Detections
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.maps import ConductanceMaps
 from stm_keras.results.report.content import (
     as_json,
     content_of,
     content_of_maps,
 )
-from stm_keras.system import atomic_file, writable_directory
 
 _HEIGHT_PX = 900
 """Of the page within a notebook."""

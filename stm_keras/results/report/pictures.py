@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize_local_mean
+from PIL import Image
 
 _NOT_MEASURED = 0
 _LEVELS = 254
@@ -119,12 +119,17 @@ def _shrunk(image: np.ndarray, side: float) -> np.ndarray:
         return np.asarray(image, np.float64)
     shape = [max(1, round(n * side / longest)) for n in image.shape]
     measured = np.isfinite(image)
-    if measured.all():
-        return np.asarray(resize_local_mean(image.astype(np.float64), shape))
-    values = np.where(measured, image, 0.0).astype(np.float64)
-    share = resize_local_mean(measured.astype(np.float64), shape)
-    mean = resize_local_mean(values, shape)
+    share = _local_mean(measured, shape)
+    mean = _local_mean(np.where(measured, image, 0.0), shape)
     return np.where(share >= 0.5, mean / np.maximum(share, 0.5), np.nan)
+
+
+def _local_mean(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    rows, cols = shape
+    # Of values near 1: 32 bits are enough for what has 8 in the end.
+    scale = float(np.abs(image).max()) or 1.0
+    values = Image.fromarray((image / scale).astype(np.float32))
+    return scale * np.asarray(values.resize((cols, rows), Image.Resampling.BOX))
 
 
 def _range(image: np.ndarray) -> list[float]:

@@ -17,7 +17,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
 """Heading and unit of a column; any other is shown under its own name."""
 
 LAYERS: dict[str, str] = {
-    "residual": "Residual: map less the waves",
+    "residual": "Residual: map less the fitted waves",
     "off_training": "Where the model is off its training",
 }
 """Headings of further layers of a result; any other has its own name."""
@@ -39,6 +39,11 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "Maps of the same waves and noise but without any impurity were "
         "searched as well, and about as much was found in them. What was "
         "found here may be chance.",
+    ),
+    (
+        "show nothing that the others show",
+        "Some maps of the stack hold little but noise, or another place. They "
+        "were left out; all others were searched.",
     ),
     (
         "is not measured in",

@@ -183,7 +183,10 @@ class Cell:
         make = self.make_tune or self.make
         return [make(CaseId(Role.TUNE, seed, i)) for i in range(n)]
 
-    def test(self, seed: int, n: int) -> list[Case]:
-        """`n` cases to compare finders on; seed of the bench."""
+    def test(self, seed: int, n: int, role: Role = Role.TEST) -> list[Case]:
+        """`n` cases to compare finders on; seed of the bench.
+
+        Those of `Role.TUNE` are for comparing what is still to be chosen.
+        """
         count = n if self.n_test is None else self.n_test
-        return [self.make(CaseId(Role.TEST, seed, i)) for i in range(count)]
+        return [self.make(CaseId(role, seed, i)) for i in range(count)]

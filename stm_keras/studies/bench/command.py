@@ -6,6 +6,7 @@ from typing import Any
 
 from stm_keras.detector import load_detector
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.studies.bench.cases import Cell
 from stm_keras.studies.bench.real import (
     FOLDER,
@@ -31,7 +32,6 @@ from stm_keras.studies.bench.surfaces import (
     write_surfaces,
 )
 from stm_keras.studies.bench.waves import WAVES, Rows, tables
-from stm_keras.system import atomic_file, writable_directory
 
 SUITES = (EQ3, VIRTUAL, MISMATCH, SURFACES, REAL, PHASE, WAVES)
 DEFAULT_SUITES = (EQ3, VIRTUAL, MISMATCH, REAL)

@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from stm_keras.files import atomic_file
 from stm_keras.scoring import bootstrap_interval
 from stm_keras.studies.bench.cases import Cell
 from stm_keras.studies.bench.finders import FINDERS, OURS, network_of
@@ -28,7 +29,6 @@ from stm_keras.studies.bench.simulated import (
 )
 from stm_keras.studies.tables import Row, markdown_table, write_rows
 from stm_keras.surfaces import PAPER_SIZE_PX
-from stm_keras.system import atomic_file
 
 Results = Sequence[CellResult]
 _FAMILY = "context"

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from stm_keras.errors import InputError
-from stm_keras.studies.bench.cases import MAX_SEED, Cell
+from stm_keras.files import writable_directory
+from stm_keras.studies.bench.cases import MAX_SEED, Cell, Role
 from stm_keras.studies.bench.finders import (
     FINDERS,
     Finder,
@@ -25,12 +26,7 @@ from stm_keras.studies.bench.finders import (
     network_of,
 )
 from stm_keras.studies.bench.scoring import CellResult, score_cell
-from stm_keras.system import (
-    deaf_to_interrupts,
-    end_with_parent,
-    single_threaded,
-    writable_directory,
-)
+from stm_keras.system import deaf_to_stops, end_with_parent, single_threaded
 
 RESULTS = "results.jsonl"
 _BEGINNING = '{"suite": '
@@ -52,6 +48,7 @@ class BenchOptions:
         finders: names, of `FINDERS`.
         n_test: test cases of a cell.
         n_tune: tuning cases of a cell.
+        role: whose cases finders are compared on.
         seed: of all cases, see `CaseId`.
         processes: how many work at once, each single-threaded; 1 works in
             this process.
@@ -64,6 +61,7 @@ class BenchOptions:
     finders: tuple[str, ...] = FINDERS
     n_test: int = 20
     n_tune: int = 8
+    role: Role = Role.TEST
     seed: int = 0
     processes: int = 1
     roster: Roster = field(default_factory=Roster)
@@ -88,6 +86,7 @@ class BenchOptions:
             "tune_maps": self.n_tune,
             "seed": self.seed,
             "weights": self.roster.version(finder),
+            **({} if self.role is Role.TEST else {"role": self.role.name}),
         }
 
     def circumstances(self) -> dict[str, Any]:
@@ -209,7 +208,7 @@ def _spread(
             options.processes, mp_context=context, initializer=end_with_parent
         ) as pool,
     ):
-        with deaf_to_interrupts():  # processes start here
+        with deaf_to_stops():  # processes start here
             futures = [
                 pool.submit(_do_whole_group, todo, path, options)
                 for todo in groups
@@ -234,7 +233,7 @@ def _do_group(todo: _Todo, path: Path, options: BenchOptions) -> Iterator[str]:
     finders: dict[str, Finder] = {}
     tuned: dict[str, str] = {}
     for cell, names in todo:
-        test = cell.test(options.seed, options.n_test)
+        test = cell.test(options.seed, options.n_test, options.role)
         tuning = None
         for name in names:
             finder = finders.setdefault(name, options.roster.make(name))

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.simulation.friedel import (
     FriedelConfig,
     normalise,
@@ -51,7 +52,6 @@ from stm_keras.simulation.virtual_experiment import (
 )
 from stm_keras.studies.bench.cases import Case, CaseId, Cell, Make
 from stm_keras.surfaces import PAPER_BIAS_V, PAPER_SIZE_PX, paper_wave_numbers
-from stm_keras.system import atomic_file, writable_directory
 
 EQ3, VIRTUAL, MISMATCH, PHASE = "eq3", "virtual", "mismatch", "phase"
 

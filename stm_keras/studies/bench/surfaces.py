@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stm_keras.files import atomic_file
 from stm_keras.maps import ConductanceMaps
 from stm_keras.simulation.surface_kinds import KINDS, named_kind
 from stm_keras.simulation.virtual_experiment import (
@@ -24,7 +25,6 @@ from stm_keras.studies.bench.scoring import CellResult
 from stm_keras.studies.bench.simulated import evenly_spaced
 from stm_keras.studies.tables import markdown_table
 from stm_keras.surfaces import PAPER_BIAS_V
-from stm_keras.system import atomic_file
 
 SURFACES = "surfaces"
 MAPS = (1, 4, 16)

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from stm_keras.files import atomic_file
 from stm_keras.studies.paper.criteria import curve_band
-from stm_keras.system import atomic_file
 
 DPI = 200
 STYLE: dict[Any, Any] = {

@@ -10,9 +10,9 @@ import numpy as np
 
 from stm_keras.bound_states import find_bound_states
 from stm_keras.detector.tiles import Tiling, cut_tiles
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.simulation.virtual_experiment import simulate_virtual
 from stm_keras.studies.paper.settings import TILE_PX, ExperimentSettings
-from stm_keras.system import atomic_file, writable_directory
 
 PAPER_TILING = Tiling(TILE_PX)
 """Edge to edge, as the paper cuts."""

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from stm_keras.baselines import find_peaks
 from stm_keras.errors import InputError
+from stm_keras.files import writable_directory
 from stm_keras.nn.model import wang2020
 from stm_keras.scoring import standardised
 from stm_keras.studies.paper.criteria import Choice, choose
@@ -35,7 +36,6 @@ from stm_keras.studies.paper.settings import (
     parse_run,
 )
 from stm_keras.studies.tables import Row, read_rows, where
-from stm_keras.system import writable_directory
 
 
 class Prediction(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.studies.paper.criteria import (
     RULE,
     RULES,
@@ -53,7 +54,6 @@ from stm_keras.studies.tables import (
     where,
     write_rows,
 )
-from stm_keras.system import atomic_file, writable_directory
 
 PAIRS = (
     ("noise", "neither"),

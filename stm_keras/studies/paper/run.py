@@ -14,14 +14,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from stm_keras.errors import InputError
+from stm_keras.files import atomic_file, writable_directory
 from stm_keras.studies.paper.settings import RunSettings
 from stm_keras.studies.tables import Row, read_rows, write_rows
-from stm_keras.system import (
-    atomic_file,
-    end_with_parent,
-    single_threaded,
-    writable_directory,
-)
+from stm_keras.system import end_with_parent, single_threaded
 
 EXPERIMENTS = "experiments"
 RUNS = "runs"

@@ -1,4 +1,5 @@
 import importlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,23 @@ def peers(monkeypatch):
     return importlib.import_module
 
 
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A small export of suite eq3, for all tests to copy."""
+    out = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        importlib.import_module("export").main(
+            ["--maps", "3", "--tune-maps", "2", "--fields", "12"]
+            + ["--seed", "5", "--out", str(out)]
+        )
+    return out
+
+
 @pytest.fixture
-def export_folder(peers, tmp_path):
-    """A small export of suite eq3."""
-    peers("export").main(
-        ["--maps", "3", "--tune-maps", "2", "--fields", "12"]
-        + ["--seed", "5", "--out", str(tmp_path)]
-    )
-    return tmp_path
+def export_folder(exported, tmp_path):
+    """A small export of suite eq3, to write into."""
+    return Path(shutil.copytree(exported, tmp_path / "export"))
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.spatial.distance import cdist
 
-from stm_keras.detector import ContextDetector
-from stm_keras.detector.context import _doubts
+from stm_keras.detector import ContextDetector, context, load_detector
+from stm_keras.detector.context import _doubts, half_wave_px, in_doubt
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps, Region
 from stm_keras.models.card import ModelCard, ProbabilitySelection
 from stm_keras.models.checks import check_options
+from stm_keras.nn.decoding import find_detections
 from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import (
     PredictOptions,
@@ -18,6 +20,8 @@ from stm_keras.preprocessing.preparation import (
     to_known_pixel,
 )
 from stm_keras.qpi.dispersion import given_q
+from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
+from stm_keras.simulation.surrogates import phase_surrogate
 
 RAW = CleaningOptions.at_level("none")
 
@@ -179,6 +183,59 @@ def test_it_warns_of_maps_in_which_it_sees_things():
     assert any("do not trust" in note for note in found.notes)
 
 
+def test_it_does_not_cry_wolf_where_few_strong_objects_fill_a_frame():
+    rng = np.random.default_rng(0)
+    data = rng.normal(0, 1, (2, 48, 48)).astype(np.float32)
+    row, col = np.indices((48, 48))
+    for place in [(8, 8), (8, 36), (24, 22), (38, 8), (38, 38)]:
+        data += 60 * np.exp(
+            -((row - place[0]) ** 2 + (col - place[1]) ** 2) / 4
+        )
+    maps = ConductanceMaps(data, [-0.1, 0.0], (17.0, 17.0))
+    found = find(maps)
+    assert len(found) >= 5
+    assert found.surrogates is not None
+    # Of the whole spectrum each surrogate is full of what passes for one.
+    whole = phase_surrogate(data, np.random.default_rng(0))
+    assert (whole.mean(axis=0) > 4).sum() > 50
+    assert found.surrogates.max() == 0
+    assert not any("do not trust" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("q", [None, 1.5])
+def test_it_cries_wolf_at_correlated_noise(q):
+    """1/f noise, and noise of a narrow band as waves have."""
+    white = np.random.default_rng(2).normal(size=(60, 70))
+    k = (
+        2
+        * np.pi
+        * np.hypot(np.fft.fftfreq(60)[:, None], np.fft.rfftfreq(70)[None])
+    )
+    size = 1 / np.maximum(k, 0.1)
+    if q is not None:
+        size = np.exp(-(((k - q) / 0.12) ** 2) / 2)
+    noise = np.fft.irfft2(np.fft.rfft2(white) * size, (60, 70))
+    noise *= 3 / noise.std()
+    found = find(spots().with_data(np.stack([noise, noise]), "noise"))
+    assert len(found) > 5
+    assert any("do not trust" in note for note in found.notes)
+
+
+def test_of_nothing_found_nothing_is_doubted():
+    assert in_doubt(1, np.array([3.0]), 0.4)
+    assert not in_doubt(0, np.array([3.0]), 0.4)
+
+
+def test_as_many_as_in_a_surrogate_are_doubted():
+    assert in_doubt(5, np.array([0.0, 1.0, 5.0, 0.0, 1.0]), 0.4)
+    assert not in_doubt(6, np.array([0.0, 1.0, 5.0, 0.0, 1.0]), 0.4)
+
+
+def test_half_a_wave_is_of_the_known_ones():
+    assert half_wave_px(np.array([1.0, 0.0, 2.0])) == pytest.approx(np.pi / 1.5)
+    assert half_wave_px(np.zeros(2)) == 0
+
+
 def test_it_warns_out_of_distribution():
     assert not any("warning" in note for note in find(spots()).notes)
     notes = find(spots(), detector(unlikeness=2.5)).notes
@@ -271,3 +328,34 @@ def test_waves_have_their_say_on_demand_alone():
     assert "wave_evidence" not in plain.columns()
     assert len(judged.columns()["wave_evidence"]) == len(judged)
     assert any("waves" in note for note in judged.notes)
+
+
+def test_tiles_of_the_shipped_network_answer_as_the_whole_frame(monkeypatch):
+    rng = np.random.default_rng(0)
+    config = FriedelConfig(
+        size_px=256, n_voltages=1, n_impurities=(100, 100), on_grid=False
+    )
+    field = simulate_friedel(config, rng, 1)
+    maps, q = field.maps[0, :, :160], 2 * field.wave_numbers[0]
+    maps = maps + 0.3 * rng.standard_normal(maps.shape)
+    finder = load_detector("context")
+    assert isinstance(finder, ContextDetector)
+
+    def found(most_px):
+        told = []
+        extra = context._EXTRA_MAPS
+        monkeypatch.setattr(context, "_MOST_PX", most_px * (1 + extra))
+        output = finder.answer(maps, q, lambda *done: told.append(done))
+        return find_detections(output, 0.05), told[-1]
+
+    whole, one = found(160 * 256)
+    cut, two = found(160 * 176)
+    assert (one, two) == ((1, 1), (2, 2))
+    assert len(whole.positions) > 20
+    nearest = cdist(whole.positions, cut.positions).argmin(axis=1)
+    np.testing.assert_allclose(
+        cut.positions[nearest], whole.positions, atol=1e-3
+    )
+    np.testing.assert_allclose(
+        cut.probabilities[nearest], whole.probabilities, atol=1e-4
+    )

@@ -17,8 +17,7 @@ from stm_keras.files import (
     scratch_directory,
     whole_directory,
 )
-
-from .conftest import tree
+from tests.stm_keras.files.conftest import tree
 
 OLD = {"card": "old", "sums": "old", "variables/data": "old"}
 NEW = {"card": "new", "sums": "new", "variables/data": "new"}

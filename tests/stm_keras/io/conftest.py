@@ -33,7 +33,7 @@ def two_channels():
 
 @pytest.fixture
 def mutated(fuzz_seed):
-    """Many damaged copies of a file's bytes."""
+    """Damaged copies of a file's bytes: few, but others every day."""
 
     def generate(content, n, seed, damaged_part=None):
         rng = np.random.default_rng([fuzz_seed, seed])

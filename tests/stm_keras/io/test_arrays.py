@@ -238,7 +238,7 @@ def test_random_damage_gives_maps_or_one_line(
         part = 128
     path = tmp_path / f"damaged{suffix}"
     messages = []
-    for copy in mutated(content, 1000, seed=23, damaged_part=part):
+    for copy in mutated(content, 250, seed=23, damaged_part=part):
         path.write_bytes(copy)
         try:
             maps = read_maps(path, **options)
@@ -246,7 +246,7 @@ def test_random_damage_gives_maps_or_one_line(
             messages.append(str(error))
         else:
             assert maps.data.size <= len(content)
-    assert len(messages) > 300
+    assert len(messages) > 60
     assert not any("\n" in message for message in messages)
 
 

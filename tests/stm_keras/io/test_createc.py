@@ -271,7 +271,7 @@ def test_mutated_files_give_an_error_or_an_answer(
 ):
     messages = []
     for content in dat.tiny_files().values():
-        copies = mutated(content, 150, seed=7, damaged_part=1500)
+        copies = mutated(content, 40, seed=7, damaged_part=1500)
         messages += refusals(tmp_path / "a.dat", copies)
     assert messages
 

@@ -9,7 +9,7 @@ FORMATS = sorted(
     path.stem.removeprefix("tiny_") for path in _SCRIPT.parent.glob("tiny_*.py")
 )
 # Every day others; 10,000 a format and more are `make fuzz`.
-_MUTATIONS = 300
+_MUTATIONS = 100
 
 
 def _fuzzed(*arguments):

@@ -298,9 +298,9 @@ def test_cut_short(write, nexus, cube, cut):
 def test_damaged_files_are_refused_or_read(tmp_path, nexus, mutated, refusals):
     refused = 0
     for n, (name, content) in enumerate(nexus.tiny_files().items()):
-        copies = mutated(content, 100, seed=n)
+        copies = mutated(content, 30, seed=n)
         refused += len(refusals(tmp_path / name, copies))
-    assert refused > 20
+    assert refused > 5
 
 
 def test_a_square_whose_statements_contradict(write, nexus, image):

@@ -255,7 +255,7 @@ def test_mutated_files_give_an_error_or_an_answer(
         for name in files:
             (tmp_path / name).write_bytes(files[name])
         known = damaged.endswith("_0001.mtrx")
-        for copy in mutated(content, 300 if known else 150, seed=13):
+        for copy in mutated(content, 80 if known else 40, seed=13):
             (tmp_path / damaged).write_bytes(copy)
             for name in mtrx.tiny_files() if known else [damaged]:
                 messages.append(refusal(tmp_path / name))

@@ -132,7 +132,7 @@ def test_random_damage_gives_maps_or_one_line(
     content = sxm_bytes(two_channels)
     path = tmp_path / "damaged.sxm"
     messages = []
-    for copy in mutated(content, 1500, seed=11):
+    for copy in mutated(content, 300, seed=11):
         path.write_bytes(copy)
         try:
             maps = read_maps(path)
@@ -141,7 +141,7 @@ def test_random_damage_gives_maps_or_one_line(
         else:
             assert isinstance(maps, ConductanceMaps)
             assert maps.data.nbytes <= len(copy)
-    assert 0 < len(messages) < 1500
+    assert 0 < len(messages) < 300
     assert not any("\n" in message for message in messages)
 
 
@@ -382,10 +382,10 @@ def test_a_damaged_table_of_passes_gives_maps_or_one_line(
 ):
     path, _ = passes([(0.1, 0.1), (-0.2, -0.3)])
     content = path.read_bytes()
-    copies = mutated(content, 800, 13, content.index(b"\x1a\x04"))
+    copies = mutated(content, 200, 13, content.index(b"\x1a\x04"))
     messages = refusals(path, copies)
-    assert len(messages) < 800
-    assert len(set(messages)) > 20
+    assert len(messages) < 200
+    assert len(set(messages)) > 8
 
 
 @pytest.mark.parametrize(

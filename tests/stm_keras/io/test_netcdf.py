@@ -280,6 +280,6 @@ def test_damaged_files_are_refused_or_read(
 ):
     refused = 0
     for n, (name, content) in enumerate(tiny_netcdf.tiny_files().items()):
-        copies = mutated(content, 60, seed=n)
+        copies = mutated(content, 20, seed=n)
         refused += len(refusals(tmp_path / name, copies))
-    assert refused > 20
+    assert refused > 5

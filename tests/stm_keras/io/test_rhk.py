@@ -170,7 +170,7 @@ def test_mutated_files_give_an_error_or_an_answer(
 ):
     messages = []
     for content in rhk.tiny_files().values():
-        copies = mutated(content, 300, seed=11)
+        copies = mutated(content, 80, seed=11)
         messages += refusals(tmp_path / "a.sm4", copies)
     assert messages
 

@@ -226,5 +226,5 @@ def test_random_damage_gives_a_recording_or_one_line(
     for name, content in tiny("tiff").tiny_files().items():
         path = tmp_path / name
         assert not refusals(path, [content])
-        assert len(refusals(path, mutated(content, 100, seed=3))) > 10
+        assert len(refusals(path, mutated(content, 40, seed=3))) > 2
     assert capfd.readouterr().err == ""  # nothing from the library's log

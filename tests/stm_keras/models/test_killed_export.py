@@ -9,7 +9,6 @@ import pytest
 from stm_keras.files import JOURNAL, PREFIX, finish, scratch_directory
 from stm_keras.models.card import verify_checksums, write_checksums
 from stm_keras.models.export import export_in_place, export_model
-from stm_keras.training.log import TrainingLog
 from stm_keras.training.publication import write_model
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -83,7 +82,6 @@ def test_a_training_that_is_published(older, tmp_path):
     from stm_keras.models.export import load_weights
 
     card, network = read_card(older), load_weights(older)
-    log = TrainingLog(older / "training", {}, 1)
     before = kills.digests(older)
     states = kills.states_of(
         older.parent,

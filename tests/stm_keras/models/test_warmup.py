@@ -37,9 +37,11 @@ def requests_of(path, logs):
 @pytest.mark.parametrize("kind", ["context", "score"])
 def test_an_exported_model_answers_its_record(kind, logs, tmp_path, request):
     model, card = request.getfixturevalue(f"{kind}_model_and_card")
-    model.save(tmp_path / "model.keras")
-    write_card(card, tmp_path)
-    (saved,) = export_model(tmp_path, tmp_path / "out", "saved-model")
+    stored = tmp_path / "model"
+    stored.mkdir()
+    model.save(stored / "model.keras")
+    write_card(card, stored)
+    (saved,) = export_model(stored, tmp_path / "out", "saved-model")
     signatures = tf.saved_model.load(str(saved)).signatures
     asked = []
     for message in requests_of(saved / FOLDER / NAME, logs):

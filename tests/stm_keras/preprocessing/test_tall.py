@@ -5,7 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stm_keras.maps import ConductanceMaps
-from stm_keras.preprocessing.tall import CLIP_AT, clip_tall, robust_limits
+from stm_keras.preprocessing.tall import (
+    CLIP_AT,
+    clip_tall,
+    robust_limits,
+    strong_objects,
+)
 from stm_keras.training.augmentation import clipped
 
 SIZE = 60
@@ -93,3 +98,14 @@ def test_nothing_tall_and_nothing_measured():
     half[0, 0] = 1.0
     assert robust_limits(half, 5) == (-np.inf, np.inf)
     assert robust_limits(np.full((3, 3), np.nan), 5) == (-np.inf, np.inf)
+
+
+def test_strong_objects_are_no_noise_and_have_flanks():
+    data = noise()
+    assert not strong_objects(data, 2.0).any()
+    data[0, 10, 10] = 30
+    data[1, 30, 20] = np.nan
+    strong = strong_objects(data, 2.0)
+    assert strong[8:13, 10].all()
+    assert strong.sum() == 13
+    assert strong_objects(data, 0.0).sum() == 1

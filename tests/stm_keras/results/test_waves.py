@@ -9,6 +9,7 @@ import pytest
 
 from stm_keras.detections import Detections, Search
 from stm_keras.results.folder import write_result
+from stm_keras.results.report.pictures import unpacked
 from stm_keras.results.waves import waves_about
 from tests.stm_keras.waves.conftest import make_field
 
@@ -70,6 +71,37 @@ def test_kinds_phases_and_mass_are_written(field, tmp_path):
     ]
     assert np.median(np.abs(off)) < 0.1
     assert "m* = " in (tmp_path / "dispersion.csv").read_text()
+
+
+def pictures_in(folder):
+    """The layers of a result's page."""
+    page = (folder / "report.html").read_text("utf-8")
+    text = page.split('type="application/json"')[1].split(">", 1)[1]
+    return json.loads(text.split("</script>")[0])["layers"]
+
+
+def test_the_page_has_the_residual_where_waves_were_fitted(field, tmp_path):
+    found = result_of(field.maps, field.positions)
+    write_result(found, tmp_path / "with")
+    (layer,) = [
+        layer
+        for layer in pictures_in(tmp_path / "with")
+        if layer["name"].startswith("Residual")
+    ]
+    assert len(layer["images"]) == len(field.maps.bias_v)
+    least, most = layer["ranges"][0]
+    low, high = np.nanpercentile(field.maps.data[0], (0.5, 99.5))
+    # The waves are gone from it.
+    assert most - least < 0.8 * (high - low)
+    # Its pixels lie as the maps' do: a core that is left out is a gap.
+    image = unpacked(layer["images"][0], layer["shape"])
+    scale = np.divide(layer["shape"], field.maps.shape[1:])
+    centres = ((field.positions + 0.5) * scale).astype(int)
+    assert (image[tuple(centres.T)] == 0).all()
+    assert (image != 0).mean() > 0.3
+    write_result(result_of(field.maps, field.positions[:0]), tmp_path / "no")
+    names = [layer["name"] for layer in pictures_in(tmp_path / "no")]
+    assert not any(name.startswith("Residual") for name in names)
 
 
 def test_a_topograph_has_phases_alone(field, tmp_path):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stm_keras.errors import InputError
 from stm_keras.simulation.scattering import (
+    GUARD_RADIUS_PX,
     Scatterers,
     check_sampling,
     ldos,
@@ -169,6 +170,35 @@ def test_many_scatterings_tend_to_the_sum_of_single_ones():
     # What is left carries two more waves over the distance, each ~ d^-1/2.
     assert remainder(10) > 0.05
     assert remainder(1000) < remainder(10) / 50
+
+
+def test_a_crowded_field_is_that_of_the_formulas_written_out():
+    # More impurities than are multiplied, or than pixels are done, at once.
+    rng = np.random.default_rng(3)
+    n, shape = 80, (48, 48)
+    positions = draw_positions(
+        rng, shape=shape, n=n, margin_px=24, min_distance_px=2.0
+    )
+    delta = smooth_phase_shifts(rng, n, K)
+    absorption = rng.choice([0.0, 0.4, np.inf], (len(K), n))
+    length = np.array([20.0, 50.0, 100.0, np.inf])
+    ours = ldos(
+        Scatterers(positions, delta, absorption),
+        wave_number=K,
+        shape=shape,
+        mean_free_path=length,
+    )
+    plain = transcriptions.ldos(
+        positions,
+        delta,
+        absorption,
+        K,
+        length,
+        shape,
+        min_radius=GUARD_RADIUS_PX,
+        hankel=transcriptions.hankel0_of_real,
+    )
+    np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-4)
 
 
 def test_mean_free_path_cuts_far_impurities_off():

@@ -36,6 +36,21 @@ def test_what_was_not_measured_stays_so():
     np.testing.assert_array_equal(np.isnan(surrogate), np.isnan(maps))
 
 
+def test_what_is_left_out_is_not_in_the_spectrum():
+    rng = np.random.default_rng(3)
+    maps = rng.normal(size=(2, 40, 50))
+    strong = np.zeros((40, 50), bool)
+    strong[10:13, 20:23] = True
+    maps[:, strong] += 100
+    surrogate = phase_surrogate(maps, np.random.default_rng(0), strong)
+    assert surrogate.std() == pytest.approx(1, abs=0.1)
+    assert phase_surrogate(maps, np.random.default_rng(0)).std() > 5
+    # Of a map that has nothing else, it is all there is.
+    maps[1, ~strong] = np.nan
+    both = phase_surrogate(maps, np.random.default_rng(0), strong)
+    assert np.isfinite(both[1, strong]).all()
+
+
 @pytest.mark.parametrize("maps", [np.zeros((4, 4)), np.full((1, 4, 4), np.nan)])
 def test_bad_input(maps):
     with pytest.raises(InputError, match="Surrogates need"):

@@ -13,6 +13,7 @@ from stm_keras.models.card import (
     ProbabilitySelection,
     read_card,
     verify_checksums,
+    write_checksums,
 )
 from stm_keras.nn.calibration import fit_distribution
 from stm_keras.nn.model import context
@@ -211,6 +212,7 @@ def test_without_a_step_only_the_calibration_is_new(
     shutil.copytree(context_model, old)
     before.network.rotations = 1
     before.save(old / "model.keras")
+    write_checksums(old)
     changes = {"init": old, "steps": 0, "network": {}}
     card = fit(context_config(tmp_path / "anew", **changes))
     assert card.network["rotations"] == 4

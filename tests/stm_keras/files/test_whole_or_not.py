@@ -1,7 +1,7 @@
 import pytest
 
 from stm_keras.errors import InputError
-from stm_keras.system import atomic_directory, atomic_file, writable_directory
+from stm_keras.files import atomic_directory, atomic_file, writable_directory
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -1,0 +1,1 @@
+"""Plugin of napari: instruments' files as images in nm, and a finder."""
