@@ -44,6 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default="saved_models/context")
     parser.add_argument("--real", type=Path, help="the development files")
+    parser.add_argument(
+        "--kinds",
+        default=",".join(KINDS),
+        help="of surfaces, with commas; empty for none",
+    )
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--surrogates", type=int, default=5)
     asked = parser.parse_args()
@@ -55,7 +60,8 @@ def main() -> None:
         "| cries wolf: whole spectrum | background |\n"
         "|---|---|---|---|---|---|---|"
     )
-    for name, files, number in cases(asked.real, asked.draws):
+    kinds = [kind for kind in asked.kinds.split(",") if kind]
+    for name, files, number in cases(kinds, asked.real, asked.draws):
         rows = [counts(finder, one, asked.surrogates) for one in files]
         found, whole, rest = np.mean([row[:3] for row in rows], axis=0)
         wolves = np.sum([row[3:] for row in rows], axis=0)
@@ -67,7 +73,7 @@ def main() -> None:
 
 
 def cases(
-    real: Path | None, draws: int
+    kinds: list[str], real: Path | None, draws: int
 ) -> Iterator[tuple[str, list[File], float]]:
     """Name, stacks, and the mean number of impurities in them."""
     for name, q in NOISES:
@@ -79,7 +85,7 @@ def cases(
             files = [File(one, SURFACE) for one in stacks]
             maps = "1 map" if n_maps == 1 else f"{n_maps} maps"
             yield f"noise {name}, {maps}", files, 0
-    for kind in KINDS:
+    for kind in kinds:
         for empty in (False, True):
             if empty and kind in NEEDS_IMPURITIES:
                 continue

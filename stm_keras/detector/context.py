@@ -17,6 +17,12 @@ from stm_keras.nn.decoding import (
     find_detections,
     least_kept,
 )
+from stm_keras.preprocessing.local_ood import (
+    COLUMN,
+    LAYER,
+    local_ood_score,
+    score_at,
+)
 from stm_keras.preprocessing.merged import merged_biases
 from stm_keras.preprocessing.preparation import (
     PredictOptions,
@@ -114,7 +120,13 @@ class ContextDetector(Detector):
             rate = options.false_discovery_rate
             rate = rate or self.selection.false_discovery_rate
             notes += _doubts(int(kept.sum()), surrogates, rate)
-        search = Search.of(maps, score, needs_every_map=False)
+        local = local_ood_score(maps.data, q_px)
+        physics[COLUMN] = score_at(local, every.positions)
+        notes += _lit(local, physics[COLUMN][kept])
+        search = replace(
+            Search.of(maps, score, needs_every_map=False),
+            layers={LAYER: local},
+        )
 
         def those(chosen: np.ndarray) -> Detections:
             positions, probabilities, deviations, _ = (p[chosen] for p in every)
@@ -369,6 +381,20 @@ def half_wave_px(q_rad_px: np.ndarray) -> float:
     """
     known = q_rad_px[q_rad_px > 0]
     return float(np.pi / known.mean()) if known.size else 0.0
+
+
+def _lit(local: np.ndarray, at_impurities: np.ndarray) -> tuple[str, ...]:
+    """A warning where impurities lie in places unlike the training."""
+    n_lit = int((at_impurities > 1).sum())
+    if not n_lit:
+        return ()
+    with np.errstate(invalid="ignore"):
+        share = float((local > 1).sum() / np.isfinite(local).sum())
+    return (
+        f"warning: {n_lit} of {len(at_impurities)} impurities lie where the "
+        f"maps are unlike the training (local OOD score above 1, {share:.1%} "
+        "of the frame): steps, blobs or clusters may pass for impurities there",
+    )
 
 
 def _merged(

@@ -18,6 +18,7 @@ from stm_keras.detections import Detections
 from stm_keras.errors import InputError
 from stm_keras.files import JOURNAL, result_directory, result_in
 from stm_keras.maps import ConductanceMaps
+from stm_keras.preprocessing.local_ood import LAYER
 from stm_keras.results.exports import ALL, EXPORTS, Export
 from stm_keras.results.report import report_of
 from stm_keras.results.waves import NOTES as WAVE_NOTES
@@ -125,6 +126,8 @@ UNITS = {
     "std_x_nm, std_y_nm": "nm, standard deviations of x_nm and y_nm",
     "rank": "1 is the highest score",
     "wave_evidence": "amplitude in deviations; null where waves say nothing",
+    "local_ood": "local out-of-distribution score at the impurity; above 1 "
+    "the maps are unlike the training there",
     "species": "kind by waves, 1 the most numerous; null: not determined",
 }
 
@@ -287,6 +290,9 @@ FILES = (
 programs come after these, with `--waves` those of `results.waves`."""
 
 
+LOCAL_OOD = "local_ood.npy"
+"""The local OOD score at the pixel of S.npy, with `context`."""
+
 SETTINGS = "options.yaml"
 """The options of `stmk predict` that gave a result."""
 
@@ -338,7 +344,8 @@ def write_result(
     """
     options = options or OutputOptions()
     out = Path(directory)
-    check_results(out, (*FILES, *(export.file for export in options.chosen)))
+    exported = (export.file for export in options.chosen)
+    check_results(out, (*FILES, LOCAL_OOD, *exported))
     waves = None
     if found.search.options.get("waves"):
         waves = waves_about(found)
@@ -360,6 +367,7 @@ def write_result(
             mask_radius_nm=options.mask_radius_nm,
             waves=waves,
         )
+        names += _write_local(folder, found)
         names += [] if waves is None else write_wave_files(folder, waves)
         _draw(folder, found, truth_px)
         if options.report:
@@ -415,6 +423,15 @@ def _write_arrays(folder: Path, found: Detections, mask: np.ndarray) -> None:
     np.save(folder / "mask.npy", mask)
     np.save(folder / "measured.npy", found.measured.astype(np.uint8))
     write_mask_tiff(folder / "mask.tif", mask, found.maps.pixel_nm)
+
+
+def _write_local(folder: Path, found: Detections) -> list[str]:
+    """The local OOD score, where the network's answer comes with one."""
+    local = found.search.layers.get(LAYER)
+    if local is None:
+        return []
+    np.save(folder / LOCAL_OOD, np.asarray(local, np.float32))
+    return [LOCAL_OOD]
 
 
 def _write_table(folder: Path, found: Detections) -> None:

@@ -12,6 +12,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "scanner_x_nm": ("Scanner x", "nm"),
     "scanner_y_nm": ("Scanner y", "nm"),
     "species": ("Species", ""),
+    "local_ood": ("Local OOD score", ""),
     "wave_evidence": ("Evidence of waves", "std"),
 }
 """Heading and unit of a column; any other is shown under its own name."""
@@ -39,6 +40,12 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "Maps of the same waves and noise but without any impurity were "
         "searched as well, and about as much was found in them. What was "
         "found here may be chance.",
+    ),
+    (
+        "unlike the training (local",
+        "In the picture of the local score these places are above 1: look "
+        "whether there is a step, a tall object or a cluster. Probabilities "
+        "do not hold there.",
     ),
     (
         "show nothing that the others show",

@@ -236,6 +236,26 @@ def test_half_a_wave_is_of_the_known_ones():
     assert half_wave_px(np.zeros(2)) == 0
 
 
+def test_impurities_in_strange_places_are_flagged():
+    """On a step; its score is a layer of the result, and a column."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(0, 1, (2, 48, 48)).astype(np.float32)
+    data[:, 30] += 12
+    data[:, 10, 10] += 6.5
+    found = find(ConductanceMaps(data, [-0.1, 0.0], (17.0, 17.0)), surrogates=0)
+    local = found.search.layers["off_training"]
+    assert local.shape == (48, 48)
+    assert (local[30] > 1).all()
+    flagged = found.columns()["local_ood"] > 1
+    assert flagged.sum() >= 3
+    near_step = np.abs(found.columns()["row"] - 30.5) < 2
+    np.testing.assert_array_equal(flagged, near_step)
+    (note,) = (note for note in found.notes if "local OOD" in note)
+    assert f"{flagged.sum()} of {len(found)} impurities" in note
+    assert found.left_out is not None
+    assert len(found.left_out.columns()["local_ood"]) == len(found.left_out)
+
+
 def test_it_warns_out_of_distribution():
     assert not any("warning" in note for note in find(spots()).notes)
     notes = find(spots(), detector(unlikeness=2.5)).notes
