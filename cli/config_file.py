@@ -7,7 +7,15 @@ import typer
 
 from stm_keras.errors import InputError
 
-_NOT_REPEATED = {"config", "json", "quiet", "verbose", "files", "out"}
+_NOT_REPEATED = {
+    "beam_pipeline_options",
+    "config",
+    "files",
+    "json",
+    "out",
+    "quiet",
+    "verbose",
+}
 """How a command talks; and what a result says for itself."""
 
 

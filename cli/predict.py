@@ -20,6 +20,7 @@ from cli.options import (
     words,
 )
 from cli.predict_options import (
+    BeamOptions,
     Bias,
     BiasRange,
     Clip,
@@ -95,6 +96,7 @@ def predict(
     mask_radius_nm: MaskRadius = 0.5,
     export: Export = None,
     report: Report = True,
+    beam_pipeline_options: BeamOptions = None,
     config: Config = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -168,10 +170,9 @@ def predict(
 
     def load(model: Any) -> Any:
         status.at("loading TensorFlow and the model")
-        with quiet_imports(), without_keras():
-            from stm_keras.detector import load_detector
+        import_quietly()
+        from stm_keras.detector import load_detector
 
-            start_at_once()
         detector = load_detector(model, trust=trust_model)
         status.at("searching")
         return detector
@@ -185,17 +186,31 @@ def predict(
         if verbose:
             notes.extend(f"  {note}" for note in result.notes)
 
+    if beam_pipeline_options is None:
+        lines = predict_files(
+            files,
+            path,
+            out,
+            options,
+            progress=progress_bar("tiles"),
+            load=load,
+            report=keep,
+        )
+    else:
+        from stm_keras.results.night import predict_with_beam
+
+        lines = predict_with_beam(
+            files,
+            path,
+            out,
+            options,
+            beam_pipeline_options,
+            report=keep,
+            prepare=import_quietly,
+        )
     try:
         with when_stopped(lambda: _kept(out)):
-            for line in predict_files(
-                files,
-                path,
-                out,
-                options,
-                progress=progress_bar("tiles"),
-                load=load,
-                report=keep,
-            ):
+            for line in lines:
                 status.done()
                 if not (json or quiet):
                     typer.echo("\n".join([line, *notes]))
@@ -208,8 +223,23 @@ def predict(
     status.took()
 
 
+def import_quietly() -> None:
+    """TensorFlow, as a command needs it; a worker of Beam calls it too."""
+    with quiet_imports(), without_keras():
+        import stm_keras.detector  # noqa: F401
+
+        start_at_once()
+
+
 def _kept(out: Path) -> str:
     """What is left where a prediction was stopped."""
+    from stm_keras.results.night import UNFINISHED
+
+    if (out / UNFINISHED).exists():
+        return (
+            "The files that are done are whole. Run the same command again: "
+            "it does the others."
+        )
     if not (out / "summary.csv").exists():
         return KEPT
     return (

@@ -31,6 +31,16 @@ Stack = Annotated[
         "result: stmk predict di*.sxm --stack --out found",
     ),
 ]
+BeamOptions = Annotated[
+    str | None,
+    typer.Option(
+        help="Find with Apache Beam's workers and these of its options, such "
+        'as "--runner=DirectRunner --direct_num_workers=2 '
+        '--direct_running_mode=multi_processing". See docs/many.md.',
+        show_default=False,
+        rich_help_panel=WRITING,
+    ),
+]
 Direction = Annotated[
     Any,
     typer.Option(

@@ -1,5 +1,6 @@
 """Pictures of what was found."""
 
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +51,27 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook shows, whether pyplot was imported or not.
+
+    Args:
+        **options: see `matplotlib.figure.Figure`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        FigureCanvasAgg(self)
+
+    def _repr_png_(self) -> bytes:
+        """The picture, as IPython asks for it."""
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=_SHOWN_DPI)
+        return file.getvalue()
+
+
+_SHOWN_DPI = 80
+
+
 @dataclass(frozen=True, eq=False)
 class Marks:
     """What is drawn on a map.
@@ -98,8 +120,9 @@ def overview(
         marks: what was found.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(10.2, 3.9), layout="constrained", dpi=_DPI)
-        FigureCanvasAgg(figure)
+        figure = ShownFigure(
+            figsize=(10.2, 3.9), layout="constrained", dpi=_DPI
+        )
         first, second, third = figure.subplots(1, 3)
         middle = maps.data[len(maps.data) // 2]
         extent = _extent(maps)
@@ -133,8 +156,7 @@ def side_by_side(maps: ConductanceMaps, most: int) -> Figure:
     down = math.ceil(n_maps / across)
     with mpl.rc_context(_STYLE):
         size = (3.4 * across, 3.2 * down)
-        figure = Figure(figsize=size, layout="constrained", dpi=_DPI)
-        FigureCanvasAgg(figure)
+        figure = ShownFigure(figsize=size, layout="constrained", dpi=_DPI)
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes, index in zip(grid, chosen, strict=False):
             image, label = _in_prefix(maps.data[index], maps.unit)
@@ -157,8 +179,9 @@ def detectors_side_by_side(
         found: what each found, by the name of the detector.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(10.2, 3.7), layout="constrained", dpi=_DPI)
-        FigureCanvasAgg(figure)
+        figure = ShownFigure(
+            figsize=(10.2, 3.7), layout="constrained", dpi=_DPI
+        )
         first, *others = figure.subplots(1, 1 + len(found))
         extent = _extent(maps)
         middle = len(maps.data) // 2

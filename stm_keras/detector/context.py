@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from stm_keras.detections import Detections, Search
 from stm_keras.detector.detector import Detector
-from stm_keras.detector.tiles import Tiling, score_in_tiles
+from stm_keras.detector.tiles import largest_tiles, score_in_tiles
 from stm_keras.maps import ConductanceMaps
 from stm_keras.models.card import ModelCard, ProbabilitySelection
 from stm_keras.nn.decoding import (
@@ -40,7 +40,11 @@ _ENOUGH_PX = 160_000
 """Of all surrogate maps together: five frames of nearly 180 x 180 px. They
 take as long as the maps themselves, each."""
 
-_TILE_PX = 256
+_EXTRA_MAPS = 8
+"""As many maps take the memory that a tile needs but once."""
+_MOST_PX = 256**2 * (16 + _EXTRA_MAPS)
+"""Pixels of all maps of a tile together, these counted in: as much memory
+with one map as with 16, beyond which means are taken."""
 _OVERLAP_PX = 96
 """Enough: what lies further than a third of it from a pixel hardly counts
 there, though the network's receptive field is larger."""
@@ -203,7 +207,9 @@ class ContextDetector(Detector):
             np.concatenate([whole, measured]),
             run,
             # In the outer third of the shared part a tile counts for nothing.
-            Tiling(_TILE_PX, overlap_px=overlap),
+            largest_tiles(
+                maps.shape[1:], overlap, _MOST_PX // (len(maps) + _EXTRA_MAPS)
+            ),
             progress=progress,
         )
 

@@ -1,5 +1,6 @@
 """Cut a large map into tiles and put what a network makes of them together."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -49,6 +50,47 @@ class Tiling:
         for row in self.starts(height):
             for col in self.starts(width):
                 yield row, col
+
+    def work(self, height: int, width: int) -> int:
+        """Pixels of all tiles of a map together."""
+        rows, cols = (len(self.starts(side)) for side in (height, width))
+        size = min(self.size_px, height) * min(self.size_px, width)
+        return rows * cols * size
+
+
+def largest_tiles(
+    shape: tuple[int, int], overlap_px: int, most_px: int
+) -> Tiling:
+    """The tiles that cover a frame with the least work, within a memory.
+
+    One tile where the frame is small enough; else as few as will do, all as
+    large, so that the last one shares no more than the others.
+
+    Args:
+        shape: (height, width) of the frame [px].
+        overlap_px: see `Tiling`.
+        most_px: pixels that one tile may have; more than the overlap's
+            square.
+
+    Raises:
+        InputError: where tiles of `most_px` would be all overlap.
+    """
+    whole = Tiling(max(*shape, overlap_px + 1), overlap_px)
+    if shape[0] * shape[1] <= most_px:
+        return whole
+    most = math.isqrt(most_px)
+    best = Tiling(most, overlap_px)
+    step = most - overlap_px
+    for side in shape:
+        for count in range(1, 2 + max(0, -(-(side - most) // step))):
+            size = -(-(side + (count - 1) * overlap_px) // count)
+            if size <= overlap_px:
+                break
+            tiling = Tiling(size, overlap_px)
+            fits = min(size, shape[0]) * min(size, shape[1]) <= most_px
+            if fits and tiling.work(*shape) < best.work(*shape):
+                best = tiling
+    return best
 
 
 def cut_tiles(maps: np.ndarray, tiling: Tiling) -> np.ndarray:

@@ -313,10 +313,10 @@ def predict_files(
     expanded = expand(paths)
     yield from expanded.notes
     files, out = list(expanded.paths), Path(out)
-    _check_writable(out)
+    check_writable(out)
     refuse_model_directory(out)
     if not options.stack and (len(files) != 1 or files != list(paths)):
-        folders = _folders(files, out)
+        folders = folders_of(files, out)
         detector = load(model) if load else _load(model, options)
         yield from _predict_each(
             files, detector, folders, out, options, progress, report
@@ -326,7 +326,7 @@ def predict_files(
     detector = load(model) if load else _load(model, options)
     result = _find(files, maps, detector, out, options, progress)
     report(result)
-    yield from _told(result)
+    yield from told(result)
     yield from (f"  {file}" for file in result.files)
 
 
@@ -343,26 +343,54 @@ def _predict_each(
     writable_directory(out)
     results: list[FileResult] = []
     for file, folder in zip(files, folders, strict=True):
-        result = FileResult(str(file))
-        try:
-            maps = read_files([file], options)
-            result = FileResult.of_maps(maps)
-            result = _find([file], maps, detector, folder, options, progress)
-        except InputError as error:
-            result = replace(result, reason=str(error))
+        result = find_in_file(file, folder, detector, options, progress)
         report(result)
         # Positions of a night of files would fill the memory.
         results.append(replace(result, records=(), notes=()))
         # After each file: a long run that is stopped leaves what it did.
         write_summary(out / FILE, results)
-        yield from _told(result)
+        yield from told(result)
+    yield from concluded(results, out)
+
+
+def find_in_file(
+    file: Path,
+    folder: Path,
+    detector: "Detector",
+    options: FileOptions,
+    progress: Progress = no_progress,
+) -> FileResult:
+    """Find the impurities in one file of many; a refusal is a result too.
+
+    Args:
+        file: one file.
+        folder: of its result.
+        detector: a loaded model.
+        options: how.
+        progress: told the number of tiles scored, and of all.
+    """
+    result = FileResult(str(file))
+    try:
+        maps = read_files([file], options)
+        result = FileResult.of_maps(maps)
+        return _find([file], maps, detector, folder, options, progress)
+    except InputError as error:
+        return replace(result, reason=str(error))
+
+
+def concluded(results: Sequence[FileResult], out: Path) -> Iterator[str]:
+    """The last lines on many files, whose summary is written.
+
+    Raises:
+        InputError: where any was refused.
+    """
     yield format_summary(results)
     yield f"summary: {out / FILE}"
     refused = sum(bool(result.reason) for result in results)
     if refused:
         raise InputError(
-            f"{refused} of {len(files)} file(s) refused, the rest is done: see "
-            f"the reasons in {out / FILE}."
+            f"{refused} of {len(results)} file(s) refused, the rest is done: "
+            f"see the reasons in {out / FILE}."
         )
 
 
@@ -427,7 +455,7 @@ def _beside(
     return None
 
 
-def _told(result: FileResult) -> Iterator[str]:
+def told(result: FileResult) -> Iterator[str]:
     """Lines for the user on one file."""
     if result.shape is None or result.extent_nm is None or result.reason:
         yield f"refused: {result.reason}"
@@ -442,7 +470,7 @@ def _told(result: FileResult) -> Iterator[str]:
     yield from (f"  warning: {warning}" for warning in result.warnings)
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
     """Refuse early what would fail late, without making a directory yet."""
     nearest = next(path for path in (out, *out.parents) if path.exists())
     if not nearest.is_dir():
@@ -456,7 +484,7 @@ def _check_writable(out: Path) -> None:
     )
 
 
-def _folders(paths: Sequence[Path], out: Path) -> list[Path]:
+def folders_of(paths: Sequence[Path], out: Path) -> list[Path]:
     """A folder for each file, named after it."""
     names = [path.stem for path in paths]
     if _twice(names):  # a.sxm and a.npz

@@ -49,6 +49,14 @@ def test_maps_draw_themselves(n_maps, drawn):
         maps().plot(0)
 
 
+def test_figures_show_themselves_without_pyplot():
+    shown = maps().plot()._repr_png_()
+    assert shown.startswith(b"\x89PNG")
+    width, height = np.frombuffer(shown[16:24], ">u4")
+    assert 400 < width < 1200
+    assert height < width
+
+
 def test_maps_make_a_page(tmp_path):
     page = maps().report(tmp_path / "maps.html")
     assert (tmp_path / "maps.html").read_text("utf-8") == page.html

@@ -4,13 +4,15 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.spatial.distance import cdist
 
-from stm_keras.detector import ContextDetector
+from stm_keras.detector import ContextDetector, context, load_detector
 from stm_keras.detector.context import _doubts, half_wave_px, in_doubt
 from stm_keras.errors import InputError
 from stm_keras.maps import ConductanceMaps, Region
 from stm_keras.models.card import ModelCard, ProbabilitySelection
 from stm_keras.models.checks import check_options
+from stm_keras.nn.decoding import find_detections
 from stm_keras.preprocessing.cleaning import CleaningOptions
 from stm_keras.preprocessing.preparation import (
     PredictOptions,
@@ -18,6 +20,7 @@ from stm_keras.preprocessing.preparation import (
     to_known_pixel,
 )
 from stm_keras.qpi.dispersion import given_q
+from stm_keras.simulation.friedel import FriedelConfig, simulate_friedel
 from stm_keras.simulation.surrogates import phase_surrogate
 
 RAW = CleaningOptions.at_level("none")
@@ -325,3 +328,34 @@ def test_waves_have_their_say_on_demand_alone():
     assert "wave_evidence" not in plain.columns()
     assert len(judged.columns()["wave_evidence"]) == len(judged)
     assert any("waves" in note for note in judged.notes)
+
+
+def test_tiles_of_the_shipped_network_answer_as_the_whole_frame(monkeypatch):
+    rng = np.random.default_rng(0)
+    config = FriedelConfig(
+        size_px=256, n_voltages=1, n_impurities=(100, 100), on_grid=False
+    )
+    field = simulate_friedel(config, rng, 1)
+    maps, q = field.maps[0, :, :160], 2 * field.wave_numbers[0]
+    maps = maps + 0.3 * rng.standard_normal(maps.shape)
+    finder = load_detector("context")
+    assert isinstance(finder, ContextDetector)
+
+    def found(most_px):
+        told = []
+        extra = context._EXTRA_MAPS
+        monkeypatch.setattr(context, "_MOST_PX", most_px * (1 + extra))
+        output = finder.answer(maps, q, lambda *done: told.append(done))
+        return find_detections(output, 0.05), told[-1]
+
+    whole, one = found(160 * 256)
+    cut, two = found(160 * 176)
+    assert (one, two) == ((1, 1), (2, 2))
+    assert len(whole.positions) > 20
+    nearest = cdist(whole.positions, cut.positions).argmin(axis=1)
+    np.testing.assert_allclose(
+        cut.positions[nearest], whole.positions, atol=1e-3
+    )
+    np.testing.assert_allclose(
+        cut.probabilities[nearest], whole.probabilities, atol=1e-4
+    )

@@ -1,10 +1,17 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from stm_keras.detector.tiles import Tiling, cut_tiles, score_in_tiles
+from stm_keras.detector.tiles import (
+    Tiling,
+    cut_tiles,
+    largest_tiles,
+    score_in_tiles,
+)
 from stm_keras.errors import InputError
 
 
@@ -43,6 +50,32 @@ def test_a_pointwise_network_knows_no_tiles(seed, height, width):
             maps, lambda t: t.sum(axis=1) ** 2, tiling, batch_size=3
         )
         np.testing.assert_allclose(score, maps.sum(0) ** 2, rtol=1e-5)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.integers(0, 40),
+    st.integers(60 * 60, 120 * 120),
+)
+def test_largest_tiles_keep_to_the_memory_and_cost_no_more(
+    shape, overlap, most_px
+):
+    tiling = largest_tiles(shape, overlap, most_px)
+    assert tiling.overlap_px == overlap
+    tiles = cut_tiles(np.zeros((1, *shape)), tiling)
+    assert tiles[0, 0].size <= most_px
+    assert tiling.work(*shape) == tiles[:, 0].size
+    square = Tiling(math.isqrt(most_px), overlap)
+    assert tiling.work(*shape) <= square.work(*shape)
+    if shape[0] * shape[1] <= most_px:
+        assert tiles.shape == (1, 1, *shape)
+
+
+def test_a_square_of_four_tiles_shares_no_more_than_it_must():
+    tiling = largest_tiles((512, 512), 96, 310**2)
+    assert tiling == Tiling(304, 96)
+    assert tiling.starts(512) == [0, 208]
 
 
 def test_no_seam_where_tiles_share_three_times_the_networks_reach():
