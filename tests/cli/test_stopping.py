@@ -115,6 +115,11 @@ def test_a_build_in_processes(tmp_path, number, code, to_all):
     for word in ("Traceback", "Warning", "leaked", "resource_tracker"):
         assert word not in error
     assert not list((tmp_path / "out").iterdir())
+    # They end by themselves once they see that the first has ended.
+    for _ in range(300):
+        if not _members(process.pid):
+            break
+        time.sleep(0.1)
     assert not _members(process.pid)
 
 
