@@ -236,8 +236,9 @@ def _found(found: Detections) -> dict[str, Any]:
         more = found.left_out.columns()
         n_left_out = min(len(found.left_out), MOST_LEFT_OUT)
         more["rank"] = more["rank"] + len(found)
+        unknown = np.full(n_left_out, np.nan)  # as the kinds, of those found
         columns = {
-            name: np.concatenate([column, more[name][:n_left_out]])
+            name: np.concatenate([column, more.get(name, unknown)[:n_left_out]])
             for name, column in columns.items()
         }
     return {

@@ -104,6 +104,24 @@ def test_the_page_has_the_residual_where_waves_were_fitted(field, tmp_path):
     assert not any(name.startswith("Residual") for name in names)
 
 
+def test_candidates_below_the_threshold_have_no_kind(field, tmp_path):
+    """The page has them in the table of those found."""
+    found = result_of(field.maps, field.positions)
+    left_out = Detections(
+        found.maps,
+        np.array([[3.0, 4.0], [9.0, 30.0]]),
+        np.array([0.2, 0.1]),
+        0.5,
+        search=found.search,
+        deviations_px=np.full((2, 2), 0.3),
+    )
+    written = write_result(replace(found, left_out=left_out), tmp_path)
+    assert tmp_path / "report.html" in written
+    assert len(rows(tmp_path / "positions.csv")) == 8
+    page = (tmp_path / "report.html").read_text()
+    assert "species" in page.lower()
+
+
 def test_a_topograph_has_phases_alone(field, tmp_path):
     one = field.maps.with_data(
         field.maps.data[:1], "", bias_v=field.maps.bias_v[:1]
