@@ -177,7 +177,7 @@ def torch_steps(data: dict[str, np.ndarray]) -> dict[str, Step]:
             loss = -(label * log_share).sum((1, 2)).mean()
             loss.backward()
             optimizer.step()
-            return float(loss)
+            return float(loss.detach())
 
         return step
 

@@ -37,6 +37,7 @@ def _stop_with(monkeypatch, error):
     monkeypatch.setattr(Builder, "download_and_prepare", stop)
 
 
+@pytest.mark.slow
 def test_sets_load_where_our_package_is_not_installed(
     friedel, tiny, digests, read_without_us
 ):

@@ -350,6 +350,7 @@ def test_waves_have_their_say_on_demand_alone():
     assert any("waves" in note for note in judged.notes)
 
 
+@pytest.mark.slow
 def test_tiles_of_the_shipped_network_answer_as_the_whole_frame(monkeypatch):
     rng = np.random.default_rng(0)
     config = FriedelConfig(

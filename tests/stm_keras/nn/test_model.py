@@ -183,6 +183,7 @@ def test_predict_takes_maps_and_q():
     )
 
 
+@pytest.mark.slow
 def test_tuples_train_as_dictionaries_do():
     data = context_batch(np.random.default_rng(9))
     x, y = _numbers(data, "maps", "ring"), data["positions"]

@@ -48,6 +48,7 @@ def test_the_same_answer_but_for_rounding(kind, policy):
     assert 0 < near.max() < 0.05 * np.ptp(answers[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["context", "wang2020"])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_it_learns_and_is_stored_and_leaves_in_float32(kind, policy, tmp_path):

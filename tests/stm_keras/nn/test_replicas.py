@@ -58,6 +58,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["wang2020", "context"])
 def test_a_step_on_two_devices_is_that_of_one(name, tmp_path):
     done = subprocess.run(

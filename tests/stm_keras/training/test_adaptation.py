@@ -134,6 +134,7 @@ def test_detections_are_counted_as_predict_keeps_them(start, experiment):
             assert kept >= len(found) / 2 > 0
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_calibrated_is_not_shipped(
     start, experiment, context_config, tmp_path
 ):

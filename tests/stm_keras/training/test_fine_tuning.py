@@ -31,6 +31,7 @@ def folder(little_context, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_page_run(folder):
     code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)[0]
     names = {}

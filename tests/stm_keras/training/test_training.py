@@ -89,6 +89,7 @@ def test_saved_model_scores_as_the_network(trained):
     )
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_where_it_was(friedel, trained, tmp_path):
     """Two epochs at once and one after the other give the same weights."""
 

@@ -96,6 +96,7 @@ def test_a_foreign_file_is_refused(cells, options, tmp_path):
         run(cells, tmp_path, options)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same(tmp_path):
     finders = ("log", "rings")
     apart = [replace(c, source=c.name) for c in eq3_cells()[:2]]
