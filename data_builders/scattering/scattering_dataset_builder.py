@@ -59,16 +59,16 @@ SURFACES = ScatteringConfig(
         pair_share=0.15, chain_share=0.1, site_share=0.3, least_px=1.0
     ),
     features=(
-        dataclasses.replace(NARROW_BLOBS, share=0.35),
-        dataclasses.replace(TALL_OBJECTS, share=0.15),
-        dataclasses.replace(CLUSTER_OBJECTS, share=0.15),
+        dataclasses.replace(NARROW_BLOBS, share=0.25),
+        dataclasses.replace(TALL_OBJECTS, share=0.1),
+        dataclasses.replace(CLUSTER_OBJECTS, share=0.1),
         Steps(number=(1, 2), height=(0.0, 1.0), share=0.25),
         Herringbone(amplitude=(0.2, 4.5), share=0.3),
         AtomicLattice(share=0.05),
         SetPoint(share=0.15),
         Creep(share=0.15),
     ),
-    empty_share=0.2,
+    empty_share=0.08,
 )
 """What real surfaces add, each in a share of the fields, over ranges wider
 than any one surface; terraces as high as what levelling leaves of them."""
