@@ -94,7 +94,8 @@ class TrainingLog(keras.callbacks.Callback):
                 f"The training in {self.directory} is damaged ({error}). "
                 "Start anew with --overwrite."
             ) from error
-        current = json.loads(json.dumps(self.config))
+        current = _whole(json.loads(json.dumps(self.config)))
+        stored = _whole(stored)
         differing = [k for k in current if stored.get(k) != current[k]]
         if differing:
             raise InputError(
@@ -200,6 +201,11 @@ def only_one(directory: Path) -> Iterator[None]:
         yield
 
 
+def _whole(course: dict[str, Any]) -> dict[str, Any]:
+    """With the option that is left out where it is what it always was."""
+    return {"precision": "float32", **course}
+
+
 def is_finished(out: Path, course: dict[str, Any]) -> bool:
     """Whether `out` holds a whole model from just this training.
 
@@ -212,6 +218,6 @@ def is_finished(out: Path, course: dict[str, Any]) -> bool:
     differs = verify_checksums(out)  # written last: without, it was stopped
     if differs is None or differs.changed or differs.missing:
         return False
-    stored = read_card(out).training
-    wanted = json.loads(json.dumps(course))
+    stored = _whole(read_card(out).training)
+    wanted = _whole(json.loads(json.dumps(course)))
     return all(stored.get(name) == wanted[name] for name in wanted)
